@@ -1,0 +1,4 @@
+//! Sluis: the data-exchange service of a covenant between youth-care partners.
+
+pub mod party;
+pub mod reason;
