@@ -2,3 +2,4 @@
 
 pub mod party;
 pub mod reason;
+pub mod api;
