@@ -110,6 +110,8 @@ pub struct Draft {
     pub key_hash: String,
     /// W3C trace-id; empty: none.
     pub trace_id: String,
+    /// Set when the line reports a refusal that happened at an agent.
+    pub reported: Option<Reason>,
 }
 
 /// What the decision adds to a draft.

@@ -8,6 +8,7 @@
 
 pub mod facts;
 pub mod ops;
+pub mod spool;
 pub mod stream;
 
 use std::future::Future;
@@ -44,10 +45,24 @@ pub struct Call {
     pub trace_id: String,
 }
 
+/// A request whose bytes can be told apart, so that a request id is not used for two of them.
+pub trait Hashed {
+    /// SHA-256 of everything in it.
+    fn sha256(&self) -> [u8; 32];
+}
+
+impl<M: Message> Hashed for M {
+    fn sha256(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &self.encode_to_vec()).as_ref());
+        hash
+    }
+}
+
 /// One RPC: how its request is read, decided and carried out.
 pub trait Operation: Send + Sync + Sized + 'static {
     /// The request message.
-    type Message: Message;
+    type Message: Hashed;
     /// The reply message.
     type Reply: Message + Default + Send + 'static;
     /// Rows that the decision or the reply needs beyond the case.
@@ -183,15 +198,18 @@ impl Stop {
     const fn own(refusal: Refusal) -> Self {
         Self::Refused { refusal, told: true }
     }
+
+    /// Its own standing is the caller's to know; whether a stranger is close to somebody known is not.
+    fn standing(reason: Reason) -> Self {
+        let told = matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired);
+        Self::Refused { refusal: Refusal::denied(reason), told }
+    }
 }
 
 impl Exchange {
     /// The whole path of one call.
     pub async fn handle<O: Operation>(self: &Arc<Self>, call: &Call, message: O::Message) -> Result<Answer<O::Reply>, Refused> {
-        let mut draft = Draft { method: call.method.name, action: Some(call.method.action), ..Draft::default() };
-        draft.trace_id.clone_from(&call.trace_id);
-        draft.key_hash = call.certificate.key_hash().to_string();
-        draft.organisation = call.certificate.oin().map(ToString::to_string).unwrap_or_default();
+        let mut draft = self.draft(call);
         match self.steps::<O>(call, message, &mut draft).await {
             Ok(answer) => Ok(answer),
             Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, draft).await),
@@ -205,11 +223,11 @@ impl Exchange {
         message: O::Message,
         draft: &mut Draft,
     ) -> Result<Answer<O::Reply>, Stop> {
-        let body_hash = digest(&SHA256, &message.encode_to_vec());
+        let body_hash = message.sha256();
         let (caller, admitted) = self.admit(call)?;
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
-        if let Some(again) = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await? {
+        if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
             return self.repeat(again, admitted, draft).await;
         }
         for _ in 0..ATTEMPTS {
@@ -232,7 +250,7 @@ impl Exchange {
                 operation: Arc::clone(&operation),
                 decided: Decided { facts, rows, plan },
                 draft: draft_now,
-                body_hash: body_hash.as_ref().to_vec(),
+                body_hash: body_hash.to_vec(),
             };
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => return Ok(Answer { reply: committed.output, event_id: committed.event_id }),
@@ -244,14 +262,32 @@ impl Exchange {
         Err(Stop::Store(StoreError::Busy))
     }
 
+    /// What is known of a call before anything else is.
+    pub(crate) fn draft(&self, call: &Call) -> Draft {
+        Draft {
+            method: call.method.name,
+            action: Some(call.method.action),
+            organisation: call.certificate.oin().map(ToString::to_string).unwrap_or_default(),
+            key_hash: call.certificate.key_hash().to_string(),
+            trace_id: call.trace_id.clone(),
+            ..Draft::default()
+        }
+    }
+
+    /// Whether a caller may go on to send a body: the first three steps, before anything is kept for it.
+    pub async fn precheck(&self, call: &Call) -> Result<(), Refused> {
+        match self.admit(call) {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, self.draft(call)).await),
+            Err(Stop::Store(error)) => Err(unavailable(&error)),
+        }
+    }
+
     /// Steps 1–3 of the decision order: certificate, partner, covenant.
     fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
         let registry = self.registry.borrow();
-        let caller = registry.registrations.caller(&call.certificate, self.clock.now()).map_err(|reason| {
-            // Its own standing is the caller's to know; whether a stranger is close to somebody known is not.
-            let told = matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired);
-            Stop::Refused { refusal: Refusal::denied(reason), told }
-        })?;
+        let caller =
+            registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
         let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;
         Ok((caller, admitted))
     }

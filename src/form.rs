@@ -40,6 +40,12 @@ impl Fields {
         self.violations.push(FieldViolation { field: field.to_owned(), expected });
     }
 
+    /// Notes a BSN where none may come.
+    pub fn bsn_at_hub(&mut self, field: &str) {
+        self.bsn = true;
+        self.wrong(field, "no BSN: an agent turns it into a pseudonym before it leaves the partner");
+    }
+
     fn require<T>(&mut self, field: &str, expected: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.wrong(field, expected);

@@ -83,6 +83,8 @@ pub enum RefusalKind {
     Malformed(Vec<FieldViolation>),
     /// Well-formed, not possible in this state.
     Precondition(&'static str),
+    /// The recipients are not the ones that the record was sealed for.
+    RouteChanged,
     /// A named thing that everybody may know of does not exist (a partner, a covenant version).
     NotFound,
     /// Too much, too fast. Seconds after which it may work.

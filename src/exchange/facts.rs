@@ -32,6 +32,8 @@ pub enum Target<'a> {
     Subject(&'a SubjectRef),
     /// A record, in a case or not.
     Record(&'a str),
+    /// The same, by its id.
+    RecordId(uuid::Uuid),
 }
 
 /// A subject as the hub may be told of it.
@@ -104,13 +106,14 @@ impl Exchange {
         let caller = registry
             .registrations
             .caller(&call.certificate, now)
-            .map_err(|reason| Stop::Refused { refusal: Refusal::denied(reason), told: false })?;
+            .map_err(Stop::standing)?;
         let mut facts = Facts { now, caller, registry, found: Found::NotAsked, record: None };
         match target {
             Target::Nothing => {}
             Target::Case(name) => facts.found = self.case_by_name(name, facts.caller.oin()).await?,
             Target::Subject(subject) => facts.found = self.case_by_subject(subject, facts.caller.oin(), now).await?,
             Target::Record(record_id) => self.find_record(record_id, &mut facts).await?,
+            Target::RecordId(record) => self.find_record(&record.to_string(), &mut facts).await?,
         }
         Ok(facts)
     }
@@ -264,6 +267,22 @@ impl Facts {
         hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
     }
 
+    /// Asks for an act outside any case, in an office.
+    pub fn manage_as(&self, hub: &Exchange, seat: &Seat, action: Action, context: &Context) -> Result<Permit, Refusal> {
+        let question = Question {
+            action,
+            article: context.article,
+            purpose: purpose(context)?,
+            actor: self.actor(hub, seat),
+            other: None,
+            case: None,
+            item: None,
+            recipients: 1,
+            reason_given: self.reason_given(hub, context),
+        };
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+    }
+
     /// Asks whether the caller may receive from the facility itself: the case index, the consent register, the log.
     pub fn from_facility(&self, hub: &Exchange, context: &Context, goods: Goods) -> Result<Permit, Refusal> {
         let question = Question {
@@ -330,6 +349,22 @@ impl Facts {
         recipient: &Seat,
         recipients: u32,
     ) -> Result<Permit, Refusal> {
+        let question = self.question(hub, action, context, goods, sender, recipient, recipients)?;
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+    }
+
+    /// One half of an exchange as a question.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one question; a struct would only rename them")]
+    pub fn question(
+        &self,
+        hub: &Exchange,
+        action: Action,
+        context: &Context,
+        goods: Goods,
+        sender: &Seat,
+        recipient: &Seat,
+        recipients: u32,
+    ) -> Result<Question, Refusal> {
         let (me, other) =
             if action == Action::Send { (sender, recipient) } else { (recipient, sender) };
         let source_kind = match (goods.source_external, &sender.party) {
@@ -340,7 +375,7 @@ impl Facts {
             Party::Partner(oin) => Some(oin),
             Party::External(_) => None,
         };
-        let question = Question {
+        Ok(Question {
             action,
             article: context.article,
             purpose: purpose(context)?,
@@ -350,8 +385,7 @@ impl Facts {
             item: Some(self.item(hub, context.article, goods, source_kind, source, recipient)),
             recipients,
             reason_given: self.reason_given(hub, context),
-        };
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+        })
     }
 
     /// The covenant sees one unknown case; the log tells whether it exists.

@@ -16,7 +16,7 @@ pub mod roles;
 pub mod route;
 pub mod simulation;
 
-mod newcomer;
+pub(in crate::exchange) mod newcomer;
 mod notice;
 
 use crate::api::v1;

@@ -70,14 +70,21 @@ pub async fn names(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// What an organisation calls a case.
-pub async fn name_of(reader: &mut Reader, case_id: &str, oin: &str) -> Result<Option<String>, StoreError> {
-    let row = sqlx::query("SELECT name FROM case_name WHERE case_id = $1 AND oin = $2")
-        .bind(case_id)
-        .bind(oin)
-        .fetch_optional(reader.conn())
-        .await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?)
+/// What an organisation calls a case, with key epoch and tag of its subject.
+pub async fn label(reader: &mut Reader, case_id: &str, oin: &str) -> Result<Option<(String, u32, Vec<u8>)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT n.name, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
+         WHERE n.case_id = $1 AND n.oin = $2",
+    )
+    .bind(case_id)
+    .bind(oin)
+    .fetch_optional(reader.conn())
+    .await?;
+    row.map(|row| {
+        let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
+        Ok((row.try_get(0)?, epoch, row.try_get(2)?))
+    })
+    .transpose()
 }
 
 /// Reads a case whole. Its revision is read first: a change in between makes the picture look older, never newer.

@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::tx::{Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event};
-use crate::audit::{Event, Stamp, Verdict};
+use crate::audit::{Event, Outcome, Stamp, Verdict};
 
 /// Units in one commit, at most.
 const GROUP: usize = 128;
@@ -53,7 +53,11 @@ impl<W: Work> Unit for Pending<W> {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>> {
         Box::pin(async move {
             let (output, draft) = self.work.run(tx).await?;
-            let event = Event { draft, verdict: self.verdict.clone(), stamp: self.stamp.clone() };
+            let mut verdict = self.verdict.clone();
+            if let Some(reason) = draft.reported {
+                verdict.outcome = Outcome::Refused(reason);
+            }
+            let event = Event { draft, verdict, stamp: self.stamp.clone() };
             event::insert(tx, &event).await?;
             self.output = Some(output);
             Ok(())

@@ -67,6 +67,22 @@ fn exchange_now(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRo
     facts.receive(hub, context, goods, &sender, &facts.seat_of_caller(hub, context))
 }
 
+/// A record as an item of its recipient's inbox, if the recipient may still receive it in that role.
+pub(in crate::exchange) fn show(hub: &Exchange, facts: &Facts, role: &str, case: &str) -> Option<v1::Record> {
+    let (row, _) = facts.record.as_ref()?;
+    let context = Context {
+        article: crate::party::Article::new(u8::try_from(row.article).ok()?)?,
+        purpose: row.purpose.clone(),
+        role: role.parse().or_else(|_| row.author_role.parse()).ok()?,
+        user_ref: String::new(),
+        // Whether the reader states a reason is asked when it fetches; here the record is only announced.
+        reason: ANNOUNCED.to_owned(),
+    };
+    exchange_now(hub, facts, &context, row).is_ok().then(|| record_reply(row, case))
+}
+
+const ANNOUNCED: &str = "aankondiging in de eigen inbox";
+
 /// `Records.FetchRecord`, up to its first message; the pieces follow from the store.
 pub struct FetchRecord {
     context: Context,
