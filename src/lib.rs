@@ -3,3 +3,4 @@
 pub mod identity;
 pub mod party;
 pub mod reason;
+pub mod tls;
