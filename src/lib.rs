@@ -1,5 +1,7 @@
 //! Sluis: the data-exchange service of a covenant between youth-care partners.
 
+pub mod ca;
+pub mod cli;
 pub mod identity;
 pub mod party;
 pub mod reason;
