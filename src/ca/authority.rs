@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{CertificateSigningRequestParams, Issuer, KeyPair, PublicKeyData, SerialNumber};
+use rcgen::{Issuer, KeyPair, PublicKeyData, SerialNumber, SubjectPublicKeyInfo};
 use ring::rand::{SecureRandom, SystemRandom};
 use time::{Duration, OffsetDateTime};
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::OID_X509_ORGANIZATIONAL_UNIT;
 use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 use super::CaError;
@@ -131,10 +133,9 @@ impl Authority {
         self.check(name, profile, days, now)?;
         let chain = self.file(name, "pem");
         check_free(&[&chain])?;
-        let mut asked = CertificateSigningRequestParams::from_pem(&read(request)?)
-            .map_err(|_| CaError::BadRequest(request.to_owned()))?;
-        asked.params = profile.certificate(now, days, random_serial()?);
-        self.finish(chain, None, &asked.signed_by(&self.issuer)?, profile)
+        let asked = requested_key(&read(request)?).ok_or_else(|| CaError::BadRequest(request.to_owned()))?;
+        let certificate = profile.certificate(now, days, random_serial()?).signed_by(&asked, &self.issuer)?;
+        self.finish(chain, None, &certificate, profile)
     }
 
     fn check(&self, name: &str, profile: &Profile, days: u16, now: OffsetDateTime) -> Result<(), CaError> {
@@ -169,6 +170,15 @@ impl Authority {
     fn file(&self, name: &str, extension: &str) -> PathBuf {
         self.folder.join(format!("{name}.{extension}"))
     }
+}
+
+/// The public key of a PEM request (RFC 2986), if the request is signed with it.
+fn requested_key(text: &str) -> Option<SubjectPublicKeyInfo> {
+    let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
+    let (rest, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
+    request.verify_signature().ok()?;
+    let key = request.certification_request_info.subject_pki.raw;
+    rest.is_empty().then(|| SubjectPublicKeyInfo::from_der(key).ok()).flatten()
 }
 
 /// 128 random bits (RFC 5280 §4.1.2.2 asks for uniqueness and at most 20 bytes).

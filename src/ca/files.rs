@@ -7,6 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::CaError;
+use crate::tls::files::is_open_to_others;
 
 /// Largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -46,13 +47,8 @@ pub(super) fn read(path: &Path) -> Result<String, CaError> {
 /// Reads a key file, unless others may read it too.
 pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, CaError> {
     let file = open(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata().map_err(|error| unreadable(path, &error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(CaError::OpenKey(path.to_owned()));
-        }
+    if is_open_to_others(&file).map_err(|error| unreadable(path, &error))? {
+        return Err(CaError::OpenKey(path.to_owned()));
     }
     text(file, path)
 }

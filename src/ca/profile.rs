@@ -25,6 +25,9 @@ const BACKDATE: Duration = Duration::minutes(5);
 const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
 const CERTIFICATE_POLICIES: [u64; 4] = [2, 5, 29, 32];
 
+/// `SEQUENCE { SEQUENCE { OBJECT IDENTIFIER 2.5.29.32.0 } }`: anyPolicy.
+const ANY_POLICY_ONLY: [u8; 10] = [0x30, 8, 0x30, 6, 0x06, 4, 0x55, 0x1d, 0x20, 0];
+
 /// Kinds of holders.
 #[derive(Clone)]
 pub enum Profile {
@@ -136,6 +139,11 @@ impl Level {
         params.distinguished_name.push(DnType::CommonName, format!("Sluis {what}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        if matches!(self, Self::Issuing) {
+            // A policy counts only if every CA below the anchor allows it (RFC 5280 §6.1.3 d).
+            params.custom_extensions =
+                vec![CustomExtension::from_oid_content(&CERTIFICATE_POLICIES, ANY_POLICY_ONLY.to_vec())];
+        }
         params
     }
 }
