@@ -250,10 +250,8 @@ fn a_request_gives_its_key_and_nothing_else() {
     fs::write(&file, request.pem().unwrap()).unwrap();
     let issued = authority.sign("org", &file, &organisation(), 30, NOW).unwrap();
     assert!(issued.key.is_none() && !folder.path().join("org.key").exists());
-    assert_eq!(issued.leaf.key_hash.as_bytes(), {
-        let info = rcgen::PublicKeyData::subject_public_key_info(&key);
-        crate::identity::KeyHash::of(&info).as_bytes()
-    });
+    let info = rcgen::PublicKeyData::subject_public_key_info(&key);
+    assert_eq!(issued.leaf.key_hash, crate::identity::KeyHash::of(&info));
     assert_eq!(webpki_verify(folder.path(), &issued.chain, webpki::KeyUsage::client_auth(), NOW), Ok(()));
     let chain = certificates(&issued.chain);
     let leaf = webpki::EndEntityCert::try_from(&chain[0]).unwrap();
