@@ -70,6 +70,21 @@ async fn two_anchors_stand_beside_each_other() {
     assert!(stays(&mut second).await);
 }
 
+#[tokio::test]
+async fn a_sweep_cuts_what_expired_meanwhile() {
+    let ca = Ca::new();
+    let clock = StillClock::new();
+    let server = Server::start(server_tls(&ca, Revocation::RegistryOnly, Arc::clone(&clock)), Limits::default()).await;
+    let mut short = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    let longer = ca.issue(RAALTE, |p| p.not_after = NOW + DAY * 9);
+    let mut long = call(&server, client_config(&ca, Some(&longer))).await.unwrap();
+    assert_eq!(server.gate.sweep(), 0);
+    clock.0.fetch_add(2 * 24 * 3600, Ordering::Relaxed);
+    assert_eq!(server.gate.sweep(), 1);
+    assert!(ends_within_a_second(&mut short).await);
+    assert!(stays(&mut long).await);
+}
+
 /// tonic with its health service on the gate; the handle of the gate and the address.
 async fn grpc(ca: &Ca) -> (Gate, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
