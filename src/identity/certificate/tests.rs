@@ -149,3 +149,21 @@ fn a_local_system_has_no_organisation() {
         assert_eq!(check(&leaf(numbers, |_| {}), NOW, &local).unwrap().oin(), None);
     }
 }
+
+proptest::proptest! {
+    /// Damage is refused or harmless, and never a panic.
+    #[test]
+    fn damaged_certificates_are_survived(flips in proptest::collection::vec((0_usize..400, 0_u8..8), 1..6)) {
+        let mut der = leaf(&[OIN], policy);
+        for (at, bit) in flips {
+            if let Some(byte) = der.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+        if let Ok(peer) = check(&der, NOW, &rules()) {
+            proptest::prop_assert!(peer.oin().is_some());
+        }
+        der.truncate(der.len() / 2);
+        proptest::prop_assert!(Leaf::read(&der).is_err());
+    }
+}
