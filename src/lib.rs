@@ -1,5 +1,9 @@
 //! Sluis: the data-exchange service of a covenant between youth-care partners.
 
+pub mod ca;
+pub mod cli;
+pub mod identity;
 pub mod party;
 pub mod reason;
 pub mod api;
+pub mod tls;
