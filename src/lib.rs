@@ -3,3 +3,4 @@
 pub mod party;
 pub mod pseudonym;
 pub mod reason;
+pub mod seal;

@@ -1,0 +1,5 @@
+//! Sealing.
+
+pub mod body;
+pub mod hpke;
+pub mod record_key;
