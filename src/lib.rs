@@ -4,6 +4,8 @@ pub mod ca;
 pub mod cli;
 pub mod identity;
 pub mod party;
+pub mod pseudonym;
 pub mod reason;
 pub mod api;
 pub mod tls;
+pub mod seal;
