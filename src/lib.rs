@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod cli;
 pub mod identity;
+pub mod covenant;
 pub mod party;
 pub mod pseudonym;
 pub mod reason;
