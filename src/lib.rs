@@ -1,5 +1,9 @@
 //! Sluis: the data-exchange service of a covenant between youth-care partners.
 
+pub mod api;
+pub mod clock;
+pub mod config;
 pub mod party;
 pub mod reason;
-pub mod api;
+pub mod redact;
+pub mod telemetry;
