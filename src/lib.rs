@@ -3,7 +3,11 @@
 pub mod api;
 pub mod clock;
 pub mod config;
+pub mod identity;
 pub mod party;
+pub mod pseudonym;
 pub mod reason;
 pub mod redact;
+pub mod scenario;
 pub mod telemetry;
+pub mod tls;

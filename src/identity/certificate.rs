@@ -1,0 +1,350 @@
+//! One leaf certificate: what it says, and whether that is enough to be let in (REFERENCE §3.1).
+//!
+//! The chain to an anchor, its signatures and the CRLs are rustls' work and done before this. What remains here are
+//! the rules of this network: one OIN, a purpose, a policy, an environment.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_EXT_CERTIFICATE_POLICIES, OID_X509_SERIALNUMBER};
+use x509_parser::prelude::FromDer;
+
+use crate::party::{Oin, UnknownCode};
+use crate::reason::Reason;
+
+mod digest;
+
+pub use digest::{Fingerprint, KeyHash};
+
+/// Prefix of OINs that exist only for tests (REFERENCE §3.2).
+const TEST_PREFIX: &str = "00000099";
+
+/// Reads the leaf `der` and holds it against `rules` at `now`.
+///
+/// # Errors
+/// The first rule that fails, in the order: readable, within its validity, purpose, policy, OIN.
+pub fn check(der: &[u8], now: OffsetDateTime, rules: &TrustRules) -> Result<PeerCertificate, CertificateError> {
+    let leaf = Leaf::read(der)?;
+    leaf.check_validity(now)?;
+    let purpose_shown = match rules.purpose {
+        Purpose::ClientAuth => leaf.client_auth,
+        Purpose::ClientAuthOrSignature => leaf.client_auth || (!leaf.limits_purpose && leaf.signs),
+    };
+    if !purpose_shown {
+        return Err(CertificateError::NoClientAuth);
+    }
+    if !rules.policies.admit(&leaf.policies) {
+        return Err(CertificateError::PolicyNotAllowed);
+    }
+    let oin = match rules.subject {
+        SubjectRule::Organisation => Some(leaf.oin()?),
+        SubjectRule::LocalSystem => None,
+    };
+    if rules.environment == Environment::Production && oin.as_ref().is_some_and(is_test) {
+        return Err(CertificateError::TestOin);
+    }
+    Ok(PeerCertificate(Arc::new(Peer { oin, leaf })))
+}
+
+/// Whether the OIN exists only for tests.
+pub fn is_test(oin: &Oin) -> bool {
+    oin.as_str().starts_with(TEST_PREFIX)
+}
+
+/// What a network demands of every certificate beyond a chain to its anchors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustRules {
+    /// Whether the certificate must name an organisation.
+    pub subject: SubjectRule,
+    /// Which use the certificate must allow.
+    pub purpose: Purpose,
+    /// Which certificate policies are good enough.
+    pub policies: Policies,
+    /// Which OINs may exist here.
+    pub environment: Environment,
+}
+
+/// Whose certificates are awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubjectRule {
+    /// Exactly one `subject.serialNumber`, an OIN: partners, and people of a partner.
+    Organisation,
+    /// A system within one organisation, known by its key alone: callers of an agent.
+    LocalSystem,
+}
+
+/// Which use the certificate must allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Extended key usage holds clientAuth (PKIoverheid G4, own CA).
+    ClientAuth,
+    /// As above, or no extended key usage at all and key usage digitalSignature (PKIoverheid G1).
+    ClientAuthOrSignature,
+}
+
+/// Which certificate policies are good enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Policies {
+    /// Any, and none: only where every certificate under the anchors is one of ours.
+    Any,
+    /// At least one of these must stand in the certificate.
+    OneOf(BTreeSet<PolicyOid>),
+}
+
+impl Policies {
+    fn admit(&self, shown: &BTreeSet<PolicyOid>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(allowed) => !allowed.is_disjoint(shown),
+        }
+    }
+}
+
+/// Test and production never mix (REFERENCE §9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// Synthetic organisations are welcome.
+    Test,
+    /// An OIN with prefix 00000099 is refused.
+    Production,
+}
+
+impl std::str::FromStr for Environment {
+    type Err = UnknownCode;
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        match text {
+            "test" => Ok(Self::Test),
+            "production" => Ok(Self::Production),
+            _ => Err(UnknownCode("environment")),
+        }
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Test => "test",
+            Self::Production => "production",
+        })
+    }
+}
+
+/// Object identifier of a certificate policy in dotted form (RFC 5280 §4.2.1.4).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyOid(String);
+
+impl std::str::FromStr for PolicyOid {
+    type Err = UnknownCode;
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        let arc = |arc: &str| {
+            !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'))
+        };
+        if text.len() <= 128 && text.contains('.') && text.split('.').all(arc) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(UnknownCode("object identifier"))
+        }
+    }
+}
+
+impl fmt::Display for PolicyOid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a certificate is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    #[error("the certificate can't be read")]
+    Malformed,
+    #[error("the certificate is not valid yet")]
+    NotYetValid,
+    #[error("the certificate has expired")]
+    Expired,
+    #[error("the certificate does not allow client authentication")]
+    NoClientAuth,
+    #[error("the certificate has none of the accepted policies")]
+    PolicyNotAllowed,
+    #[error("the subject has no serialNumber")]
+    NoOin,
+    #[error("the subject has more than one serialNumber")]
+    SeveralOins,
+    #[error("the subject's serialNumber is not an OIN")]
+    WrongOin,
+    #[error("a test OIN is not accepted in production")]
+    TestOin,
+}
+
+impl CertificateError {
+    /// The reason code of the refusal.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Malformed => Reason::CertUntrusted,
+            Self::NotYetValid | Self::Expired => Reason::CertExpired,
+            Self::NoClientAuth | Self::PolicyNotAllowed | Self::TestOin => Reason::CertPolicy,
+            Self::NoOin | Self::SeveralOins | Self::WrongOin => Reason::OinMissing,
+        }
+    }
+}
+
+/// A peer's certificate that passed [`check`]. Cheap to clone. `Debug` shows the fingerprint only.
+#[derive(Clone)]
+pub struct PeerCertificate(Arc<Peer>);
+
+struct Peer {
+    oin: Option<Oin>,
+    leaf: Leaf,
+}
+
+impl PeerCertificate {
+    /// The organisation; `None` for a local system.
+    pub fn oin(&self) -> Option<&Oin> {
+        self.0.oin.as_ref()
+    }
+
+    /// Hash of the public key, by which the registry knows its holder.
+    pub fn key_hash(&self) -> KeyHash {
+        self.0.leaf.key_hash
+    }
+
+    /// Hash of the whole certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.leaf.fingerprint
+    }
+
+    /// Common name, for display only: it identifies nobody.
+    pub fn common_name(&self) -> Option<&str> {
+        self.0.leaf.common_name.as_deref()
+    }
+
+    /// First second of validity.
+    pub fn not_before(&self) -> OffsetDateTime {
+        self.0.leaf.not_before
+    }
+
+    /// Last second of validity.
+    pub fn not_after(&self) -> OffsetDateTime {
+        self.0.leaf.not_after
+    }
+
+    /// Policies that the issuer declared.
+    pub fn policies(&self) -> &BTreeSet<PolicyOid> {
+        &self.0.leaf.policies
+    }
+
+    /// Whether `now` lies within the validity: a connection may outlive its certificate.
+    pub fn check_validity(&self, now: OffsetDateTime) -> Result<(), CertificateError> {
+        self.0.leaf.check_validity(now)
+    }
+}
+
+impl fmt::Debug for PeerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerCertificate({})", self.fingerprint())
+    }
+}
+
+/// What a leaf certificate says, judged by nobody yet.
+pub struct Leaf {
+    /// Last common name of the subject, as the most specific one.
+    pub common_name: Option<String>,
+    /// Every `subject.serialNumber`; unreadable ones are empty.
+    pub serial_numbers: Vec<String>,
+    /// First second of validity.
+    pub not_before: OffsetDateTime,
+    /// Last second of validity.
+    pub not_after: OffsetDateTime,
+    /// Policies that the issuer declared.
+    pub policies: BTreeSet<PolicyOid>,
+    /// Extended key usage holds clientAuth.
+    pub client_auth: bool,
+    /// Hash of the SubjectPublicKeyInfo.
+    pub key_hash: KeyHash,
+    /// Hash of the certificate.
+    pub fingerprint: Fingerprint,
+    limits_purpose: bool,
+    signs: bool,
+}
+
+impl Leaf {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    /// [`CertificateError::Malformed`] for anything that is not exactly one well-formed certificate.
+    pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
+        let malformed = |_| CertificateError::Malformed;
+        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(CertificateError::Malformed);
+        }
+        let extended = parsed.extended_key_usage().map_err(malformed)?;
+        let usage = parsed.key_usage().map_err(malformed)?;
+        let subject = parsed.subject();
+        let common_name =
+            subject.iter_by_oid(&OID_X509_COMMON_NAME).last().and_then(|name| name.as_str().ok()).map(str::to_owned);
+        let serial_numbers = subject
+            .iter_by_oid(&OID_X509_SERIALNUMBER)
+            .map(|number| number.as_str().unwrap_or_default().to_owned())
+            .collect();
+        Ok(Self {
+            common_name,
+            serial_numbers,
+            not_before: parsed.validity().not_before.to_datetime(),
+            not_after: parsed.validity().not_after.to_datetime(),
+            policies: policies(&parsed)?,
+            client_auth: extended.as_ref().is_some_and(|e| e.value.client_auth),
+            key_hash: KeyHash::of(parsed.public_key().raw),
+            fingerprint: Fingerprint::of(der),
+            limits_purpose: extended.is_some(),
+            signs: usage.is_some_and(|u| u.value.digital_signature()),
+        })
+    }
+
+    /// Whether `now` lies within the validity, both ends included (RFC 5280 §4.1.2.5).
+    ///
+    /// # Errors
+    /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
+    pub fn check_validity(&self, now: OffsetDateTime) -> Result<(), CertificateError> {
+        if now < self.not_before {
+            Err(CertificateError::NotYetValid)
+        } else if now > self.not_after {
+            Err(CertificateError::Expired)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The one OIN of the subject.
+    ///
+    /// # Errors
+    /// None, several, or something that is not an OIN.
+    pub fn oin(&self) -> Result<Oin, CertificateError> {
+        match self.serial_numbers.as_slice() {
+            [] => Err(CertificateError::NoOin),
+            [one] => one.parse().map_err(|_| CertificateError::WrongOin),
+            _ => Err(CertificateError::SeveralOins),
+        }
+    }
+}
+
+fn policies(parsed: &X509Certificate<'_>) -> Result<BTreeSet<PolicyOid>, CertificateError> {
+    let extension = parsed
+        .get_extension_unique(&OID_X509_EXT_CERTIFICATE_POLICIES)
+        .map_err(|_| CertificateError::Malformed)?
+        .map(|extension| extension.parsed_extension());
+    match extension {
+        None => Ok(BTreeSet::new()),
+        Some(ParsedExtension::CertificatePolicies(list)) => {
+            Ok(list.iter().map(|policy| PolicyOid(policy.policy_id.to_id_string())).collect())
+        }
+        Some(_) => Err(CertificateError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Mutual TLS 1.3 between processes of one network (DESIGN §5): rustls underneath, tonic above.
+//!
+//! The identity of a peer comes from here and from nowhere else. Sessions are never resumed: a resumed session skips
+//! the verification of the client's certificate, and a revoked one would live on in it.
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::VerifierBuilderError;
+use rustls::time_provider::TimeProvider;
+use time::OffsetDateTime;
+
+pub mod acceptor;
+pub mod client;
+pub mod connections;
+pub mod failure;
+pub mod files;
+pub mod server;
+
+pub use acceptor::{Gate, Incoming, Limits, TlsConnection};
+pub use client::ClientTls;
+pub use connections::{Connections, PeerInfo};
+pub use failure::{Failure, Failures};
+pub use files::{Anchors, FileError, Identity};
+pub use server::ServerTls;
+
+/// HTTP/2 in ALPN (RFC 9113 §3.2).
+const H2: &[u8] = b"h2";
+
+/// How revocation is learned.
+#[derive(Clone)]
+pub enum Revocation {
+    /// From the registry alone: for certificates of the network's own CA.
+    RegistryOnly,
+    /// From these CRLs too. Every issuer below the anchor must have one that is not past its next update.
+    Lists(Vec<CertificateRevocationListDer<'static>>),
+}
+
+impl Revocation {
+    /// The lists, none of which are meant by `RegistryOnly`.
+    fn lists(self) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+        match self {
+            Self::RegistryOnly => Ok(Vec::new()),
+            // rustls reads an empty list as "don't check".
+            Self::Lists(lists) if lists.is_empty() => Err(TlsError::NoLists),
+            Self::Lists(lists) => Ok(lists),
+        }
+    }
+}
+
+/// Why a TLS configuration can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("revocation lists are asked for but there is none; add the CRL of every issuer")]
+    NoLists,
+    #[error("there is no usable anchor or a CRL can't be read")]
+    Verifier(#[from] VerifierBuilderError),
+    #[error("the TLS library refuses the configuration")]
+    Library(#[from] rustls::Error),
+    #[error("the server name is not a DNS name or an IP address")]
+    ServerName,
+    #[error("the address is not host:port")]
+    Address,
+    #[error("no connection")]
+    Connect(#[from] tonic::transport::Error),
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The clock of the TLS library as the rest of the code knows time. `None` when it is out of order.
+fn now(clock: &dyn TimeProvider) -> Option<OffsetDateTime> {
+    let seconds = i64::try_from(clock.current_time()?.as_secs()).ok()?;
+    OffsetDateTime::from_unix_timestamp(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! From a listening socket to verified connections, as tonic's `serve_with_incoming_shutdown` takes them.
+//!
+//! Own accept loop, because tonic's has no limit on handshakes, ignores `TCP_NODELAY` for foreign streams and can't
+//! cut a connection.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use super::connections::{Connections, PeerInfo, Ticket};
+use super::failure::{Failure, Failures};
+use super::server::ServerTls;
+
+/// How long to wait when the operating system gives no connection: file descriptors come back, a busy loop does not help.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Verified connections waiting for tonic to take them.
+const READY: usize = 16;
+
+/// What a listener allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Time for a handshake.
+    pub handshake: Duration,
+    /// Handshakes at a time; more wait in the kernel.
+    pub handshakes: usize,
+    /// Connections at a time, those in their handshake included; more are refused.
+    pub connections: usize,
+    /// Connections at a time of one partner; more are refused.
+    pub per_partner: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), handshakes: 256, connections: 4096, per_partner: 256 }
+    }
+}
+
+/// Verified connections. Dropping it closes the listening socket.
+pub type Incoming = ReceiverStream<Result<TlsConnection, Infallible>>;
+
+/// The handle on a listener: reload, cut, count.
+pub struct Gate {
+    tls: watch::Sender<Arc<ServerTls>>,
+    connections: Arc<Connections>,
+    failures: Arc<Failures>,
+}
+
+impl Gate {
+    /// Starts to accept on `listener`, within the current tokio runtime.
+    pub fn open(listener: TcpListener, tls: ServerTls, limits: Limits) -> (Self, Incoming) {
+        let (sender, receiver) = watch::channel(Arc::new(tls));
+        let connections = Arc::new(Connections::default());
+        let failures = Arc::new(Failures::default());
+        let (ready, incoming) = mpsc::channel(READY);
+        let door = Door {
+            tls: receiver,
+            connections: Arc::clone(&connections),
+            failures: Arc::clone(&failures),
+            limits,
+            ready,
+        };
+        tokio::spawn(accept(listener, door));
+        (Self { tls: sender, connections, failures }, ReceiverStream::new(incoming))
+    }
+
+    /// Replaces keys, anchors, CRLs or rules. Open connections stay, unless the new ones would not let them in:
+    /// those are cut, and their number returned. Verifies every open chain, a fraction of a millisecond each: with
+    /// thousands of connections call it where it may block.
+    pub fn reload(&self, tls: ServerTls) -> usize {
+        let tls = Arc::new(tls);
+        // First the new rules, then the sweep: a handshake in between is checked by `settle`.
+        self.tls.send_replace(Arc::clone(&tls));
+        self.connections.cut_where(|peer| tls.verify(&peer.chain).is_err())
+    }
+
+    /// The open connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// What went wrong so far.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
+    }
+}
+
+/// What every handshake needs.
+#[derive(Clone)]
+struct Door {
+    tls: watch::Receiver<Arc<ServerTls>>,
+    connections: Arc<Connections>,
+    failures: Arc<Failures>,
+    limits: Limits,
+    ready: mpsc::Sender<Result<TlsConnection, Infallible>>,
+}
+
+async fn accept(listener: TcpListener, door: Door) {
+    let handshakes = Arc::new(Semaphore::new(door.limits.handshakes));
+    let places = Arc::new(Semaphore::new(door.limits.connections));
+    loop {
+        let next = async {
+            let turn = Arc::clone(&handshakes).acquire_owned().await.ok();
+            (turn, listener.accept().await)
+        };
+        let (turn, accepted) = tokio::select! {
+            () = door.ready.closed() => return,
+            next = next => next,
+        };
+        let Ok((stream, remote)) = accepted else {
+            door.failures.record(Failure::Accept);
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            door.failures.record(Failure::Full);
+            continue;
+        };
+        let door = door.clone();
+        tokio::spawn(async move {
+            match door.admit(stream, remote, place).await {
+                // Nobody takes connections any more: the process is stopping.
+                Ok(connection) => drop(door.ready.send(Ok(connection)).await),
+                Err(failure) => door.failures.record(failure),
+            }
+            drop(turn);
+        });
+    }
+}
+
+impl Door {
+    async fn admit(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Result<TlsConnection, Failure> {
+        stream.set_nodelay(true).map_err(|_| Failure::Closed)?;
+        let tls = self.current();
+        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+        let stream = tokio::time::timeout(self.limits.handshake, handshake)
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|error| Failure::of_handshake(&error))?;
+        let session = stream.get_ref().1;
+        let chain: Vec<_> =
+            session.peer_certificates().ok_or(Failure::NoCertificate)?.iter().map(|c| c.clone().into_owned()).collect();
+        let certificate = tls.read(&chain)?;
+        let peer = Arc::new(PeerInfo { certificate, remote, chain });
+        let ticket = self.connections.add(Arc::clone(&peer), self.limits.per_partner).ok_or(Failure::Full)?;
+        self.settle(&peer, tls)?;
+        Ok(TlsConnection { stream, peer, ticket, is_cut: false, _place: place })
+    }
+
+    /// A reload during the handshake swept before this connection was on the list: verify it by the newest rules.
+    fn settle(&self, peer: &PeerInfo, mut used: Arc<ServerTls>) -> Result<(), Failure> {
+        loop {
+            let current = self.current();
+            if Arc::ptr_eq(&current, &used) {
+                return Ok(());
+            }
+            current.verify(&peer.chain)?;
+            used = current;
+        }
+    }
+
+    fn current(&self) -> Arc<ServerTls> {
+        Arc::clone(&self.tls.borrow())
+    }
+}
+
+/// A verified connection that ends with an error once it is cut.
+pub struct TlsConnection {
+    stream: TlsStream<TcpStream>,
+    peer: Arc<PeerInfo>,
+    ticket: Ticket,
+    is_cut: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl TlsConnection {
+    /// Also registers the task to be woken by a cut. HTTP/2 reads and writes a connection in one task.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.is_cut = self.is_cut || Pin::new(&mut self.ticket.cut).poll(cx).is_ready();
+        if self.is_cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+    }
+}
+
+impl Connected for TlsConnection {
+    type ConnectInfo = Arc<PeerInfo>;
+
+    fn connect_info(&self) -> Arc<PeerInfo> {
+        Arc::clone(&self.peer)
+    }
+}
+
+impl AsyncRead for TlsConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(cx)?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,144 @@
+//! The client's side of TLS: a tonic channel to one server, by pinned anchors and under an own certificate.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::SingleCertAndKey;
+use rustls::time_provider::TimeProvider;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::files::{Anchors, Identity};
+use super::{H2, Revocation, TlsError, provider};
+
+/// Time for name lookup, connection and handshake together.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A silent connection is asked for a sign of life this often.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Time for that sign.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
+
+/// How to reach one server. Cheap to clone.
+#[derive(Clone)]
+pub struct ClientTls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    leaf: Arc<Mutex<Option<CertificateDer<'static>>>>,
+}
+
+impl ClientTls {
+    /// TLS 1.3 and HTTP/2 only. The server must show a certificate for `server_name` under one of `anchors`, whatever
+    /// address is dialled.
+    ///
+    /// # Errors
+    /// No anchor, an unreadable or missing CRL, a name that is neither DNS name nor IP address.
+    pub fn new(
+        identity: &Identity,
+        anchors: &Anchors,
+        revocation: Revocation,
+        server_name: &str,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::ServerName)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(anchors.store(), provider())
+            .with_crls(revocation.lists()?)
+            .enforce_revocation_expiration()
+            .build()?;
+        let mut config = ClientConfig::builder_with_details(provider(), clock)
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_webpki_verifier(verifier)
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())));
+        config.alpn_protocols = vec![H2.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Self { config: Arc::new(config), name, leaf: Arc::default() })
+    }
+
+    /// Connects to `address` (`host:port`) now. The channel connects again by itself when the connection ends.
+    ///
+    /// # Errors
+    /// A malformed address; no connection within five seconds. That the server refuses *our* certificate shows at the
+    /// first request only (RFC 8446 §4.4.2.4: the server judges after the client considers itself connected).
+    pub async fn connect(&self, address: &str) -> Result<Channel, TlsError> {
+        let tls = self.clone();
+        let target = target(address)?;
+        let connector = tower::service_fn(move |_: Uri| tls.clone().dial(target.clone()));
+        Ok(self.endpoint()?.connect_with_connector(connector).await?)
+    }
+
+    /// As [`Self::connect`], at the first request.
+    ///
+    /// # Errors
+    /// A malformed address.
+    pub fn connect_lazy(&self, address: &str) -> Result<Channel, TlsError> {
+        let tls = self.clone();
+        let target = target(address)?;
+        let connector = tower::service_fn(move |_: Uri| tls.clone().dial(target.clone()));
+        Ok(self.endpoint()?.connect_with_connector_lazy(connector))
+    }
+
+    /// The server's leaf certificate (DER), as of the latest connection of this value or its clones.
+    pub fn server_leaf(&self) -> Option<CertificateDer<'static>> {
+        self.leaf.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The address is only a name to tonic: `http`, because TLS happens in the connector.
+    fn endpoint(&self) -> Result<Endpoint, TlsError> {
+        let host = match &self.name {
+            ServerName::DnsName(name) => name.as_ref().to_owned(),
+            ServerName::IpAddress(rustls::pki_types::IpAddr::V4(ip)) => std::net::Ipv4Addr::from(*ip).to_string(),
+            ServerName::IpAddress(rustls::pki_types::IpAddr::V6(ip)) => format!("[{}]", std::net::Ipv6Addr::from(*ip)),
+            _ => return Err(TlsError::ServerName),
+        };
+        let endpoint = Endpoint::from_shared(format!("http://{host}"))?
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE_ANSWER)
+            .keep_alive_while_idle(true);
+        Ok(endpoint)
+    }
+
+    async fn dial(self, target: Arc<str>) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+        let stream = TcpStream::connect(&*target).await?;
+        stream.set_nodelay(true)?;
+        let stream = TlsConnector::from(self.config).connect(self.name, stream).await?;
+        let session = stream.get_ref().1;
+        if session.alpn_protocol() != Some(H2) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "the server does not speak HTTP/2"));
+        }
+        let leaf = session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
+        *self.leaf.lock().unwrap_or_else(PoisonError::into_inner) = leaf;
+        Ok(TokioIo::new(stream))
+    }
+}
+
+/// `host:port`, with the brackets of an IPv6 address.
+fn target(address: &str) -> Result<Arc<str>, TlsError> {
+    let (host, port) = address.rsplit_once(':').ok_or(TlsError::Address)?;
+    let bare = !host.contains(':') || (host.starts_with('[') && host.ends_with(']'));
+    if host.is_empty() || !bare || port.parse::<u16>().is_err() {
+        return Err(TlsError::Address);
+    }
+    Ok(address.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_host_and_port() {
+        for address in ["hub.example.nl:443", "127.0.0.1:1", "[::1]:443"] {
+            assert!(target(address).is_ok(), "{address}");
+        }
+        for address in ["", "hub", ":443", "hub:", "hub:70000", "::1:443", "https://hub:443"] {
+            assert!(target(address).is_err(), "{address}");
+        }
+    }
+}

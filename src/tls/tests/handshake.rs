@@ -1,0 +1,155 @@
+//! Who gets in and who does not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_partner_gets_in() {
+    let ca = Ca::new();
+    let server = Server::start(server_tls(&ca, Revocation::RegistryOnly, StillClock::new()), Limits::default()).await;
+    let stream = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    assert_eq!(server.gate.connections().len(), 1);
+    drop(stream);
+    for _ in 0..500 {
+        if server.gate.connections().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the place was not given back");
+}
+
+#[tokio::test]
+async fn nobody_else_does() {
+    let ca = Ca::new();
+    let other = Ca::new();
+    let serial =
+        |params: &mut CertificateParams, number| params.serial_number = Some(SerialNumber::from_slice(&[number]));
+    let cases = [
+        ("no certificate", None, Failure::NoCertificate),
+        ("wrong CA", Some(other.issue(ALMELO, |_| {})), Failure::Untrusted),
+        ("expired", Some(ca.issue(ALMELO, |p| p.not_after = NOW - DAY / 2)), Failure::Expired),
+        ("not yet valid", Some(ca.issue(ALMELO, |p| p.not_before = NOW + DAY / 2)), Failure::Expired),
+        (
+            "server certificate",
+            Some(ca.issue(ALMELO, |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth])),
+            Failure::Policy,
+        ),
+        ("no purpose", Some(ca.issue(ALMELO, |p| p.extended_key_usages.clear())), Failure::Policy),
+        ("no OIN", Some(ca.issue("123", |_| {})), Failure::OinMissing),
+        ("revoked", Some(ca.issue(ALMELO, |p| serial(p, 7))), Failure::Revoked),
+    ];
+    for (name, identity, failure) in cases {
+        let tls = server_tls(&ca, ca.crl(NOW - DAY / 2, &[7]), StillClock::new());
+        let server = Server::start(tls, Limits::default()).await;
+        assert!(call(&server, client_config(&ca, identity.as_ref())).await.is_err(), "{name}");
+        server.failed(failure).await;
+        assert!(server.gate.connections().is_empty(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_crl_closes_the_door() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, ca.crl(NOW - DAY * 2, &[]), StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    assert!(call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.is_err());
+    server.failed(Failure::CrlStale).await;
+}
+
+#[tokio::test]
+async fn a_crl_of_another_issuer_closes_the_door() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Ca::new().crl(NOW - DAY / 2, &[]), StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    assert!(call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.is_err());
+    server.failed(Failure::CrlStale).await;
+}
+
+#[test]
+fn an_empty_set_of_lists_is_an_error_and_not_a_licence() {
+    let ca = Ca::new();
+    let made = ServerTls::new(
+        &ca.issue(RAALTE, |_| {}),
+        &ca.anchors(),
+        Revocation::Lists(Vec::new()),
+        rules(),
+        StillClock::new(),
+    );
+    assert!(matches!(made, Err(TlsError::NoLists)));
+    let none = Anchors::new([]).unwrap();
+    let made = ServerTls::new(&ca.issue(RAALTE, |_| {}), &none, Revocation::RegistryOnly, rules(), StillClock::new());
+    assert!(matches!(made, Err(TlsError::Verifier(_))));
+}
+
+#[tokio::test]
+async fn tls_1_2_is_answered_with_protocol_version() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    // ClientHello of RFC 5246 §7.4.1.2: one cipher suite, one signature scheme, one curve, no supported_versions.
+    let extensions: &[u8] = &[0, 13, 0, 4, 0, 2, 4, 3, 0, 10, 0, 4, 0, 2, 0, 23];
+    let mut hello = vec![3, 3];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 2, 0xc0, 0x2b, 1, 0, 0, 16]);
+    hello.extend(extensions);
+    let length = u8::try_from(hello.len()).unwrap();
+    let mut record = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+    record.extend(hello);
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    stream.write_all(&record).await.unwrap();
+    let mut alert = [0; 7];
+    stream.read_exact(&mut alert).await.unwrap();
+    assert_eq!((alert[0], alert[6]), (21, 70), "RFC 8446 §6.2: alert protocol_version");
+    server.failed(Failure::Incompatible).await;
+}
+
+#[tokio::test]
+async fn another_protocol_is_refused() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    let mut config = client_config(&ca, Some(&ca.issue(ALMELO, |_| {})));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    assert!(call(&server, config).await.is_err());
+    server.failed(Failure::Incompatible).await;
+}
+
+#[tokio::test]
+async fn a_half_open_handshake_times_out() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let limits = Limits { handshake: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::start(tls, limits).await;
+    let mut silent = TcpStream::connect(&server.address).await.unwrap();
+    server.failed(Failure::Timeout).await;
+    assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0, "the server has hung up");
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    let ca = Ca::new();
+    for limits in [Limits { connections: 1, ..Limits::default() }, Limits { per_partner: 1, ..Limits::default() }] {
+        let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+        let server = Server::start(tls, limits).await;
+        let _first = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+        assert!(call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.is_err());
+        server.failed(Failure::Full).await;
+        let other = call(&server, client_config(&ca, Some(&ca.issue(RAALTE, |_| {})))).await;
+        assert_eq!(other.is_ok(), limits.connections > 1, "another partner is not in the way");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_resumed() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let inside = tls.inspect();
+    assert_eq!((inside.send_tls13_tickets, inside.max_early_data_size), (0, 0));
+    assert!(!inside.ticketer.enabled() && !inside.session_storage.can_cache());
+    let server = Server::start(tls, Limits::default()).await;
+    let config = client_config(&ca, Some(&ca.issue(ALMELO, |_| {})));
+    for _ in 0..2 {
+        let stream = call(&server, config.clone()).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}

@@ -1,0 +1,130 @@
+//! Cutting, reloading, and tonic on top.
+
+use super::*;
+
+async fn ends_within_a_second(stream: &mut ClientStream) -> bool {
+    let read = tokio::time::timeout(Duration::from_secs(1), stream.read_u8());
+    matches!(read.await, Ok(Err(_)))
+}
+
+async fn stays(stream: &mut ClientStream) -> bool {
+    tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await.is_err()
+}
+
+#[tokio::test]
+async fn cut_ends_the_connections_of_one_partner() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    let mut almelo = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    let mut raalte = call(&server, client_config(&ca, Some(&ca.issue(RAALTE, |_| {})))).await.unwrap();
+    assert_eq!(server.gate.connections().cut(&ALMELO.parse().unwrap()), 1);
+    assert!(ends_within_a_second(&mut almelo).await);
+    assert!(stays(&mut raalte).await);
+    assert_eq!(server.gate.connections().cut(&ALMELO.parse().unwrap()), 0, "nothing left to cut");
+}
+
+#[tokio::test]
+async fn cut_key_ends_one_key_only() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let server = Server::start(tls, Limits::default()).await;
+    let identity = ca.issue(ALMELO, |_| {});
+    let key = crate::identity::certificate::Leaf::read(identity.leaf().unwrap()).unwrap().key_hash;
+    let mut one = call(&server, client_config(&ca, Some(&identity))).await.unwrap();
+    let mut other = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    assert_eq!(server.gate.connections().cut_key(key), 1);
+    assert!(ends_within_a_second(&mut one).await);
+    assert!(stays(&mut other).await);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_healthy_and_cuts_the_revoked() {
+    let ca = Ca::new();
+    let clock = StillClock::new();
+    let server =
+        Server::start(server_tls(&ca, ca.crl(NOW - DAY / 2, &[]), Arc::clone(&clock)), Limits::default()).await;
+    let number = |number| move |p: &mut CertificateParams| p.serial_number = Some(SerialNumber::from_slice(&[number]));
+    let doomed = ca.issue(ALMELO, number(7));
+    let mut revoked = call(&server, client_config(&ca, Some(&doomed))).await.unwrap();
+    let mut healthy = call(&server, client_config(&ca, Some(&ca.issue(RAALTE, number(8))))).await.unwrap();
+    assert_eq!(server.gate.reload(server_tls(&ca, ca.crl(NOW - DAY / 3, &[7]), clock)), 1);
+    assert!(ends_within_a_second(&mut revoked).await);
+    assert!(stays(&mut healthy).await);
+    assert!(call(&server, client_config(&ca, Some(&doomed))).await.is_err());
+    server.failed(Failure::Revoked).await;
+}
+
+#[tokio::test]
+async fn two_anchors_stand_beside_each_other() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let both = Anchors::new([old.0.der().clone(), new.0.der().clone()]).unwrap();
+    let identity = old.issue(RAALTE, |_| {});
+    let made = |anchors| ServerTls::new(&identity, anchors, Revocation::RegistryOnly, rules(), StillClock::new());
+    let server = Server::start(made(&both).unwrap(), Limits::default()).await;
+    let config = |ca: &Ca| client_config(&old, Some(&ca.issue(ALMELO, |_| {})));
+    let mut first = call(&server, config(&old)).await.unwrap();
+    let mut second = call(&server, config(&new)).await.unwrap();
+    assert_eq!(server.gate.reload(made(&new.anchors()).unwrap()), 1);
+    assert!(ends_within_a_second(&mut first).await);
+    assert!(stays(&mut second).await);
+}
+
+/// tonic with its health service on the gate; the handle of the gate and the address.
+async fn grpc(ca: &Ca) -> (Gate, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let tls = server_tls(ca, Revocation::RegistryOnly, StillClock::new());
+    let (gate, incoming) = Gate::open(listener, tls, Limits::default());
+    let (_, health) = tonic_health::server::health_reporter();
+    let who = |request: tonic::Request<()>| {
+        let peer = request.extensions().get::<Arc<PeerInfo>>().ok_or_else(|| tonic::Status::internal("no peer"))?;
+        match peer.certificate.oin().map(crate::party::Oin::as_str) {
+            Some(ALMELO) => Ok(request),
+            _ => Err(tonic::Status::permission_denied("somebody else")),
+        }
+    };
+    let service = tower::ServiceBuilder::new().layer(tonic::service::InterceptorLayer::new(who)).service(health);
+    let serve = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+    tokio::spawn(serve);
+    (gate, address)
+}
+
+fn client(ca: &Ca, identity: &Identity, name: &str) -> ClientTls {
+    ClientTls::new(identity, &ca.anchors(), Revocation::RegistryOnly, name, StillClock::new()).unwrap()
+}
+
+#[tokio::test]
+async fn grpc_sees_the_peer_and_a_cut_ends_its_stream() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let ca = Ca::new();
+    let (gate, address) = grpc(&ca).await;
+    let tls = client(&ca, &ca.issue(ALMELO, |_| {}), "localhost");
+    let mut health = HealthClient::new(tls.connect(&address).await.unwrap());
+    let request = || HealthCheckRequest { service: String::new() };
+    assert!(health.check(request()).await.is_ok());
+    assert!(tls.server_leaf().is_some());
+
+    let mut stream = health.watch(request()).await.unwrap().into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    assert_eq!(gate.connections().cut(&ALMELO.parse().unwrap()), 1);
+    let ended = tokio::time::timeout(Duration::from_secs(1), stream.message()).await;
+    assert!(matches!(ended, Ok(Err(_))), "a live stream ends within a second");
+
+    let stranger = client(&ca, &ca.issue(RAALTE, |_| {}), "localhost").connect(&address).await.unwrap();
+    let refused = HealthClient::new(stranger).check(request()).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn a_client_trusts_only_the_right_server() {
+    let (ca, other) = (Ca::new(), Ca::new());
+    let (_gate, address) = grpc(&ca).await;
+    let identity = ca.issue(ALMELO, |_| {});
+    assert!(client(&ca, &identity, "localhost").connect(&address).await.is_ok());
+    assert!(client(&ca, &identity, "hub.example.nl").connect(&address).await.is_err(), "another name");
+    assert!(client(&other, &identity, "localhost").connect(&address).await.is_err(), "another CA");
+    let listed = ClientTls::new(&identity, &ca.anchors(), ca.crl(NOW - DAY * 2, &[]), "localhost", StillClock::new());
+    assert!(listed.unwrap().connect(&address).await.is_err(), "a stale CRL");
+    assert!(client(&ca, &identity, "localhost").connect("127.0.0.1").await.is_err(), "no port");
+}
