@@ -24,6 +24,15 @@ pub struct Scenario {
     pub outsiders: Vec<Outsider>,
     pub(crate) youths: BTreeMap<String, String>,
     pub(crate) steps: Vec<Step>,
+    pub(crate) view: Option<View>,
+}
+
+/// Whose privacy officer looks at which case when the story is over.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct View {
+    pub(crate) partner: String,
+    pub(crate) case: String,
 }
 
 /// A partner of the network.
@@ -158,6 +167,7 @@ impl Scenario {
             partners: head.partners,
             outsiders: head.outsiders,
             youths: head.youths.into_iter().map(|youth| (youth.id, youth.bsn)).collect(),
+            view: head.view,
             steps: steps.map(|(index, table)| step(file, index, table)).collect::<Result<_, _>>()?,
         };
         scenario.check_labels(file)?;
@@ -203,6 +213,8 @@ struct Head {
     youths: Vec<Youth>,
     #[serde(rename = "step")]
     steps: Vec<toml::Table>,
+    #[serde(rename = "officers_view")]
+    view: Option<View>,
 }
 
 /// A synthetic youth: a test number of the range 999900006–999999990.
