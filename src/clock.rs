@@ -50,6 +50,18 @@ impl Clock for ShiftedClock {
     }
 }
 
+/// A moment as the store keeps it: microseconds since 1970, UTC. The store's range ends long after time does.
+pub fn micros(at: OffsetDateTime) -> i64 {
+    let bound = if at < OffsetDateTime::UNIX_EPOCH { i64::MIN } else { i64::MAX };
+    i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(bound)
+}
+
+/// The moment that the store kept. Out of range becomes 1970: long ago, so whatever hangs on it has expired.
+pub fn from_micros(micros: i64) -> OffsetDateTime {
+    let nanos = i128::from(micros) * 1000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +72,13 @@ mod tests {
         fn now(&self) -> OffsetDateTime {
             OffsetDateTime::UNIX_EPOCH
         }
+    }
+
+    #[test]
+    fn stored_moments_read_back() {
+        let at = OffsetDateTime::UNIX_EPOCH + Duration::microseconds(1_700_000_000_123_456);
+        assert_eq!(from_micros(micros(at)), at);
+        assert_eq!(micros(OffsetDateTime::UNIX_EPOCH - Duration::SECOND), -1_000_000);
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
+/// As [`Chain`], as a field of a log line: `tracing::error!(error = chain(&error), "…")`.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    Chain(error).to_string()
+}
+
 fn filter(level: Level) -> EnvFilter {
     EnvFilter::new(match level {
         Level::Error => "error",

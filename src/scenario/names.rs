@@ -17,15 +17,15 @@ pub(crate) struct Names {
     awaited: BTreeMap<String, VecDeque<String>>,
     foreign: BTreeSet<String>,
     records: BTreeMap<String, Labelled>,
-    consents: BTreeMap<String, String>,
-    assignments: BTreeMap<String, String>,
+    consents: BTreeMap<String, Labelled>,
+    assignments: BTreeMap<String, Labelled>,
     pseudonyms: BTreeMap<(String, String), String>,
 }
 
-/// A record with the label of its case.
-#[derive(Debug, Clone)]
+/// Something in a case, with the label of its case.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Labelled {
-    /// `records/{uuid}`
+    /// `records/{uuid}`; of consents and assignments `cases/{case}/…/{uuid}` as one of the partners names it.
     pub(crate) name: String,
     /// Label of the case, if it has one.
     pub(crate) case: Option<String>,
@@ -124,22 +124,24 @@ impl Names {
     }
 
     /// Remembers a consent.
-    pub(crate) fn learn_consent(&mut self, label: &str, name: &str) {
-        self.consents.insert(label.to_owned(), name.to_owned());
+    pub(crate) fn learn_consent(&mut self, label: &str, name: &str, case: &str) {
+        let consent = Labelled { name: name.to_owned(), case: Some(case.to_owned()) };
+        self.consents.insert(label.to_owned(), consent);
     }
 
-    /// The consent's identifier with `who`'s own name of the case before it.
-    pub(crate) fn consent(&self, label: &str) -> String {
+    /// A consent; empty if there is none.
+    pub(crate) fn consent(&self, label: &str) -> Labelled {
         self.consents.get(label).cloned().unwrap_or_default()
     }
 
     /// Remembers an assignment.
-    pub(crate) fn learn_assignment(&mut self, label: &str, name: &str) {
-        self.assignments.insert(label.to_owned(), name.to_owned());
+    pub(crate) fn learn_assignment(&mut self, label: &str, name: &str, case: &str) {
+        let assignment = Labelled { name: name.to_owned(), case: Some(case.to_owned()) };
+        self.assignments.insert(label.to_owned(), assignment);
     }
 
-    /// The name of an assignment.
-    pub(crate) fn assignment(&self, label: &str) -> String {
+    /// An assignment; empty if there is none.
+    pub(crate) fn assignment(&self, label: &str) -> Labelled {
         self.assignments.get(label).cloned().unwrap_or_default()
     }
 

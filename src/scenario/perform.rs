@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::call::Call;
 use super::connect::{ConnectError, Connections, Door};
 use super::file::Step;
-use super::names::Names;
+use super::names::{Labelled, Names};
 use super::outcome::Attempt;
 use crate::api::v1 as api;
 use crate::reason::Reason;
@@ -91,6 +91,13 @@ impl Stage {
             Some(label) => self.case_name(label, who).await,
             None => Ok(String::new()),
         }
+    }
+
+    /// Something in a case as `who` names it: `cases/{who's name}/…/{uuid}`.
+    async fn nested(&mut self, thing: &Labelled, who: &str) -> Result<String, ConnectError> {
+        let case = self.optional_case(thing.case.as_ref(), who).await?;
+        let own = thing.name.splitn(3, '/').nth(2).map(|rest| format!("{case}/{rest}"));
+        Ok(own.unwrap_or_default())
     }
 
     fn now(&self) -> prost_types::Timestamp {

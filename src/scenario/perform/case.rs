@@ -87,14 +87,15 @@ impl Stage {
                 self.names.await_case(&call.case, partner);
             }
             if let Some(label) = &call.label {
-                self.names.learn_assignment(label, &response.get_ref().name);
+                self.names.learn_assignment(label, &response.get_ref().name, &call.case);
             }
         }
         Ok(Attempt::of(answer, |_| Got::default()))
     }
 
     pub(super) async fn end(&mut self, step: &Step, call: &call::End) -> Result<Attempt, ConnectError> {
-        let name = self.names.assignment(&call.assignment);
+        let assignment = self.names.assignment(&call.assignment);
+        let name = self.nested(&assignment, &step.who).await?;
         let request = api::EndRoleRequest { request_id: request_id(), context: context(step), name };
         case_call!(self, step, end_role, request)
     }

@@ -29,13 +29,14 @@ impl Stage {
         };
         let answer = ConsentsClient::new(self.channel(step).await?).record_consent(request).await;
         if let (Ok(response), Some(label)) = (&answer, &call.label) {
-            self.names.learn_consent(label, &response.get_ref().name);
+            self.names.learn_consent(label, &response.get_ref().name, &call.case);
         }
         Ok(Attempt::of(answer, |_| Got::default()))
     }
 
     pub(super) async fn withdraw(&mut self, step: &Step, call: &call::Withdraw) -> Result<Attempt, ConnectError> {
-        let name = self.names.consent(&call.consent);
+        let consent = self.names.consent(&call.consent);
+        let name = self.nested(&consent, &step.who).await?;
         let request = api::WithdrawConsentRequest { request_id: request_id(), context: context(step), name };
         let answer = ConsentsClient::new(self.channel(step).await?).withdraw_consent(request).await;
         Ok(Attempt::of(answer, |_| Got::default()))
