@@ -17,8 +17,10 @@ use crate::party::{Oin, UnknownCode};
 use crate::reason::Reason;
 
 mod digest;
+mod policy;
 
 pub use digest::{Fingerprint, KeyHash};
+pub use policy::PolicyOid;
 
 /// Prefix of OINs that exist only for tests (REFERENCE §3.2).
 const TEST_PREFIX: &str = "00000099";
@@ -130,30 +132,6 @@ impl fmt::Display for Environment {
             Self::Test => "test",
             Self::Production => "production",
         })
-    }
-}
-
-/// Object identifier of a certificate policy in dotted form (RFC 5280 §4.2.1.4).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PolicyOid(String);
-
-impl std::str::FromStr for PolicyOid {
-    type Err = UnknownCode;
-    fn from_str(text: &str) -> Result<Self, UnknownCode> {
-        let arc = |arc: &str| {
-            !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'))
-        };
-        if text.len() <= 128 && text.contains('.') && text.split('.').all(arc) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(UnknownCode("object identifier"))
-        }
-    }
-}
-
-impl fmt::Display for PolicyOid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -339,9 +317,11 @@ fn policies(parsed: &X509Certificate<'_>) -> Result<BTreeSet<PolicyOid>, Certifi
         .map(|extension| extension.parsed_extension());
     match extension {
         None => Ok(BTreeSet::new()),
-        Some(ParsedExtension::CertificatePolicies(list)) => {
-            Ok(list.iter().map(|policy| PolicyOid(policy.policy_id.to_id_string())).collect())
-        }
+        Some(ParsedExtension::CertificatePolicies(list)) => list
+            .iter()
+            .map(|policy| PolicyOid::from_der_content(policy.policy_id.as_bytes()))
+            .collect::<Option<_>>()
+            .ok_or(CertificateError::Malformed),
         Some(_) => Err(CertificateError::Malformed),
     }
 }

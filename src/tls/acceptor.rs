@@ -77,12 +77,19 @@ impl Gate {
     }
 
     /// Replaces keys, anchors, CRLs or rules. Open connections stay, unless the new ones would not let them in:
-    /// those are cut, and their number returned. Verifies every open chain, a fraction of a millisecond each: with
-    /// thousands of connections call it where it may block.
+    /// those are cut, and their number returned.
     pub fn reload(&self, tls: ServerTls) -> usize {
-        let tls = Arc::new(tls);
         // First the new rules, then the sweep: a handshake in between is checked by `settle`.
-        self.tls.send_replace(Arc::clone(&tls));
+        self.tls.send_replace(Arc::new(tls));
+        self.sweep()
+    }
+
+    /// Cuts what would not be let in now, as when a certificate or a CRL has expired since. Returns how many.
+    ///
+    /// Verifies every open chain, a fraction of a millisecond each: with thousands of connections call it where it may
+    /// block. Once a minute is enough; what the registry knows is asked on every request.
+    pub fn sweep(&self) -> usize {
+        let tls = Arc::clone(&self.tls.borrow());
         self.connections.cut_where(|peer| tls.verify(&peer.chain).is_err())
     }
 

@@ -30,20 +30,18 @@ impl Identity {
     /// a leaf that is not valid at `now`.
     pub fn load(chain: &Path, key: &Path, now: OffsetDateTime) -> Result<Self, FileError> {
         let certificates = certificates(chain)?;
-        let key_der = private_key(key)?;
-        let identity = Self::new(certificates, key_der).map_err(|error| match error {
+        let leaf = certificates.first().map(|der| Leaf::read(der)).ok_or_else(|| FileError::Empty(chain.to_owned()))?;
+        leaf.and_then(|leaf| leaf.check_validity(now)).map_err(|error| match error {
+            CertificateError::Expired => FileError::Expired(chain.to_owned()),
+            CertificateError::NotYetValid => FileError::NotYetValid(chain.to_owned()),
+            _ => FileError::BadCertificate(chain.to_owned()),
+        })?;
+        Self::new(certificates, private_key(key)?).map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 FileError::KeyMismatch { chain: chain.to_owned(), key: key.to_owned() }
             }
             _ => FileError::NoKey(key.to_owned()),
-        })?;
-        let leaf = identity.leaf().map(|der| Leaf::read(der)).ok_or_else(|| FileError::Empty(chain.to_owned()))?;
-        match leaf.and_then(|leaf| leaf.check_validity(now)) {
-            Ok(()) => Ok(identity),
-            Err(CertificateError::Expired) => Err(FileError::Expired(chain.to_owned())),
-            Err(CertificateError::NotYetValid) => Err(FileError::NotYetValid(chain.to_owned())),
-            Err(_) => Err(FileError::BadCertificate(chain.to_owned())),
-        }
+        })
     }
 
     /// From memory: a chain, leaf first, and the key of the leaf.
@@ -156,15 +154,15 @@ fn read(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     Ok(bytes)
 }
 
-/// Asks the open file, not the path, so that nobody can put another file there in between.
+/// Whether anybody but the owner has access. Asks the open file, not the path, so that nobody can put another file there in between.
 #[cfg(unix)]
-fn is_open_to_others(file: &File) -> io::Result<bool> {
+pub(crate) fn is_open_to_others(file: &File) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
     Ok(file.metadata()?.permissions().mode() & 0o077 != 0)
 }
 
 #[cfg(not(unix))]
-fn is_open_to_others(_: &File) -> io::Result<bool> {
+pub(crate) fn is_open_to_others(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 

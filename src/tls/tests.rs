@@ -19,6 +19,7 @@ use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, 
 mod files;
 mod handshake;
 mod live;
+mod pkioverheid;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ALMELO: &str = "00000099100001410000";

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let good = Fingerprint::of(b"x").to_string();
-        for text in ["", "00", &good.to_uppercase(), &good[1..], &format!("{good}00"), &good.replace('a', "é")] {
+        let short: String = good.chars().skip(1).collect();
+        for text in ["", "00", &good.to_uppercase(), &short, &format!("{good}00"), &good.replace('a', "é")] {
             assert!(text.parse::<Fingerprint>().is_err(), "{text:?}");
         }
     }

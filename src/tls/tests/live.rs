@@ -70,6 +70,62 @@ async fn two_anchors_stand_beside_each_other() {
     assert!(stays(&mut second).await);
 }
 
+/// The first half of a handshake: the server has answered, and the client has not shown its certificate yet.
+fn half_a_handshake(address: &str, config: rustls::ClientConfig) -> (rustls::ClientConnection, std::net::TcpStream) {
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    while session.wants_write() {
+        session.write_tls(&mut socket).unwrap();
+    }
+    // With the server's Finished read, the client considers the handshake done and has its own half to send.
+    while session.is_handshaking() {
+        session.read_tls(&mut socket).unwrap();
+        session.process_new_packets().unwrap();
+    }
+    (session, socket)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_during_a_handshake_counts_for_it() {
+    let ca = Ca::new();
+    let clock = StillClock::new();
+    let with_crl = |revoked: &[u8]| server_tls(&ca, ca.crl(NOW - DAY / 2, revoked), Arc::clone(&clock));
+    for (revoked, good) in [(&[7_u8][..], false), (&[8], true)] {
+        let server = Server::start(with_crl(&[]), Limits::default()).await;
+        let doomed = ca.issue(ALMELO, |p| p.serial_number = Some(SerialNumber::from_slice(&[7])));
+        let config = client_config(&ca, Some(&doomed));
+        let (mut session, mut socket) = tokio::task::block_in_place(|| half_a_handshake(&server.address, config));
+        assert_eq!(server.gate.reload(with_crl(revoked)), 0, "there is no connection to cut yet");
+        let answered = tokio::task::block_in_place(|| {
+            while session.wants_write() {
+                session.write_tls(&mut socket).unwrap();
+            }
+            let read = session.read_tls(&mut socket).unwrap_or(0);
+            read > 0 && session.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() == 1)
+        });
+        assert_eq!(answered, good);
+        if !good {
+            server.failed(Failure::Revoked).await;
+            assert!(server.gate.connections().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_cuts_what_expired_meanwhile() {
+    let ca = Ca::new();
+    let clock = StillClock::new();
+    let server = Server::start(server_tls(&ca, Revocation::RegistryOnly, Arc::clone(&clock)), Limits::default()).await;
+    let mut short = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    let longer = ca.issue(RAALTE, |p| p.not_after = NOW + DAY * 9);
+    let mut long = call(&server, client_config(&ca, Some(&longer))).await.unwrap();
+    assert_eq!(server.gate.sweep(), 0);
+    clock.0.fetch_add(2 * 24 * 3600, Ordering::Relaxed);
+    assert_eq!(server.gate.sweep(), 1);
+    assert!(ends_within_a_second(&mut short).await);
+    assert!(stays(&mut long).await);
+}
+
 /// tonic with its health service on the gate; the handle of the gate and the address.
 async fn grpc(ca: &Ca) -> (Gate, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,0 +1,203 @@
+//! What a certificate says, by the kind of its holder. Pure: time, serial number and keys come from outside.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use time::{Duration, OffsetDateTime};
+
+use super::{CaError, ISSUING_DAYS, ROOT_DAYS};
+use crate::identity::PersonRef;
+use crate::identity::certificate::Environment;
+use crate::party::Oin;
+
+/// Certificate policies of this CA: a UUID of our own under 2.25, the arc that needs no registration (ITU-T X.667 §6),
+/// and one number per profile below it. Written in configuration as [`Profile::policy`] gives it.
+pub const POLICY_UUID: u128 = 0x5b1f_6d52_0c3e_4f0a_9d47_6a2e_81c7_f3b9;
+
+/// Certificates start this long before they are made, for clocks that are behind.
+const BACKDATE: Duration = Duration::minutes(5);
+
+/// Object identifiers, RFC 5280 and X.520.
+const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
+const CERTIFICATE_POLICIES: [u64; 4] = [2, 5, 29, 32];
+
+/// `SEQUENCE { SEQUENCE { OBJECT IDENTIFIER 2.5.29.32.0 } }`: anyPolicy.
+const ANY_POLICY_ONLY: [u8; 10] = [0x30, 8, 0x30, 6, 0x06, 4, 0x55, 0x1d, 0x20, 0];
+
+/// Kinds of holders.
+#[derive(Clone)]
+pub enum Profile {
+    /// The systems of a partner: calls, and may serve.
+    Organisation { name: Name, oin: Oin, alternatives: Vec<SanType> },
+    /// A hub, keyholder or witness: serves, and calls its peers. With the OIN of whoever runs it, if it has one.
+    Server { name: Name, oin: Option<Oin>, alternatives: Vec<SanType> },
+    /// A privacy officer or operator.
+    Person { person: PersonRef, oin: Oin },
+    /// A system that calls its own organisation's agent.
+    Local { system: Name },
+}
+
+impl Profile {
+    /// Policy of the profile in dotted form.
+    pub fn policy(&self) -> String {
+        format!("2.25.{POLICY_UUID}.{}", self.arc())
+    }
+
+    const fn arc(&self) -> u8 {
+        match self {
+            Self::Organisation { .. } => 1,
+            Self::Server { .. } => 2,
+            Self::Person { .. } => 3,
+            Self::Local { .. } => 4,
+        }
+    }
+
+    /// The OIN that will stand in the subject.
+    pub const fn oin(&self) -> Option<&Oin> {
+        match self {
+            Self::Organisation { oin, .. } | Self::Person { oin, .. } => Some(oin),
+            Self::Server { oin, .. } => oin.as_ref(),
+            Self::Local { .. } => None,
+        }
+    }
+
+    fn subject(&self) -> DistinguishedName {
+        let mut subject = DistinguishedName::new();
+        match self {
+            Self::Organisation { name, .. } => {
+                subject.push(DnType::OrganizationName, name.0.as_str());
+                subject.push(DnType::CommonName, name.0.as_str());
+            }
+            Self::Server { name, .. } | Self::Local { system: name } => {
+                subject.push(DnType::CommonName, name.0.as_str());
+            }
+            Self::Person { person, .. } => subject.push(DnType::CommonName, person.as_str()),
+        }
+        if let Some(oin) = self.oin() {
+            subject.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), oin.as_str());
+        }
+        subject
+    }
+
+    fn purposes(&self) -> Vec<ExtendedKeyUsagePurpose> {
+        match self {
+            Self::Organisation { .. } | Self::Server { .. } => {
+                vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth]
+            }
+            Self::Person { .. } | Self::Local { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        }
+    }
+
+    fn alternatives(&self) -> Vec<SanType> {
+        match self {
+            Self::Organisation { alternatives, .. } | Self::Server { alternatives, .. } => alternatives.clone(),
+            Self::Person { .. } | Self::Local { .. } => Vec::new(),
+        }
+    }
+
+    /// The certificate to sign.
+    pub(super) fn certificate(&self, now: OffsetDateTime, days: u16, serial: SerialNumber) -> CertificateParams {
+        let mut params = dated(now, i64::from(days), serial);
+        params.distinguished_name = self.subject();
+        params.subject_alt_names = self.alternatives();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = self.purposes();
+        params.custom_extensions = vec![policy_extension(self.arc())];
+        params
+    }
+}
+
+/// The two levels of the authority.
+#[derive(Clone, Copy)]
+pub(super) enum Level {
+    Root,
+    Issuing,
+}
+
+impl Level {
+    /// The CA certificate to sign. `network` and the environment stand in its name for people to see.
+    pub(super) fn certificate(
+        self,
+        network: &Name,
+        environment: Environment,
+        now: OffsetDateTime,
+        serial: SerialNumber,
+    ) -> CertificateParams {
+        let (what, days, below) = match self {
+            Self::Root => ("root CA", ROOT_DAYS, 1),
+            Self::Issuing => ("issuing CA", ISSUING_DAYS, 0),
+        };
+        let mut params = dated(now, days, serial);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, network.0.as_str());
+        params.distinguished_name.push(DnType::OrganizationalUnitName, environment.to_string());
+        params.distinguished_name.push(DnType::CommonName, format!("Sluis {what}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        if matches!(self, Self::Issuing) {
+            // A policy counts only if every CA below the anchor allows it (RFC 5280 §6.1.3 d).
+            params.custom_extensions =
+                vec![CustomExtension::from_oid_content(&CERTIFICATE_POLICIES, ANY_POLICY_ONLY.to_vec())];
+        }
+        params
+    }
+}
+
+fn dated(now: OffsetDateTime, days: i64, serial: SerialNumber) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.not_before = now - BACKDATE;
+    params.not_after = now + Duration::days(days);
+    params.serial_number = Some(serial);
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// `SEQUENCE { SEQUENCE { OBJECT IDENTIFIER 2.25.uuid.arc } }` (RFC 5280 §4.2.1.4). Written here because the
+/// certificate library has no policies and its object identifiers end at 64 bits per number.
+fn policy_extension(arc: u8) -> CustomExtension {
+    /// First byte of an identifier that starts with 2.25 (X.690 §8.19.4).
+    const ARC_2_25: u8 = 2 * 40 + 25;
+    // A UUID takes 19 groups of seven bits, the highest first, all but the last marked.
+    let groups = (0..19_u32).rev().map(|group| {
+        let bits = (POLICY_UUID >> (7 * group)) & 0x7f;
+        let mark = if group == 0 { 0 } else { 0x80 };
+        u8::try_from(bits).unwrap_or_default() | mark
+    });
+    let mut content = vec![0x30, 25, 0x30, 23, 0x06, 21, ARC_2_25];
+    content.extend(groups);
+    content.push(arc);
+    CustomExtension::from_oid_content(&CERTIFICATE_POLICIES, content)
+}
+
+/// Name of an organisation or a system: 1–64 characters (RFC 5280 ub-common-name), none of them control characters.
+#[derive(Clone)]
+pub struct Name(String);
+
+impl FromStr for Name {
+    type Err = CaError;
+    fn from_str(text: &str) -> Result<Self, CaError> {
+        let plain = text.trim() == text && !text.chars().any(char::is_control);
+        if plain && (1..=64).contains(&text.chars().count()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CaError::BadName)
+        }
+    }
+}
+
+/// Reads an alternative name: an IP address, or a DNS name of letters, digits and hyphens.
+///
+/// # Errors
+/// [`CaError::BadAlternative`].
+pub fn alternative(text: &str) -> Result<SanType, CaError> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(SanType::IpAddress(address));
+    }
+    rustls::pki_types::DnsName::try_from(text).map_err(|_| CaError::BadAlternative)?;
+    Ok(SanType::DnsName(text.try_into().map_err(|_| CaError::BadAlternative)?))
+}

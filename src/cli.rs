@@ -1,0 +1,3 @@
+//! The commands of the binary: arguments in, text for people out.
+
+pub mod ca;

@@ -1,0 +1,94 @@
+//! Object identifiers of certificate policies.
+//!
+//! Own decoding, because the certificate parser shows identifiers past 64 bits per number, as those under 2.25 are,
+//! in another form.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::party::UnknownCode;
+
+/// Object identifier of a certificate policy in dotted form (RFC 5280 §4.2.1.4).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyOid(String);
+
+impl PolicyOid {
+    /// From the content octets of its DER form (X.690 §8.19). `None` where that is malformed or a number exceeds 128
+    /// bits.
+    pub(super) fn from_der_content(content: &[u8]) -> Option<Self> {
+        let mut numbers = Vec::new();
+        let mut number = Some(0_u128);
+        let mut whole = false;
+        for byte in content {
+            number = number.filter(|n| *n <= u128::MAX >> 7).map(|n| n << 7 | u128::from(byte & 0x7f));
+            whole = byte & 0x80 == 0;
+            if whole {
+                numbers.push(number?);
+                number = Some(0);
+            }
+        }
+        let (first, rest) = numbers.split_first().filter(|_| whole)?;
+        // The first two numbers share one: 40 for each step of the first, which is 0, 1 or 2.
+        let top = (first / 40).min(2);
+        let text = rest.iter().fold(format!("{top}.{}", first - top * 40), |text, number| format!("{text}.{number}"));
+        Some(Self(text))
+    }
+}
+
+impl FromStr for PolicyOid {
+    type Err = UnknownCode;
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        let number = |arc: &str| {
+            arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0')) && !arc.is_empty()
+        };
+        if text.len() <= 128 && text.contains('.') && text.split('.').all(number) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(UnknownCode("object identifier"))
+        }
+    }
+}
+
+impl fmt::Display for PolicyOid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn object_identifiers_are_dotted_numbers() {
+        assert!("2.16.528.1.1003.1.2.8.6".parse::<PolicyOid>().is_ok());
+        for text in ["", "2", "2.", ".2", "2..16", "2.016", "2.a", &"2.".repeat(80)] {
+            assert!(text.parse::<PolicyOid>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn encodings_are_those_of_x690() {
+        let cases: [(&[u8], Option<&str>); 8] = [
+            // Example of X.690 §8.19.5: 2.999.3.
+            (&[0x88, 0x37, 0x03], Some("2.999.3")),
+            (&[0x60, 0x84, 0x10, 0x01, 0x87, 0x6b, 0x01, 0x02, 0x08, 0x06], Some("2.16.528.1.1003.1.2.8.6")),
+            (&[0x55, 0x1d, 0x20, 0x00], Some("2.5.29.32.0")),
+            (&[0x2a], Some("1.2")),
+            (&[0x00], Some("0.0")),
+            (&[], None),
+            (&[0x55, 0x9d], None),
+            (
+                &[
+                    0x69, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                    0xff, 0xff, 0xff, 0x7f,
+                ],
+                None,
+            ),
+        ];
+        for (content, text) in cases {
+            let decoded = PolicyOid::from_der_content(content).map(|oid| oid.to_string());
+            assert_eq!(decoded.as_deref(), text, "{content:?}");
+        }
+    }
+}
