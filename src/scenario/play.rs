@@ -78,10 +78,10 @@ pub async fn play(
 
 async fn make(stage: &mut Stage, step: &Step) -> Result<Attempt, ConnectError> {
     let mut attempt = stage.perform(step).await?;
-    if let (Err(refusal), Some(event)) = (&mut attempt.result, &attempt.event) {
-        if refusal.reason().is_none() {
-            refusal.logged = stage.reason_on_log(event).await.unwrap_or(None);
-        }
+    if let (Err(refusal), Some(event)) = (&mut attempt.result, &attempt.event)
+        && refusal.reason().is_none()
+    {
+        refusal.logged = stage.reason_on_log(event).await.unwrap_or(None);
     }
     Ok(attempt)
 }
