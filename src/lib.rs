@@ -1,7 +1,14 @@
 //! Sluis: the data-exchange service of a covenant between youth-care partners.
 
+pub mod agent;
+pub mod api;
 pub mod ca;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod covenant;
+pub mod demo;
+pub mod hub;
 pub mod identity;
 pub mod covenant;
 pub mod party;
@@ -10,3 +17,12 @@ pub mod reason;
 pub mod api;
 pub mod tls;
 pub mod seal;
+pub mod keyholder;
+pub mod party;
+pub mod pseudonym;
+pub mod reason;
+pub mod redact;
+pub mod scenario;
+pub mod seal;
+pub mod telemetry;
+pub mod tls;
