@@ -1,29 +1,4 @@
-<<<<<<< HEAD
-//! Generates the gRPC code from `proto/` (with protox: no protoc needed) and the list of covenant files to embed.
-
-use std::error::Error;
-use std::path::PathBuf;
-
-fn main() -> Result<(), Box<dyn Error>> {
-    api()
-}
-
-fn api() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir("proto/sluis/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
-    files.sort();
-    let descriptors = protox::compile(&files, ["proto"])?;
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    std::fs::write(out.join("sluis.v1.descriptors"), protox::prost::Message::encode_to_vec(&descriptors))?;
-    tonic_prost_build::configure()
-        .bytes(".sluis.v1.PublishRecordRequest")
-        .bytes(".sluis.v1.FetchRecordResponse")
-        .compile_fds(descriptors)?;
-    Ok(())
-}
-=======
-//! Build steps: embeds the covenant's files into the binary.
+//! Generates the gRPC code from `proto/` (with protox: no protoc needed) and embeds the covenant's files.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -33,7 +8,23 @@ use std::path::{Path, PathBuf};
 const COVENANT: &str = "covenant/ret-overijssel";
 
 fn main() -> Result<(), Box<dyn Error>> {
+    api()?;
     covenant()
+}
+
+fn api() -> Result<(), Box<dyn Error>> {
+    rerun_if_changed(Path::new("proto"));
+    let mut files: Vec<PathBuf> =
+        fs::read_dir("proto/sluis/v1")?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    let descriptors = protox::compile(&files, ["proto"])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("no output directory")?);
+    fs::write(out.join("sluis.v1.descriptors"), protox::prost::Message::encode_to_vec(&descriptors))?;
+    tonic_prost_build::configure()
+        .bytes(".sluis.v1.PublishRecordRequest")
+        .bytes(".sluis.v1.FetchRecordResponse")
+        .compile_fds(descriptors)?;
+    Ok(())
 }
 
 /// Writes `$OUT_DIR/covenant_files.rs`: every file of the covenant as `(path, text)`, sorted by path.
@@ -70,4 +61,3 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Err
 fn rerun_if_changed(path: &Path) {
     println!("cargo:rerun-if-changed={}", path.display());
 }
->>>>>>> covenant

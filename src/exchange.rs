@@ -174,8 +174,6 @@ pub struct Settings {
     pub known_answer: [u8; 32],
     /// The demo network's movable clock.
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
-    /// Anchors against which published certificates are checked.
-    pub anchors: crate::tls::files::Anchors,
 }
 
 /// A decision on stale facts is made again, this often at most: the cap guards against a defect that loops.
