@@ -62,16 +62,6 @@ pub fn from_micros(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
-/// Microseconds since 1970-01-01T00:00:00Z, as the store keeps time.
-pub fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX)
-}
-
-/// The moment that the store kept. One out of range reads as the epoch: long past.
-pub fn from_micros(micros: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
-}
-
 /// The machine's clock for the TLS library.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TlsClock;

@@ -33,6 +33,8 @@ mod narrow;
 mod request;
 mod words;
 
+pub use decide::{Denial, Permit};
+
 use std::collections::BTreeMap;
 
 use crate::party::Article;
@@ -67,6 +69,11 @@ impl Covenant {
     /// Which version this is.
     pub fn version(&self) -> &Version {
         &self.version
+    }
+
+    /// What the partners call it.
+    pub fn display_title(&self) -> &str {
+        &self.parameters.covenant.title
     }
 
     /// Whether this version is in force on a day.

@@ -30,7 +30,7 @@ pub struct Office {
 
 impl Office {
     /// For the method table alone.
-    pub(in crate::method) const fn admitted() -> Self {
+    pub(crate) const fn admitted() -> Self {
         Self { admitted: () }
     }
 }
@@ -40,8 +40,8 @@ impl Ground {
         match self {
             Self::Permit(permit) => Verdict {
                 outcome: Outcome::Allowed,
-                clauses: permit.clauses().iter().map(ToString::to_string).collect(),
-                covenant_version: permit.covenant_version(),
+                clauses: permit.clauses().map(ToOwned::to_owned).collect(),
+                covenant_version: permit.version().number,
             },
             Self::Office(_) => {
                 Verdict { outcome: Outcome::Allowed, clauses: Vec::new(), covenant_version: 0 }
@@ -135,8 +135,8 @@ impl From<Denial> for Refusal {
         Self {
             reason: denial.reason,
             kind: RefusalKind::Denied,
-            clauses: denial.clauses.iter().map(ToString::to_string).collect(),
-            covenant_version: denial.covenant_version,
+            clauses: denial.clauses,
+            covenant_version: 0,
             fault: denial.fault,
         }
     }

@@ -145,7 +145,7 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
 /// Everything behind the edge.
 async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
     let covenant = match &config.covenant.directory {
-        Some(directory) => crate::covenant::file::read_directory(directory)?,
+        Some(directory) => Covenant::read(directory)?,
         None => Covenant::embedded()?,
     };
     let shifted = config.simulation.clock.then(|| Arc::new(ShiftedClock::new(Arc::new(SystemClock))));

@@ -20,7 +20,8 @@ pub mod request;
 
 use std::sync::Arc;
 
-use sqlx::any::{AnyConnection, AnyPoolOptions};
+use sqlx::AnyConnection;
+use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool};
 use tokio::sync::{broadcast, mpsc};

@@ -197,7 +197,7 @@ impl ConsentRules {
 
     /// The moment after which no consent given at `given_at` holds, whatever it says itself (article 7).
     pub fn latest_end(&self, given_at: OffsetDateTime) -> Option<OffsetDateTime> {
-        add_months(given_at.date(), self.months).map(|day| given_at.replace_date(day))
+        add_months(given_at.date(), u16::from(self.months)).map(|day| given_at.replace_date(day))
     }
 }
 
@@ -226,7 +226,7 @@ fn covers(given: &Given, ask: &Ask<'_>, explicit: bool) -> bool {
 }
 
 /// The same day `months` later, or the last day of that month.
-fn add_months(day: Date, months: u8) -> Option<Date> {
+pub(super) fn add_months(day: Date, months: u16) -> Option<Date> {
     let index = i32::from(u8::from(day.month())) - 1 + i32::from(months);
     let month = Month::try_from(u8::try_from(index.rem_euclid(12)).ok()? + 1).ok()?;
     let year = day.year().checked_add(index.div_euclid(12))?;

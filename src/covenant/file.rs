@@ -1,6 +1,7 @@
 //! Loading a covenant: files in, a checked [`Covenant`] out. Anything unclear refuses, naming file, clause and fix.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::str::FromStr;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
@@ -27,6 +28,8 @@ const CONSENT: &str = "consent.toml";
 /// Why a covenant does not load. Speaks of the covenant's own files only.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    #[error("{0}: can't be read")]
+    Unreadable(String),
     #[error("{0}: this file is missing: add it")]
     FileMissing(String),
     #[error("{0}: this file has no place in a covenant: remove it or correct its name")]
@@ -49,10 +52,31 @@ pub enum LoadError {
     SelfTest(&'static str),
 }
 
+fn collect(root: &Path, directory: &Path, files: &mut BTreeMap<String, String>) -> Result<(), LoadError> {
+    let unreadable = |path: &Path| LoadError::Unreadable(path.display().to_string());
+    for entry in std::fs::read_dir(directory).map_err(|_| unreadable(directory))? {
+        let path = entry.map_err(|_| unreadable(directory))?.path();
+        if path.is_dir() {
+            collect(root, &path, files)?;
+        } else {
+            let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+            files.insert(name, std::fs::read_to_string(&path).map_err(|_| unreadable(&path))?);
+        }
+    }
+    Ok(())
+}
+
 impl Covenant {
     /// The covenant that is built into the binary.
     pub fn embedded() -> Result<Self, LoadError> {
         Self::load(embedded_files())
+    }
+
+    /// A covenant from a directory on disk, for a network with its own text.
+    pub fn read(directory: &Path) -> Result<Self, LoadError> {
+        let mut files = BTreeMap::new();
+        collect(directory, directory, &mut files)?;
+        Self::load(files)
     }
 
     /// A covenant from its files, by path relative to the covenant's directory. `grants.json` and `golden/` are test

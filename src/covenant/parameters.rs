@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use time::{Date, Month};
+use time::{Date, Duration, Month, OffsetDateTime};
 
 use super::calendar::Calendar;
 
@@ -95,6 +95,19 @@ pub enum RetentionStart {
     Evaluated,
     /// Kept at the source, by its own law.
     Source,
+}
+
+impl Retention {
+    /// When data of this class goes, if that is counted from writing.
+    pub fn ends_after_writing(&self, written: OffsetDateTime) -> Option<OffsetDateTime> {
+        if self.from != RetentionStart::Written {
+            return None;
+        }
+        let months = u16::from(self.years).checked_mul(12)?.checked_add(self.months)?;
+        let day = super::consent::add_months(written.date(), months)?;
+        let rest = Duration::days(i64::from(self.days)) + Duration::hours(i64::from(self.hours));
+        written.replace_date(day).checked_add(rest)
+    }
 }
 
 /// A day as TOML writes it, without a time.

@@ -264,7 +264,7 @@ impl Facts {
             recipients,
             reason_given: self.reason_given(hub, context),
         };
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
     }
 
     /// Asks for an act outside any case, in an office.
@@ -280,7 +280,7 @@ impl Facts {
             recipients: 1,
             reason_given: self.reason_given(hub, context),
         };
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
     }
 
     /// Asks whether the caller may receive from the facility itself: the case index, the consent register, the log.
@@ -296,7 +296,7 @@ impl Facts {
             recipients: 1,
             reason_given: self.reason_given(hub, context),
         };
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
     }
 
     /// Asks both halves of an exchange: may the sender send it, may the recipient receive it.
@@ -350,7 +350,7 @@ impl Facts {
         recipients: u32,
     ) -> Result<Permit, Refusal> {
         let question = self.question(hub, action, context, goods, sender, recipient, recipients)?;
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(denial))
+        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
     }
 
     /// One half of an exchange as a question.
@@ -368,7 +368,8 @@ impl Facts {
         let (me, other) =
             if action == Action::Send { (sender, recipient) } else { (recipient, sender) };
         let source_kind = match (goods.source_external, &sender.party) {
-            (Some(external), _) | (None, Party::External(external)) => Kind::External(external),
+            (Some(external), _) => Kind::External(external),
+            (None, Party::External(external)) => Kind::External(*external),
             (None, Party::Partner(oin)) => self.kind(oin).map_or(Kind::Facility, Kind::Partner),
         };
         let source = match &sender.party {
@@ -389,8 +390,9 @@ impl Facts {
     }
 
     /// The covenant sees one unknown case; the log tells whether it exists.
-    fn refusal(&self, denial: Denial) -> Refusal {
+    fn refusal(&self, hub: &Exchange, denial: Denial) -> Refusal {
         let mut refusal = Refusal::from(denial);
+        refusal.covenant_version = hub.covenant.version().number;
         if refusal.reason == Reason::CaseUnknown && matches!(self.found, Found::NotInvolved) {
             refusal.reason = Reason::NotInvolved;
         }

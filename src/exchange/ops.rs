@@ -7,6 +7,7 @@ pub mod consents;
 pub mod covenants;
 pub mod directory;
 pub mod inbox;
+pub mod newcomer;
 pub mod pseudonyms;
 pub mod publish;
 pub mod records;
@@ -16,7 +17,6 @@ pub mod roles;
 pub mod route;
 pub mod simulation;
 
-pub(in crate::exchange) mod newcomer;
 mod notice;
 
 use crate::api::v1;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
-use sqlx::any::{AnyConnection, AnyRow};
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
 
 use super::{Reader, StoreError, Tx, Wake, WorkError, consent};
 use crate::case::{Assignment, CaseFile, MeasureInForce, Party};

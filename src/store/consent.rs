@@ -1,15 +1,17 @@
 //! SQL of consents.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::case::{regime_from_text, regime_to_text};
 use super::{StoreError, Tx};
 use crate::case::ConsentOnFile;
 use crate::clock::{from_micros, micros};
 use crate::covenant::consent::{Giver, Given, Scope};
-use crate::party::{Article, Category, Role};
+use crate::party::{Article, Category, Oin, Role};
 use crate::wire::Numbered as _;
 
 const BAD: StoreError = StoreError::Inconsistent("consent");
@@ -96,7 +98,9 @@ fn scope_to_text(scope: &Scope, explicit: bool) -> String {
 
 fn scope_from_text(text: &str) -> Result<(Scope, bool), StoreError> {
     let text: ScopeText = serde_json::from_str(text).map_err(|_| BAD)?;
-    let parse = |codes: &[String]| codes.iter().map(|code| code.parse().map_err(|_| BAD)).collect();
+    let parse = |codes: &[String]| -> Result<BTreeSet<Oin>, StoreError> {
+        codes.iter().map(|code| code.parse().map_err(|_| BAD)).collect()
+    };
     let scope = Scope {
         articles: text.articles.iter().map(|n| Article::new(*n).ok_or(BAD)).collect::<Result<_, _>>()?,
         categories: text.categories.iter().map(|c| c.parse::<Category>().map_err(|_| BAD)).collect::<Result<_, _>>()?,

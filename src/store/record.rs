@@ -58,7 +58,7 @@ pub struct RecipientRow {
 }
 
 /// A newcomer that waits for the author's agent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SealRequestRow {
     /// UUID.
     pub record_id: String,

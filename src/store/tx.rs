@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 
 use super::StoreError;
 use crate::audit::Draft;

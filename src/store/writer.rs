@@ -8,7 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use sqlx::AnyPool;
-use sqlx::any::AnyConnection;
+use sqlx::AnyConnection;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::tx::{Tx, Wake, Work, WorkError};
@@ -69,12 +69,13 @@ impl<W: Work> Unit for Pending<W> {
     }
 
     fn tell(self: Box<Self>, outcome: Result<(), CommitError>) {
-        let answer = outcome.and_then(|()| match self.output {
-            Some(output) => Ok(Committed { output, event_id: self.stamp.event_id }),
+        let Self { output, stamp, reply, .. } = *self;
+        let answer = outcome.and_then(|()| match output {
+            Some(output) => Ok(Committed { output, event_id: stamp.event_id }),
             None => Err(StoreError::Busy.into()),
         });
         // A caller that has gone away learns the outcome by repeating its request id.
-        drop(self.reply.send(answer));
+        drop(reply.send(answer));
     }
 }
 

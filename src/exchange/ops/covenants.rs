@@ -25,6 +25,13 @@ fn version_name(hub: &Exchange) -> String {
     format!("covenants/{}/versions/{}", version.name, version.number)
 }
 
+/// SHA-256 of the version in force, 32 bytes.
+fn content_hash(hub: &Exchange) -> Vec<u8> {
+    let hex = hub.covenant.version().content_hash.as_bytes();
+    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    hex.chunks(2).filter_map(byte).collect()
+}
+
 /// `Covenants.GetCovenant`.
 pub struct GetCovenant {
     name: String,
@@ -73,8 +80,8 @@ impl Operation for GetCovenant {
         let signatures = &done.facts.registry.signatures;
         Ok(v1::Covenant {
             name: version_name(hub),
-            title: hub.terms().covenant.title.clone(),
-            content_hash: hub.covenant.hash_bytes().to_vec(),
+            title: hub.covenant.display_title().to_owned(),
+            content_hash: content_hash(hub),
             effective_time: Some(timestamp(version.valid_from.midnight().assume_utc())),
             expire_time: Some(timestamp(version.valid_until.midnight().assume_utc())),
             articles: articles.collect(),
@@ -115,7 +122,7 @@ impl Operation for SignCovenant {
         if message.name != version_name(hub) {
             return Err(Refusal::malformed("name", "the version in force (GetCovenant)"));
         }
-        if message.content_hash != hub.covenant.hash_bytes() {
+        if message.content_hash != content_hash(hub) {
             return Err(Refusal::malformed("content_hash", "the hash of that version: the text that was read is another"));
         }
         if !is_callers_leaf(facts, &message.certificate_chain) {
@@ -124,7 +131,7 @@ impl Operation for SignCovenant {
         let leaf = message.certificate_chain.first().map(|der| CertificateDer::from(der.as_slice()));
         let signature = cert_signature(message.signature_scheme, &message.signature);
         let good = leaf.zip(signature).is_some_and(|(leaf, signature)| {
-            verify(&leaf, Domain::CovenantSignature, &message.content_hash, &signature).is_ok()
+            verify(&leaf, Domain::Covenant, &message.content_hash, &signature).is_ok()
         });
         if !good {
             return Err(Refusal::malformed("signature", "a signature with that certificate over the content hash"));
@@ -256,11 +263,11 @@ fn explanation_reply(hub: &Exchange, insider: bool, question: &Question) -> v1::
             _ if explanation.allowed => String::new(),
             _ => crate::status::OPAQUE.to_owned(),
         },
-        clauses: explanation.clauses,
+        clauses: explanation.clause.into_iter().collect(),
         dutch: explanation.sentence_nl,
         english: explanation.sentence_en,
         nearest_article: explanation.article.map(|article| article.to_string()).unwrap_or_default(),
-        missing_dutch: explanation.missing.iter().map(|missing| missing.nl.clone()).collect(),
-        missing_english: explanation.missing.iter().map(|missing| missing.en.clone()).collect(),
+        missing_dutch: explanation.missing.iter().map(|(dutch, _)| dutch.clone()).collect(),
+        missing_english: explanation.missing.iter().map(|(_, english)| english.clone()).collect(),
     }
 }

@@ -158,7 +158,7 @@ impl Operation for AddRecipient {
         let seat = facts.seat(hub, &self.newcomer, role);
         let permit = ask(hub, facts, row, &seat)?;
         self.check(facts, case, row)?;
-        let clauses = permit.clauses().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let clauses = permit.clauses().collect::<Vec<_>>().join(" ");
         let recipient = RecipientRow {
             oin: self.newcomer.to_string(),
             role: role.code().to_owned(),
@@ -201,6 +201,7 @@ impl AddRecipient {
         let author = published_keys(facts, facts.caller.oin()).ok_or_else(wrong)?;
         let name = case.name_for(&self.newcomer).ok_or_else(wrong)?;
         let expectation = Expectation { record: self.record, case_ref: name, me: &self.newcomer };
+        let header = header.authenticate(&author).map_err(|_| wrong())?;
         self.addition.clone().verify(header, &author, &expectation).map(|_| ()).map_err(|_| wrong())
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn read_subject(fields: &mut Fields, subject: Option<&v1::Subject>) -
         Some(Id::Pseudonym(text)) => {
             let pseudonym = text.parse().ok();
             if pseudonym.is_none() {
-                fields.wrong("subject.pseudonym", "a pseudonym of the caller, 43 characters of base64url");
+                fields.wrong("subject.pseudonym", "a pseudonym of the caller, 32 characters of base64url");
             }
             pseudonym.map(SubjectRef::Pseudonym)
         }

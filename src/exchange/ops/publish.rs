@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
+use time::OffsetDateTime;
 use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::api::v1;
 use crate::audit::Draft;
 use crate::case::Party;
 use crate::clock::micros;
+use crate::covenant::Permit;
 use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal, RefusalKind};
 use crate::method::Admitted;
@@ -122,7 +124,7 @@ impl Operation for PublishRecord {
         draft: &mut Draft,
     ) -> Result<v1::PublishRecordResponse, WorkError> {
         let (facts, plan) = (&done.facts, &done.plan);
-        let row = self.row(hub, facts);
+        let row = self.row(hub, facts, &plan.permit);
         if !record::insert(tx, &row).await? {
             return Err(WorkError::Refused(Refusal::malformed("open.record", "a record name not used before")));
         }
@@ -215,7 +217,7 @@ impl PublishRecord {
         }
     }
 
-    fn row(&self, hub: &Exchange, facts: &Facts) -> RecordRow {
+    fn row(&self, hub: &Exchange, facts: &Facts, permit: &Permit) -> RecordRow {
         let wanted = &self.wanted;
         RecordRow {
             record_id: self.record.to_string(),
@@ -234,7 +236,7 @@ impl PublishRecord {
             signature: self.header.signature().to_vec(),
             size: i64::try_from(self.body.len).unwrap_or(i64::MAX),
             created_at: micros(facts.now),
-            expires_at: hub.covenant.expires(wanted.context.article, facts.now).map(micros),
+            expires_at: expires(hub, permit, facts.now).map(micros),
         }
     }
 
@@ -259,6 +261,13 @@ impl PublishRecord {
             seq += 1;
         }
     }
+}
+
+/// When a record goes: the shortest of the retention classes of its clauses that run from writing. Classes that run from
+/// the end of the case have no moment yet.
+fn expires(hub: &Exchange, permit: &Permit, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let classes = permit.retention().filter_map(|class| hub.terms().retention.get(class));
+    classes.filter_map(|class| class.ends_after_writing(now)).min()
 }
 
 /// One item for each organisation, in its first role.

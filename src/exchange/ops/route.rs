@@ -126,8 +126,8 @@ impl Wanted {
         let mut clauses: Vec<String> = Vec::new();
         for seat in passed {
             let (send, receive) = facts.exchange(hub, &self.context, self.goods(), &sender, &seat, count)?;
-            clauses.extend(send.clauses().iter().map(ToString::to_string));
-            routes.push(Route { seat, clauses: receive.clauses().iter().map(ToString::to_string).collect() });
+            clauses.extend(send.clauses().map(ToOwned::to_owned));
+            routes.push(Route { seat, clauses: receive.clauses().map(ToOwned::to_owned).collect() });
             let both = send.and(receive);
             whole = Some(match whole {
                 None => both,
