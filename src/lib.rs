@@ -6,7 +6,6 @@ pub mod ca;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod covenant;
 pub mod demo;
 pub mod hub;
 pub mod identity;

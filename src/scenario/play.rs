@@ -104,3 +104,6 @@ impl Stage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
