@@ -11,6 +11,9 @@ use crate::reason::Reason;
 
 pub use leaf::{Leaf, encode};
 
+/// Number of disclosure groups.
+pub const GROUPS: usize = leaf::GROUPS;
+
 /// CRUDE code of NEN 7513 EventActionCode and FHIR AuditEvent.action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

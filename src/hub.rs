@@ -124,7 +124,7 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
             shutdown.await;
             health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
             tracing::info!("hub drains");
-            drop(stop.send(()));
+            let _ = stop.send(());
         });
     // Streams never end by themselves: after the time to drain, what is still open is cut and resumes elsewhere.
     let cut = async move {

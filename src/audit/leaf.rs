@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Event;
 
 /// Number of disclosure groups: actor, subject, case, data, decision, network.
-pub const GROUPS: usize = 6;
+pub(super) const GROUPS: usize = 6;
 
 /// Exact bytes of an event's leaf and of its disclosures.
 #[derive(Debug, Clone)]

@@ -17,7 +17,6 @@ use crate::method::Admitted;
 use crate::party::{Category, ExternalKind, Oin, OrgKind, Role};
 use crate::store::record::RecordRow;
 use crate::store::{Reader, StoreError, Tx, WorkError};
-use crate::wire::Numbered as _;
 
 /// `Cases.AssignRole`.
 pub struct AssignRole {
