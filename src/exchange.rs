@@ -206,7 +206,11 @@ impl Stop {
 
 impl Exchange {
     /// The whole path of one call.
-    pub async fn handle<O: Operation>(self: &Arc<Self>, call: &Call, message: O::Message) -> Result<Answer<O::Reply>, Refused> {
+    pub async fn handle<O: Operation>(
+        self: &Arc<Self>,
+        call: &Call,
+        message: O::Message,
+    ) -> Result<Answer<O::Reply>, Refused> {
         let mut draft = self.draft(call);
         match self.steps::<O>(call, message, &mut draft).await {
             Ok(answer) => Ok(answer),
@@ -284,8 +288,7 @@ impl Exchange {
     /// Steps 1–3 of the decision order: certificate, partner, covenant.
     fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
         let registry = self.registry.borrow();
-        let caller =
-            registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
+        let caller = registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
         let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;
         Ok((caller, admitted))
     }

@@ -82,8 +82,13 @@ fn with_info(mut details: ErrorDetails, reason: &str, event_id: &str) -> ErrorDe
 
 const fn denied(reason: Reason) -> (Code, &'static str) {
     match reason {
-        Reason::CertUntrusted | Reason::CertExpired | Reason::CertRevoked | Reason::CertPolicy | Reason::OinMissing
-        | Reason::OinMismatch | Reason::CrlStale => (Code::Unauthenticated, "the certificate is not good for this"),
+        Reason::CertUntrusted
+        | Reason::CertExpired
+        | Reason::CertRevoked
+        | Reason::CertPolicy
+        | Reason::OinMissing
+        | Reason::OinMismatch
+        | Reason::CrlStale => (Code::Unauthenticated, "the certificate is not good for this"),
         Reason::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
         Reason::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
         _ => (Code::PermissionDenied, "the covenant does not allow this"),

@@ -85,7 +85,8 @@ impl Covenant {
         let resting = |phase: &Phase| worlds.iter().any(|w| self.allows(&asking(w, category, form, *phase, false)));
         let mut phases: Vec<Phase> = RESTING.iter().copied().filter(|phase| resting(phase)).collect();
         if phases.is_empty() {
-            let escalated = |phase: &Phase| worlds.iter().any(|w| self.allows(&asking(w, category, form, *phase, true)));
+            let escalated =
+                |phase: &Phase| worlds.iter().any(|w| self.allows(&asking(w, category, form, *phase, true)));
             phases.extend(RESTING.iter().any(escalated).then_some(Phase::FE));
         }
         let first = worlds.first().filter(|_| !phases.is_empty())?;
@@ -125,13 +126,7 @@ fn asking(world: &Question, category: Category, form: Form, phase: Phase, escala
 }
 
 /// Everything that a clause could ask for is so. The category, form and phase are placeholders.
-pub(crate) fn favourable(
-    article: Article,
-    purpose: Purpose,
-    role: Option<Role>,
-    kind: Kind,
-    source: Kind,
-) -> Question {
+pub(crate) fn favourable(article: Article, purpose: Purpose, role: Option<Role>, kind: Kind, source: Kind) -> Question {
     let actor = match kind {
         Kind::External(kind) => Actor { role, ..Actor::external(kind) },
         _ => Actor { kind, role, standing: Standing::Participant, ..Actor::partner(OrgKind::Gemeente) },

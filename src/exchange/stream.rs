@@ -170,7 +170,8 @@ impl Exchange {
     fn may_hear(&self, facts: &Facts, item: &v1::InboxItem) -> bool {
         use v1::case_changed::Kind;
         let Some(case) = facts.case() else { return false };
-        let farewell = matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
+        let farewell =
+            matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
         farewell || case.is_participant(facts.caller.oin(), facts.now, self.terms())
     }
 
@@ -193,8 +194,10 @@ impl Exchange {
                 }
                 let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
                 let key = record::key(&mut reader, &request.record_id, oin.as_str()).await?.unwrap_or_default();
-                let message =
-                    of_record.record.as_ref().and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
+                let message = of_record
+                    .record
+                    .as_ref()
+                    .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
                 if let Some(message) = message {
                     sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
                 }

@@ -141,12 +141,7 @@ impl Wanted {
     }
 
     fn goods(&self) -> Goods {
-        Goods {
-            category: self.category,
-            form: self.form,
-            source_external: self.source_external,
-            expired: false,
-        }
+        Goods { category: self.category, form: self.form, source_external: self.source_external, expired: false }
     }
 
     fn is_named(&self, seat: &Seat) -> bool {
@@ -211,7 +206,12 @@ fn standing_seat(oin: &Oin, role: Option<Role>, standing: Standing) -> Seat {
 }
 
 /// A route for the wire. What goes to a third party goes to the caller's own organisation, which passes it on.
-pub(super) fn route_reply(facts: &Facts, route: &Route, article: crate::party::Article, record: Option<Uuid>) -> v1::Route {
+pub(super) fn route_reply(
+    facts: &Facts,
+    route: &Route,
+    article: crate::party::Article,
+    record: Option<Uuid>,
+) -> v1::Route {
     let (oin, external) = match &route.seat.party {
         Party::Partner(oin) => (oin, 0),
         Party::External(kind) => (facts.caller.oin(), kind.number()),
@@ -287,7 +287,7 @@ impl Operation for PlanRoute {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Plan), Refusal> {
         let plan = self.wanted.plan(hub, facts)?;
-        Ok((Ground::Permit(plan.permit.clone()), plan))
+        Ok((Ground::from(plan.permit.clone()), plan))
     }
 
     async fn apply(
