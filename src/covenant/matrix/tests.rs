@@ -78,7 +78,7 @@ fn is_sent(covenant: &Covenant, grant: &Grant) -> bool {
     let senders = senders(covenant, grant);
     phases.into_iter().all(|phase| {
         let (resting, escalated) = if phase == Phase::FE { (Phase::F4, true) } else { (phase, false) };
-        senders.iter().any(|s| covenant.allows(&asking(s, grant.category, grant.form, resting, escalated)))
+        senders.iter().any(|s| covenant.allows(&asking(&at(s, resting, escalated), grant.category, grant.form)))
     })
 }
 
