@@ -135,13 +135,7 @@ fn asking(world: &Question, category: Category, form: Form) -> Question {
 }
 
 /// Everything that a clause could ask for is so. The category, form and phase are placeholders.
-pub(crate) fn favourable(
-    article: Article,
-    purpose: Purpose,
-    role: Option<Role>,
-    kind: Kind,
-    source: Kind,
-) -> Question {
+pub(crate) fn favourable(article: Article, purpose: Purpose, role: Option<Role>, kind: Kind, source: Kind) -> Question {
     let actor = match kind {
         Kind::External(kind) => Actor { role, ..Actor::external(kind) },
         _ => Actor { kind, role, standing: Standing::Participant, ..Actor::partner(OrgKind::Gemeente) },

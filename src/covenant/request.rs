@@ -40,8 +40,8 @@ pub(crate) struct Answer {
 pub(crate) struct Fault;
 
 const TYPES: [&str; 16] = [
-    "Action", "Actor", "Article", "Case", "Category", "Consent", "Facility", "Form", "Item", "Kind", "Measure", "Phase",
-    "Purpose", "Role", "Standing", "Status",
+    "Action", "Actor", "Article", "Case", "Category", "Consent", "Facility", "Form", "Item", "Kind", "Measure",
+    "Phase", "Purpose", "Role", "Standing", "Status",
 ];
 
 impl Engine {
@@ -104,7 +104,12 @@ impl Engine {
     }
 
     /// The other side; the facility where there is none, standing for the casusregisseur whose index it keeps.
-    fn party(&self, other: Option<&Actor>, action: Action, case: Option<&CaseFacts>) -> Result<RestrictedExpression, Fault> {
+    fn party(
+        &self,
+        other: Option<&Actor>,
+        action: Action,
+        case: Option<&CaseFacts>,
+    ) -> Result<RestrictedExpression, Fault> {
         let holder_leads = case.is_some_and(|c| matches!(c.holder, OrgKind::Gemeente | OrgKind::Gi));
         let direct = other.map_or(action == Action::Receive && holder_leads, Actor::direct);
         record([

@@ -25,8 +25,8 @@ fn actors() -> impl Strategy<Value = Actor> {
     let status = prop_oneof![6 => Just(PartnerStatus::Active), 1 => any_of(PartnerStatus::ALL)];
     let standing = prop_oneof![4 => Just(Standing::Participant), 1 => any_of(Standing::ALL)];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (kinds(), status, prop::bool::weighted(0.9), prop::option::weighted(0.9, any_of(Role::ALL)), standing, flags).prop_map(
-        |(kind, status, accepted, role, standing, (involved, invited, chosen, executes_measure))| Actor {
+    (kinds(), status, prop::bool::weighted(0.9), prop::option::weighted(0.9, any_of(Role::ALL)), standing, flags)
+        .prop_map(|(kind, status, accepted, role, standing, (involved, invited, chosen, executes_measure))| Actor {
             kind,
             status,
             accepted,
@@ -36,8 +36,7 @@ fn actors() -> impl Strategy<Value = Actor> {
             invited,
             chosen,
             executes_measure,
-        },
-    )
+        })
 }
 
 fn cases() -> impl Strategy<Value = CaseFacts> {
@@ -159,7 +158,9 @@ proptest! {
 #[test]
 fn malformed_questions_are_faults() {
     let covenant = covenant();
-    let good = golden::question("action = 'receive'\narticle = 12\nactor = { role = 'R03', kind = 'netwerk' }\nitem = { category = 'C01', form = 'P' }\ncase = { phase = 'F2' }");
+    let good = golden::question(
+        "action = 'receive'\narticle = 12\nactor = { role = 'R03', kind = 'netwerk' }\nitem = { category = 'C01', form = 'P' }\ncase = { phase = 'F2' }",
+    );
     assert!(covenant.decide(&good).is_ok());
     let in_fe = Question { case: Some(CaseFacts::in_phase(Phase::FE, OrgKind::Gemeente)), ..good.clone() };
     let no_item = Question { item: None, ..good.clone() };
@@ -181,8 +182,12 @@ fn limits_in_clauses_and_parameters_agree() {
 
 #[test]
 fn permits_join() {
-    let receive = golden::question("action = 'receive'\narticle = 20\nactor = { kind = 'gemeente' }\nitem = { category = 'C19', form = '-' }");
-    let send = golden::question("action = 'send'\narticle = 20\nactor = { kind = 'aanbieder' }\nother = { kind = 'gemeente' }\nitem = { category = 'C19', form = '-' }");
+    let receive = golden::question(
+        "action = 'receive'\narticle = 20\nactor = { kind = 'gemeente' }\nitem = { category = 'C19', form = '-', source = 'aanbieder' }",
+    );
+    let send = golden::question(
+        "action = 'send'\narticle = 20\nactor = { kind = 'aanbieder' }\nother = { kind = 'gemeente' }\nitem = { category = 'C19', form = '-', source = 'aanbieder' }",
+    );
     let permit = covenant().decide(&send).unwrap().and(covenant().decide(&receive).unwrap());
     assert_eq!(permit.clauses().collect::<Vec<_>>(), ["20.a", "20.b"]);
     assert!(permit.allows(Action::Send) && permit.allows(Action::Receive) && !permit.allows(Action::Refer));

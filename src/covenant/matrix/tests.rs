@@ -90,7 +90,9 @@ fn senders(covenant: &Covenant, grant: &Grant) -> Vec<Question> {
     let mut questions = Vec::new();
     for sender in [None].into_iter().chain(Role::ALL.iter().copied().map(Some)) {
         for kind in OrgKind::ALL.iter().copied().map(Kind::Partner) {
-            for other in kinds().filter(|k| grant.recipient == Some(Role::R16) || *k == Kind::Partner(OrgKind::Gemeente)) {
+            for other in
+                kinds().filter(|k| grant.recipient == Some(Role::R16) || *k == Kind::Partner(OrgKind::Gemeente))
+            {
                 let mut question = favourable(grant.article, purpose, sender, kind, source);
                 question.action = Action::Send;
                 question.other = Some(Actor { role: grant.recipient, kind: other, ..question.actor });
