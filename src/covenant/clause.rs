@@ -317,7 +317,7 @@ fn is_choice(node: &Value) -> bool {
     let Some((operator, operands)) = node.as_object().and_then(|o| o.iter().next()) else { return false };
     match operator.as_str() {
         "&&" => operands.as_object().is_some_and(|o| o.values().all(is_choice)),
-        "==" | "contains" => operands.as_object().is_some_and(|o| o.values().all(|v| is_plain(v))),
+        "==" | "contains" => operands.as_object().is_some_and(|o| o.values().all(is_plain)),
         _ => false,
     }
 }
