@@ -4,5 +4,10 @@ pub mod ca;
 pub mod cli;
 pub mod identity;
 pub mod party;
+pub mod pseudonym;
 pub mod reason;
+<<<<<<< HEAD
 pub mod tls;
+=======
+pub mod seal;
+>>>>>>> crypto
