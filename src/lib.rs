@@ -6,8 +6,5 @@ pub mod identity;
 pub mod party;
 pub mod pseudonym;
 pub mod reason;
-<<<<<<< HEAD
 pub mod tls;
-=======
 pub mod seal;
->>>>>>> crypto
