@@ -2,9 +2,15 @@
 
 pub mod ca;
 pub mod cli;
+pub mod api;
+pub mod clock;
+pub mod config;
 pub mod identity;
 pub mod party;
 pub mod pseudonym;
 pub mod reason;
+pub mod redact;
+pub mod scenario;
+pub mod telemetry;
 pub mod tls;
 pub mod seal;

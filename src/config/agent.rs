@@ -1,0 +1,100 @@
+//! `agent.toml`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::load::{Config, PathKey};
+use super::value::{Address, CovenantConfig, Hex32, ServerName, TlsConfig};
+use crate::party::Oin;
+use crate::telemetry::LogConfig;
+
+/// Configuration of `sluis agent`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentConfig {
+    /// `[organisation]`
+    pub organisation: OrganisationConfig,
+    /// `[hub]`
+    pub hub: HubLink,
+    /// `[keyholder]`
+    pub keyholder: KeyholderLink,
+    /// `[tls]`: towards hub and keyholder.
+    pub tls: TlsConfig,
+    /// `[local]`: towards the partner's own systems.
+    pub local: LocalListener,
+    /// `[store]`
+    pub store: AgentStore,
+    /// `[covenant]`
+    #[serde(default)]
+    pub covenant: CovenantConfig,
+    /// `[log]`
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Section `[organisation]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrganisationConfig {
+    /// 20 digits; must be the OIN in the certificate.
+    #[serde(deserialize_with = "super::keyholder::oin")]
+    pub oin: Oin,
+}
+
+/// Section `[hub]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubLink {
+    /// Where the hub listens.
+    pub address: Address,
+    /// Name in the hub's certificate.
+    pub server_name: ServerName,
+}
+
+/// Section `[keyholder]` of the agent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyholderLink {
+    /// Where the keyholder listens.
+    pub address: Address,
+    /// Name in the keyholder's certificate.
+    pub server_name: ServerName,
+    /// The keyholder's public key, pinned (compressed ristretto255, RFC 9496 §4.3.2).
+    pub public_key: Hex32,
+}
+
+/// Section `[local]`: the listener for the partner's own systems, mutual TLS under the partner's own CA.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalListener {
+    /// Where to listen.
+    pub address: Address,
+    /// PEM: server certificate under the local CA.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// PEM: the local CA; whoever shows a certificate under it is one of the partner's own systems.
+    pub anchors: PathBuf,
+}
+
+/// Section `[store]` of the agent.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentStore {
+    /// The agent's own keys, the records it may have to seal again, and its cursor; readable by the agent only.
+    pub directory: PathBuf,
+}
+
+impl Config for AgentConfig {
+    fn paths(&mut self) -> Vec<PathKey<'_>> {
+        const INIT: Option<&str> = Some("make it with `sluis agent init --dir`");
+        let mut paths = self.tls.paths();
+        paths.extend(self.covenant.paths());
+        paths.push(PathKey { key: "local.certificate", path: &mut self.local.certificate, must_exist: INIT });
+        paths.push(PathKey { key: "local.key", path: &mut self.local.key, must_exist: INIT });
+        paths.push(PathKey { key: "local.anchors", path: &mut self.local.anchors, must_exist: INIT });
+        paths.push(PathKey { key: "store.directory", path: &mut self.store.directory, must_exist: INIT });
+        paths
+    }
+}

@@ -1,0 +1,181 @@
+//! `hub.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::load::{Config, PathKey};
+use super::value::{CovenantConfig, Hex32, ListenConfig, StoreUrl, TlsConfig};
+use crate::telemetry::LogConfig;
+
+/// Configuration of `sluis hub`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubConfig {
+    /// Name of this node in the audit log, 1–64 of `[A-Za-z0-9._-]`.
+    pub node: NodeName,
+    /// `[listen]`
+    pub listen: ListenConfig,
+    /// `[tls]`
+    pub tls: TlsConfig,
+    /// `[store]`
+    pub store: HubStore,
+    /// `[keys]`
+    pub keys: HubKeys,
+    /// `[keyholder]`
+    pub keyholder: KnownAnswer,
+    /// `[bootstrap]`
+    pub bootstrap: BootstrapConfig,
+    /// `[covenant]`
+    #[serde(default)]
+    pub covenant: CovenantConfig,
+    /// `[simulation]`
+    #[serde(default)]
+    pub simulation: Simulation,
+    /// `[limits]`
+    #[serde(default)]
+    pub limits: Limits,
+    /// `[log]`
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Name of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NodeName(String);
+
+impl NodeName {
+    /// The name, for the audit event.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NodeName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text))
+        } else {
+            Err(format!("`{text}` is not 1 to 64 letters, digits, dots, dashes or underscores; write for example \"hub-1\""))
+        }
+    }
+}
+
+/// Section `[store]` of the hub.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubStore {
+    /// Database; made if it does not exist.
+    pub url: StoreUrl,
+    /// Directory for sealed records; made if it does not exist.
+    pub spool: PathBuf,
+}
+
+/// Section `[keys]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubKeys {
+    /// Directory that `sluis hub init` made: `subject-tag.N.key`, `pseudonym.N.key`.
+    pub directory: PathBuf,
+}
+
+/// Section `[keyholder]` of the hub.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownAnswer {
+    /// SHA-256 of the keyholder's answer for the fixed synthetic identifier (`sluis keyholder init` prints it).
+    pub known_answer: Hex32,
+}
+
+/// Section `[bootstrap]`: who may register the first partner.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootstrapConfig {
+    /// PEM certificate of the first operator; its OIN is the operator's organisation. Used while no operator exists.
+    pub operator: PathBuf,
+    /// Display name of the operator's organisation.
+    pub organisation_name: String,
+}
+
+/// Section `[simulation]`.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulation {
+    /// Serve `Simulation.AdvanceClock`. Never in a network with real cases.
+    pub clock: bool,
+}
+
+/// Section `[limits]`. What is left out has the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// TLS handshakes at the same time.
+    pub handshakes: usize,
+    /// Seconds that a handshake may take.
+    pub handshake_seconds: u64,
+    /// Calls at the same time on one connection.
+    pub streams_per_connection: u32,
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Bytes of one sealed record.
+    pub record_bytes: u64,
+    /// Seconds that running calls get to finish when the hub stops.
+    pub drain_seconds: u64,
+}
+
+impl Limits {
+    /// How long a handshake may take.
+    pub const fn handshake(&self) -> Duration {
+        Duration::from_secs(self.handshake_seconds)
+    }
+
+    /// How long running calls get to finish.
+    pub const fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            handshakes: 64,
+            handshake_seconds: 10,
+            streams_per_connection: 64,
+            // One chunk of a record (1 MiB) and room around it.
+            message_bytes: 2 << 20,
+            // 25 MiB of content, padded to its bucket and sealed in chunks.
+            record_bytes: 33 << 20,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl Config for HubConfig {
+    fn paths(&mut self) -> Vec<PathKey<'_>> {
+        let mut paths = self.tls.paths();
+        paths.extend(self.covenant.paths());
+        paths.push(PathKey { key: "store.spool", path: &mut self.store.spool, must_exist: None });
+        paths.push(PathKey {
+            key: "keys.directory",
+            path: &mut self.keys.directory,
+            must_exist: Some("make it with `sluis hub init --dir`"),
+        });
+        paths.push(PathKey {
+            key: "bootstrap.operator",
+            path: &mut self.bootstrap.operator,
+            must_exist: Some("make it with `sluis ca issue` for the first operator"),
+        });
+        paths
+    }
+
+    fn store_url(&mut self) -> Option<&mut StoreUrl> {
+        Some(&mut self.store.url)
+    }
+}

@@ -1,0 +1,83 @@
+use std::path::Path;
+
+use super::*;
+
+const HUB: &str = include_str!("../../config/hub.toml");
+const AGENT: &str = include_str!("../../config/agent.toml");
+const KEYHOLDER: &str = include_str!("../../config/keyholder.toml");
+const ROSTER: &str = include_str!("../../config/roster.toml");
+
+fn problem<T: Config>(text: &str) -> String {
+    parse::<T>(Path::new("/etc/sluis/x.toml"), text).err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+#[test]
+fn the_samples_parse_and_show_the_defaults() {
+    let hub: HubConfig = parse(Path::new("/etc/sluis/hub.toml"), HUB).unwrap();
+    assert_eq!(hub.limits, Limits::default());
+    assert!(!hub.simulation.clock);
+    assert_eq!(hub.store.url.as_str(), "sqlite:/etc/sluis/data/hub.db");
+    assert_eq!(hub.tls.key, Path::new("/etc/sluis/tls/hub.key"));
+    let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), AGENT).unwrap();
+    assert_eq!(agent.local.anchors, Path::new("/etc/sluis/local/ca.pem"));
+    let keyholder: KeyholderConfig = parse(Path::new("/etc/sluis/keyholder.toml"), KEYHOLDER).unwrap();
+    assert_eq!(keyholder.key.epoch, 1);
+    let roster: Roster = parse(Path::new("/etc/sluis/roster.toml"), ROSTER).unwrap();
+    assert_eq!(roster.partners.len(), 1);
+}
+
+#[test]
+fn every_key_of_a_sample_has_a_comment_above_it() {
+    for text in [HUB, AGENT, KEYHOLDER, ROSTER] {
+        let mut commented = false;
+        for line in text.lines() {
+            let line = line.trim();
+            match line {
+                "" => commented = false,
+                _ if line.starts_with('#') => commented = true,
+                _ if line.starts_with('[') => commented = false,
+                // A key directly under a commented key shares its comment.
+                _ => assert!(commented, "{line}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn errors_name_the_key_and_the_way_out() {
+    for (from, to, wanted) in [
+        ("address = \"127.0.0.1:4400\"", "address = \"localhost\"", ["listen.address", "`localhost`", "127.0.0.1:4400"]),
+        ("node = \"hub-1\"", "node = \"hub 1\"", ["`node`", "hub 1", "for example"]),
+        ("url = \"sqlite:data/hub.db\"", "url = \"postgres://u:geheim@h/d\"", ["store.url", "sqlite:hub.db", "line"]),
+        ("clock = false", "clok = false", ["simulation", "unknown field `clok`", "`clock`"]),
+        ("level = \"info\"", "level = \"loud\"", ["log.level", "loud", "`info`"]),
+        ("clock = false", "clock = \"no\"", ["simulation.clock", "no", "boolean"]),
+        ("known_answer = \"00", "known_answer = \"zz", ["keyholder.known_answer", "zz", "init"]),
+    ] {
+        assert!(HUB.contains(from));
+        let message = problem::<HubConfig>(&HUB.replace(from, to));
+        for word in wanted {
+            assert!(message.contains(word), "{word}: {message}");
+        }
+        assert!(!message.contains("geheim"), "{message}");
+    }
+    let message = problem::<Roster>(&ROSTER.replace("00000099100001410000", "123"));
+    assert!(message.contains("partner.oin") && message.contains("20 digits"), "{message}");
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let message = problem::<HubConfig>(&HUB.replace("spool = \"data/spool\"", ""));
+    assert!(message.contains("spool") && message.contains("store"), "{message}");
+    let message = problem::<HubConfig>("not toml");
+    assert!(message.contains("line 1"), "{message}");
+}
+
+#[test]
+fn a_file_that_does_not_exist_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hub.toml");
+    std::fs::write(&file, HUB).unwrap();
+    let message = load::<HubConfig>(&file).map(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("tls.certificate") && message.contains("sluis ca issue"), "{message}");
+}

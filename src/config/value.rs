@@ -1,0 +1,148 @@
+//! Values and sections that several configuration files share.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::load::PathKey;
+use crate::redact::Redacted;
+
+/// Section `[listen]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenConfig {
+    /// Where to listen.
+    pub address: Address,
+}
+
+/// Section `[tls]`: what this process shows of itself and whom it trusts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM: the own certificate, then the certificates between it and the anchor.
+    pub certificate: PathBuf,
+    /// PEM: the private key of the certificate, PKCS#8.
+    pub key: PathBuf,
+    /// PEM: every root that is trusted.
+    pub anchors: PathBuf,
+}
+
+impl TlsConfig {
+    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+        const FIX: Option<&str> = Some("make it with `sluis ca issue` or correct the path");
+        vec![
+            PathKey { key: "tls.certificate", path: &mut self.certificate, must_exist: FIX },
+            PathKey { key: "tls.key", path: &mut self.key, must_exist: FIX },
+            PathKey { key: "tls.anchors", path: &mut self.anchors, must_exist: FIX },
+        ]
+    }
+}
+
+/// Section `[covenant]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CovenantConfig {
+    /// Directory of the covenant; absent: the one that is built in.
+    pub directory: Option<PathBuf>,
+}
+
+impl CovenantConfig {
+    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+        const FIX: Option<&str> = Some("correct the path, or leave the key out to use the covenant that is built in");
+        let directory = self.directory.as_mut();
+        directory.map(|path| PathKey { key: "covenant.directory", path, must_exist: FIX }).into_iter().collect()
+    }
+}
+
+/// An IP address with a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Address(pub SocketAddr);
+
+impl TryFrom<String> for Address {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| {
+            format!("`{text}` is not an IP address with a port; write it as \"127.0.0.1:4400\" or \"[::1]:4400\"")
+        })
+    }
+}
+
+/// A host name that a server certificate must carry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ServerName(rustls_pki_types::ServerName<'static>);
+
+impl ServerName {
+    /// The name, for the TLS client.
+    pub fn get(&self) -> rustls_pki_types::ServerName<'static> {
+        self.0.clone()
+    }
+}
+
+impl TryFrom<String> for ServerName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        rustls_pki_types::ServerName::try_from(text.clone())
+            .map(Self)
+            .map_err(|_| format!("`{text}` is not a host name; write the name in the server's certificate"))
+    }
+}
+
+/// Where the database is. May hold a password, so it does not print.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct StoreUrl(Redacted<String>);
+
+impl StoreUrl {
+    /// The URL as sqlx wants it.
+    pub fn as_str(&self) -> &str {
+        self.0.reveal()
+    }
+
+    /// The database file, for SQLite.
+    pub(super) fn sqlite_path(&self) -> Option<&str> {
+        self.as_str().strip_prefix("sqlite:").map(|path| path.trim_start_matches("//"))
+    }
+
+    pub(super) fn set_sqlite_path(&mut self, path: &std::path::Path) {
+        self.0 = Redacted::new(format!("sqlite:{}", path.display()));
+    }
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        if text.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) {
+            Ok(Self(Redacted::new(text)))
+        } else {
+            Err("the value is not a database that this version knows; write \"sqlite:hub.db\"")
+        }
+    }
+}
+
+/// 32 bytes as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Hex32(pub [u8; 32]);
+
+impl TryFrom<String> for Hex32 {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_hex(&text).map(Self).ok_or_else(|| format!("`{text}` is not 64 hexadecimal digits; copy the whole line that `init` printed"))
+    }
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,107 @@
+//! Playing a scenario from the first step to the last.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::connect::{ConnectError, Connections};
+use super::file::{Scenario, Step};
+use super::names::Names;
+use super::network::Network;
+use super::outcome::{Attempt, judge};
+use super::perform::Stage;
+use super::report;
+use crate::api::v1 as api;
+use crate::clock::Clock;
+
+/// How a scenario went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Steps played.
+    pub steps: usize,
+    /// Steps with another outcome than demanded.
+    pub wrong: usize,
+}
+
+/// Why a scenario could not be played to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// The network is not what the scenario needs.
+    #[error("step {step} can't be made")]
+    Connect {
+        /// Id of the step.
+        step: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The scenario needs a partner that the network file does not have.
+    #[error("the network has no partner `{0}`; add it to the network file or leave its steps out")]
+    Missing(String),
+    /// The output is closed.
+    #[error("can't write the report")]
+    Output(#[from] std::io::Error),
+}
+
+/// Plays `scenario` against `network` and writes one line per step to `out`.
+///
+/// # Errors
+/// A network that lacks what the scenario needs, or a closed output. A wrong outcome is no error: see [`Verdict`].
+pub async fn play(
+    scenario: &Scenario,
+    network: &Network,
+    clock: &dyn Clock,
+    out: &mut dyn Write,
+) -> Result<Verdict, PlayError> {
+    let oins = network.oins();
+    let needed = scenario.partners.iter().map(|one| &one.id).chain(scenario.outsiders.iter().map(|one| &one.id));
+    if let Some(id) = needed.into_iter().find(|id| !oins.contains_key(*id)) {
+        return Err(PlayError::Missing(id.clone()));
+    }
+    let mut stage = Stage::new(scenario, network, clock, Names::new(oins));
+    let partners: Vec<String> = scenario.partners.iter().map(|partner| partner.id.clone()).collect();
+    stage.skip_old_items(&partners).await.map_err(|error| lost("-", error))?;
+    writeln!(out, "{}\n{}\n", scenario.title, scenario.description.trim())?;
+    let mut verdict = Verdict { steps: 0, wrong: 0 };
+    for step in &scenario.steps {
+        let attempt = make(&mut stage, step).await.map_err(|error| lost(&step.id, error))?;
+        let wrong = judge(step.expect, &attempt);
+        report::line(out, step, &attempt, &wrong)?;
+        verdict.steps += 1;
+        verdict.wrong += usize::from(!wrong.is_empty());
+    }
+    if let Some(view) = &scenario.view {
+        let written = report::officers_view(out, &mut stage, &view.partner, &view.case).await;
+        written.map_err(|error| lost("view", error))??;
+    }
+    writeln!(out, "\n{} steps, {} not as demanded", verdict.steps, verdict.wrong)?;
+    Ok(verdict)
+}
+
+async fn make(stage: &mut Stage, step: &Step) -> Result<Attempt, ConnectError> {
+    let mut attempt = stage.perform(step).await?;
+    if let (Err(refusal), Some(event)) = (&mut attempt.result, &attempt.event) {
+        if refusal.reason().is_none() {
+            refusal.logged = stage.reason_on_log(event).await.unwrap_or(None);
+        }
+    }
+    Ok(attempt)
+}
+
+fn lost(step: &str, error: ConnectError) -> PlayError {
+    PlayError::Connect { step: step.to_owned(), source: Box::new(error) }
+}
+
+impl Stage {
+    fn new(scenario: &Scenario, network: &Network, clock: &dyn Clock, names: Names) -> Self {
+        let now = clock.now();
+        let coordinates = |partner: &&super::file::Partner| partner.standing.iter().any(|role| role.0 == api::Role::R03);
+        Self {
+            connections: Connections::new(network.clone(), now),
+            names,
+            youths: scenario.youths.clone(),
+            coordinators: scenario.partners.iter().filter(coordinates).map(|partner| partner.id.clone()).collect(),
+            inboxes: BTreeMap::new(),
+            network_time: Some(prost_types::Timestamp { seconds: now.unix_timestamp(), nanos: 0 }),
+        }
+    }
+}
