@@ -214,6 +214,7 @@ impl Stage {
 }
 
 fn regime(words: &call::RegimeWords) -> api::ConsentRegime {
+        youth_alone: false,
     api::ConsentRegime {
         age_band: words.age.number(),
         capable: words.capable,
