@@ -1,3 +1,285 @@
 //! The commands of the binary: arguments in, text for people out.
+//!
+//! Exit code 0: all well. 1: a scenario had another outcome than demanded. 2: wrong arguments or configuration.
+//! 3: something else failed, for example a port that is taken.
 
 pub mod ca;
+pub mod init;
+
+mod error;
+mod signal;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use error::CliError;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig};
+use crate::demo::{self, DemoOptions};
+use crate::scenario::{self, Network, Scenario};
+use crate::telemetry::{self, Chain, LogConfig};
+
+/// Data exchange under a covenant between youth-care partners.
+#[derive(Debug, Parser)]
+#[command(name = "sluis", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check requests against the covenant, route sealed records, keep the audit log.
+    Hub(HubArgs),
+    /// Serve a partner's own systems: seal, open, pseudonymise.
+    Agent(AgentArgs),
+    /// Evaluate blinded identifiers, as a party independent of the hub.
+    Keyholder(KeyholderArgs),
+    /// Make certificates for a network that has no PKIoverheid certificates (yet).
+    Ca(ca::CaArgs),
+    /// Play a scenario: the chain test of a network.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// Start a complete network on this machine and play scenario S1.
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct HubArgs {
+    /// Configuration file.
+    #[arg(long, required = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    init: Option<HubInit>,
+}
+
+#[derive(Debug, Subcommand)]
+enum HubInit {
+    /// Make the hub's own keys.
+    Init {
+        /// Directory for the keys; made if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct KeyholderArgs {
+    /// Configuration file.
+    #[arg(long, required = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    init: Option<KeyholderInit>,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyholderInit {
+    /// Make the keyholder's key; print what agents and hub need to know of it.
+    Init {
+        /// Directory for the key; made if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct AgentArgs {
+    /// Configuration file.
+    #[arg(long, required = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    init: Option<AgentInit>,
+}
+
+#[derive(Debug, Subcommand)]
+enum AgentInit {
+    /// Make the agent's keys, a local CA, and certificates for the agent's listener and one system of the partner.
+    Init(init::AgentInitArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ScenarioCommand {
+    /// Play a scenario file and say which steps had another outcome.
+    Run {
+        /// Scenario, for example tests/scenarios/s1.toml.
+        file: PathBuf,
+        /// Running network to play against (network.toml); left out: a fresh one on this machine.
+        #[arg(long)]
+        network: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// Leave the network running until Ctrl-C, and say how to call it.
+    #[arg(long)]
+    keep: bool,
+    /// Directory for everything that the demo makes; left out: a temporary one.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    run(std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr())
+}
+
+fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes and go to standard output.
+            let failed = error.use_stderr();
+            let _ = if failed { write!(err, "{error}") } else { write!(out, "{error}") };
+            return if failed { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    match execute(cli.command, out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(err, "sluis: {}", Chain(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
+    let now = SystemClock.now();
+    match command {
+        Command::Hub(HubArgs { init: Some(HubInit::Init { dir }), .. }) => Ok(init::hub(&dir, out)?),
+        Command::Hub(HubArgs { config, .. }) => hub(&config.unwrap_or_default()),
+        Command::Keyholder(KeyholderArgs { init: Some(KeyholderInit::Init { dir }), .. }) => {
+            init::keyholder(&dir, out).map(|_| ()).map_err(CliError::from)
+        }
+        Command::Keyholder(KeyholderArgs { config, .. }) => keyholder(&config.unwrap_or_default()),
+        Command::Agent(AgentArgs { init: Some(AgentInit::Init(args)), .. }) => Ok(init::agent(&args, now, out)?),
+        Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
+        Command::Ca(args) => Ok(ca::run(args, now, out)?),
+        Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
+        Command::Demo(args) => {
+            let scenario = demo::built_in_scenario()?;
+            let options = DemoOptions { keep: args.keep, directory: args.dir };
+            verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??)
+        }
+    }
+}
+
+fn hub(file: &Path) -> Result<(), CliError> {
+    let config: HubConfig = config::load(file)?;
+    telemetry::start(config.log)?;
+    serve(crate::hub::run(config, signal::shutdown()))
+}
+
+fn keyholder(file: &Path) -> Result<(), CliError> {
+    let config: KeyholderConfig = config::load(file)?;
+    telemetry::start(config.log)?;
+    serve(crate::keyholder::run(config, signal::shutdown()))
+}
+
+fn agent(file: &Path) -> Result<(), CliError> {
+    let config: AgentConfig = config::load(file)?;
+    telemetry::start(config.log)?;
+    serve(crate::agent::run(config, signal::shutdown()))
+}
+
+fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), CliError> {
+    let scenario = Scenario::load(file)?;
+    let Some(network) = network else {
+        let options = DemoOptions { keep: false, directory: None };
+        return verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??);
+    };
+    let network = Network::load(network)?;
+    telemetry::start(LogConfig::quiet())?;
+    verdict(block_on(scenario::play(&scenario, &network, &SystemClock, out))??)
+}
+
+fn verdict(verdict: scenario::Verdict) -> Result<(), CliError> {
+    if verdict.wrong == 0 { Ok(()) } else { Err(CliError::OtherOutcome(verdict.wrong)) }
+}
+
+fn serve<E: std::error::Error + Send + Sync + 'static>(
+    service: impl Future<Output = Result<(), E>>,
+) -> Result<(), CliError> {
+    block_on(service)?.map_err(|error| CliError::Service(Box::new(error)))
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
+    Ok(runtime.block_on(future))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(args: &[&str]) -> (ExitCode, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(args.iter().map(OsString::from), &mut out, &mut err);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_arguments_and_files_are_code_2_and_say_what_to_do() {
+        for (args, wanted) in [
+            (&["sluis"][..], "Usage"),
+            (&["sluis", "hub"], "--config"),
+            (&["sluis", "hub", "--config", "/nowhere/hub.toml"], "--config"),
+            (&["sluis", "agent", "init"], "--dir"),
+            (&["sluis", "scenario", "run", "/nowhere/s.toml"], "scenario file"),
+            (&["sluis", "steal"], "steal"),
+        ] {
+            let (code, _, err) = outcome(args);
+            assert_eq!(code, ExitCode::from(2), "{args:?}");
+            assert!(err.contains(wanted), "{args:?}: {err}");
+        }
+    }
+
+    #[test]
+    fn help_is_no_mistake() {
+        let (code, out, _) = outcome(&["sluis", "--help"]);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(out.contains("keyholder"), "{out}");
+    }
+
+    #[test]
+    fn init_makes_what_the_samples_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = directory.path().join("keys");
+        let keys = keys.to_str().unwrap();
+        let (code, out, err) = outcome(&["sluis", "keyholder", "init", "--dir", keys]);
+        assert_eq!(code, ExitCode::SUCCESS, "{err}");
+        assert!(out.contains("public_key") && out.contains("known_answer"), "{out}");
+        assert_eq!(outcome(&["sluis", "hub", "init", "--dir", keys]).0, ExitCode::SUCCESS);
+        for name in ["keyholder.1.key", "subject-tag.1.key", "pseudonym.1.key"] {
+            assert!(Path::new(keys).join(name).exists(), "{name}");
+        }
+        let again = outcome(&["sluis", "hub", "init", "--dir", keys]);
+        assert_eq!(again.0, ExitCode::from(2), "a key is never overwritten");
+        assert!(again.2.contains("exists"), "{}", again.2);
+        let agent = directory.path().join("agent");
+        let agent_dir = agent.to_str().unwrap();
+        let args =
+            ["sluis", "agent", "init", "--dir", agent_dir, "--oin", "00000099100001410000", "--name", "Gemeente A"];
+        let (code, _, err) = outcome(&args);
+        assert_eq!(code, ExitCode::SUCCESS, "{err}");
+        for name in
+            ["local/anchors.pem", "local/server.pem", "local/server.key", "local/system.pem", "store/agent.1.seed"]
+        {
+            assert!(agent.join(name).exists(), "{name}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub use error::ConfigError;
 pub use hub::{BootstrapConfig, HubConfig, HubKeys, HubStore, KnownAnswer, Limits, NodeName, Simulation};
 pub use keyholder::{KeyholderConfig, KeyholderKey, KeyholderStore, Roster, RosterFile, RosterPartner};
 pub use load::{Config, PathKey, load, parse};
-pub use value::{Address, CovenantConfig, Hex32, ListenConfig, ServerName, StoreUrl, TlsConfig};
+pub use value::{Address, CovenantConfig, Hex32, ListenConfig, ServerName, StoreUrl, TlsConfig, TrustConfig};
 
 #[cfg(test)]
 mod tests;

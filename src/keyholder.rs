@@ -4,7 +4,6 @@
 //! roster has a quota per day and per minute, so that nobody can try all citizen service numbers. It does not take the
 //! hub's word for who takes part.
 
-mod init;
 mod quota;
 mod roster;
 mod service;
@@ -23,14 +22,11 @@ use tonic_health::ServingStatus;
 use crate::api::v1::keyholder_server::KeyholderServer;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, KeyholderConfig, Roster};
-use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
 use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
 use crate::serve;
-use crate::tls::{self, Anchors, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
+use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
 use quota::{Quota, QuotaError};
 use service::Desk;
-
-pub use init::init;
 
 /// Largest request in bytes: fifty elements and their framing, with room.
 const MAX_MESSAGE: usize = 16 * 1024;
@@ -70,15 +66,6 @@ pub enum KeyholderError {
     /// The seed gives no key.
     #[error("the key can't be used; make another one")]
     Function(#[from] OprfError),
-    /// A file that `init` would make.
-    #[error("{}: can't be written; `init` never overwrites a key", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
     /// Quota.
     #[error("the database of used quota can't be opened")]
     Quota(#[from] QuotaError),
@@ -94,9 +81,6 @@ pub enum KeyholderError {
     /// The server ended by itself.
     #[error("the server ended")]
     Server(#[from] tonic::transport::Error),
-    /// Standard output.
-    #[error("the output can't be written")]
-    Output(#[source] io::Error),
 }
 
 /// Runs a keyholder until `shutdown` resolves.
@@ -143,17 +127,11 @@ pub(crate) async fn serve_on(
     Ok(())
 }
 
-/// The roster names keys, so that policies and test numbers need no rule here.
 fn server_tls(config: &KeyholderConfig, clock: &dyn Clock) -> Result<ServerTls, KeyholderError> {
     let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
     let anchors = Anchors::load([config.tls.anchors.as_path()])?;
-    let rules = TrustRules {
-        subject: SubjectRule::Organisation,
-        purpose: Purpose::ClientAuthOrSignature,
-        policies: Policies::Any,
-        environment: Environment::Test,
-    };
-    Ok(ServerTls::new(&identity, &anchors, Revocation::RegistryOnly, rules, Arc::new(DefaultTimeProvider))?)
+    let revocation = serve::revocation(&config.trust)?;
+    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(DefaultTimeProvider))?)
 }
 
 fn read_key(path: &Path) -> Result<SecretKey, KeyholderError> {

@@ -16,8 +16,7 @@ mod play;
 mod report;
 mod word;
 
+pub(crate) use connect::connect;
 pub use file::{FileError, Scenario};
 pub use network::Network;
 pub use play::{PlayError, Verdict, play};
-pub(crate) use connect::{ConnectError, Connections};
-pub(crate) use report::officers_view;

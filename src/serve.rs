@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::config::TrustConfig;
 use crate::redact::log;
-use crate::tls::Gate;
+use crate::tls::files::revocation_lists;
+use crate::tls::{FileError, Gate, Revocation};
 
 /// How long running calls get to finish.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -35,6 +37,17 @@ pub(crate) async fn until<E, F: Future<Output = Result<(), E>>>(
         () = shutdown => drop(stop),
     }
     tokio::time::timeout(DRAIN, server).await.unwrap_or(Ok(()))
+}
+
+/// How revocation is learned, by the configuration.
+///
+/// # Errors
+/// A list that can't be read.
+pub(crate) fn revocation(trust: &TrustConfig) -> Result<Revocation, FileError> {
+    if trust.crls.is_empty() {
+        return Ok(Revocation::RegistryOnly);
+    }
+    revocation_lists(trust.crls.iter().map(std::path::PathBuf::as_path)).map(Revocation::Lists)
 }
 
 /// Cuts connections whose certificate has expired meanwhile, once a minute, until the set is dropped.

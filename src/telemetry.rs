@@ -20,6 +20,13 @@ pub struct LogConfig {
     pub format: Format,
 }
 
+impl LogConfig {
+    /// For commands whose output is for people.
+    pub const fn quiet() -> Self {
+        Self { level: Level::Error, format: Format::Text }
+    }
+}
+
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::load::{Config, PathKey};
-use super::value::{Address, CovenantConfig, Hex32, ServerName, TlsConfig};
+use super::value::{Address, CovenantConfig, Hex32, ServerName, TlsConfig, TrustConfig};
 use crate::party::Oin;
 use crate::telemetry::LogConfig;
 
@@ -23,6 +23,9 @@ pub struct AgentConfig {
     pub tls: TlsConfig,
     /// `[local]`: towards the partner's own systems.
     pub local: LocalListener,
+    /// `[trust]`
+    #[serde(default)]
+    pub trust: TrustConfig,
     /// `[store]`
     pub store: AgentStore,
     /// `[covenant]`
@@ -90,6 +93,7 @@ impl Config for AgentConfig {
     fn paths(&mut self) -> Vec<PathKey<'_>> {
         const INIT: Option<&str> = Some("make it with `sluis agent init --dir`");
         let mut paths = self.tls.paths();
+        paths.extend(self.trust.paths());
         paths.extend(self.covenant.paths());
         paths.push(PathKey { key: "local.certificate", path: &mut self.local.certificate, must_exist: INIT });
         paths.push(PathKey { key: "local.key", path: &mut self.local.key, must_exist: INIT });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::load::{Config, PathKey};
-use super::value::{CovenantConfig, Hex32, ListenConfig, StoreUrl, TlsConfig};
+use super::value::{CovenantConfig, Hex32, ListenConfig, StoreUrl, TlsConfig, TrustConfig};
 use crate::telemetry::LogConfig;
 
 /// Configuration of `sluis hub`.
@@ -19,6 +19,9 @@ pub struct HubConfig {
     pub listen: ListenConfig,
     /// `[tls]`
     pub tls: TlsConfig,
+    /// `[trust]`
+    #[serde(default)]
+    pub trust: TrustConfig,
     /// `[store]`
     pub store: HubStore,
     /// `[keys]`
@@ -60,7 +63,9 @@ impl TryFrom<String> for NodeName {
         if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
             Ok(Self(text))
         } else {
-            Err(format!("`{text}` is not 1 to 64 letters, digits, dots, dashes or underscores; write for example \"hub-1\""))
+            Err(format!(
+                "`{text}` is not 1 to 64 letters, digits, dots, dashes or underscores; write for example \"hub-1\""
+            ))
         }
     }
 }
@@ -115,6 +120,8 @@ pub struct Simulation {
 pub struct Limits {
     /// Open connections.
     pub connections: usize,
+    /// Open connections of one partner.
+    pub connections_per_partner: usize,
     /// TLS handshakes at the same time.
     pub handshakes: usize,
     /// Seconds that a handshake may take.
@@ -144,8 +151,9 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
-            handshakes: 64,
+            connections: 4096,
+            connections_per_partner: 256,
+            handshakes: 256,
             handshake_seconds: 10,
             streams_per_connection: 64,
             // One chunk of a record (1 MiB) and room around it.
@@ -160,6 +168,7 @@ impl Default for Limits {
 impl Config for HubConfig {
     fn paths(&mut self) -> Vec<PathKey<'_>> {
         let mut paths = self.tls.paths();
+        paths.extend(self.trust.paths());
         paths.extend(self.covenant.paths());
         paths.push(PathKey { key: "store.spool", path: &mut self.store.spool, must_exist: None });
         paths.push(PathKey {

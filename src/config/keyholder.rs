@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::load::{Config, PathKey};
-use super::value::{Hex32, ListenConfig, StoreUrl, TlsConfig};
+use super::value::{Hex32, ListenConfig, StoreUrl, TlsConfig, TrustConfig};
 use crate::party::Oin;
 use crate::telemetry::LogConfig;
 
@@ -17,6 +17,9 @@ pub struct KeyholderConfig {
     pub listen: ListenConfig,
     /// `[tls]`
     pub tls: TlsConfig,
+    /// `[trust]`
+    #[serde(default)]
+    pub trust: TrustConfig,
     /// `[store]`
     pub store: KeyholderStore,
     /// `[key]`
@@ -79,6 +82,7 @@ pub struct RosterPartner {
 impl Config for KeyholderConfig {
     fn paths(&mut self) -> Vec<PathKey<'_>> {
         let mut paths = self.tls.paths();
+        paths.extend(self.trust.paths());
         paths.push(PathKey {
             key: "key.file",
             path: &mut self.key.file,

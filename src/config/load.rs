@@ -33,8 +33,7 @@ pub struct PathKey<'a> {
 /// # Errors
 /// The first [`ConfigError`].
 pub fn load<T: Config>(file: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
     let mut config: T = parse(file, &text)?;
     for PathKey { key, path, must_exist } in config.paths() {
         if let Some(fix) = must_exist.filter(|_| !path.exists()) {

@@ -19,7 +19,7 @@ fn the_samples_parse_and_show_the_defaults() {
     assert_eq!(hub.store.url.as_str(), "sqlite:/etc/sluis/data/hub.db");
     assert_eq!(hub.tls.key, Path::new("/etc/sluis/tls/hub.key"));
     let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), AGENT).unwrap();
-    assert_eq!(agent.local.anchors, Path::new("/etc/sluis/local/ca.pem"));
+    assert_eq!(agent.local.anchors, Path::new("/etc/sluis/local/anchors.pem"));
     let keyholder: KeyholderConfig = parse(Path::new("/etc/sluis/keyholder.toml"), KEYHOLDER).unwrap();
     assert_eq!(keyholder.key.epoch, 1);
     let roster: Roster = parse(Path::new("/etc/sluis/roster.toml"), ROSTER).unwrap();
@@ -46,7 +46,11 @@ fn every_key_of_a_sample_has_a_comment_above_it() {
 #[test]
 fn errors_name_the_key_and_the_way_out() {
     for (from, to, wanted) in [
-        ("address = \"127.0.0.1:4400\"", "address = \"localhost\"", ["listen.address", "`localhost`", "127.0.0.1:4400"]),
+        (
+            "address = \"127.0.0.1:4400\"",
+            "address = \"localhost\"",
+            ["listen.address", "`localhost`", "127.0.0.1:4400"],
+        ),
         ("node = \"hub-1\"", "node = \"hub 1\"", ["`node`", "hub 1", "for example"]),
         ("url = \"sqlite:data/hub.db\"", "url = \"postgres://u:geheim@h/d\"", ["store.url", "sqlite:hub.db", "line"]),
         ("clock = false", "clok = false", ["simulation", "unknown field `clok`", "`clock`"]),

@@ -1,11 +1,14 @@
 //! Values and sections that several configuration files share.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::load::PathKey;
+use crate::identity::certificate::{Environment, Policies, PolicyOid, Purpose, SubjectRule, TrustRules};
 use crate::redact::Redacted;
 
 /// Section `[listen]`.
@@ -37,6 +40,69 @@ impl TlsConfig {
             PathKey { key: "tls.anchors", path: &mut self.anchors, must_exist: FIX },
         ]
     }
+}
+
+/// Section `[trust]`: what a certificate must show beyond a chain to an anchor.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustConfig {
+    #[serde(deserialize_with = "environment")]
+    environment: Environment,
+    purpose: PurposeName,
+    #[serde(deserialize_with = "policies")]
+    policies: BTreeSet<PolicyOid>,
+    /// CRL files (PEM or DER), one per issuer; empty: revocation is learned from the registry alone.
+    pub crls: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PurposeName {
+    ClientAuth,
+    ClientAuthOrSignature,
+}
+
+impl TrustConfig {
+    /// The rules for certificates of organisations and people.
+    pub fn rules(&self) -> TrustRules {
+        let policies = &self.policies;
+        TrustRules {
+            subject: SubjectRule::Organisation,
+            purpose: match self.purpose {
+                PurposeName::ClientAuth => Purpose::ClientAuth,
+                PurposeName::ClientAuthOrSignature => Purpose::ClientAuthOrSignature,
+            },
+            policies: if policies.is_empty() { Policies::Any } else { Policies::OneOf(policies.clone()) },
+            environment: self.environment,
+        }
+    }
+
+    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+        const FIX: Option<&str> = Some("fetch it from the issuer, or leave the key out");
+        self.crls.iter_mut().map(|path| PathKey { key: "trust.crls", path, must_exist: FIX }).collect()
+    }
+}
+
+impl Default for TrustConfig {
+    fn default() -> Self {
+        Self {
+            environment: Environment::Production,
+            purpose: PurposeName::ClientAuth,
+            policies: BTreeSet::new(),
+            crls: Vec::new(),
+        }
+    }
+}
+
+fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not \"test\" or \"production\"")))
+}
+
+fn policies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PolicyOid>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let wrong = |text| D::Error::custom(format_args!("`{text}` is not an object identifier such as \"2.16.528.1\""));
+    texts.iter().map(|text| text.parse().map_err(|_| wrong(text))).collect()
 }
 
 /// Section `[covenant]`.
@@ -130,7 +196,9 @@ pub struct Hex32(pub [u8; 32]);
 impl TryFrom<String> for Hex32 {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        parse_hex(&text).map(Self).ok_or_else(|| format!("`{text}` is not 64 hexadecimal digits; copy the whole line that `init` printed"))
+        parse_hex(&text)
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not 64 hexadecimal digits; copy the whole line that `init` printed"))
     }
 }
 

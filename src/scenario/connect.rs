@@ -57,11 +57,6 @@ impl Connections {
         Self { network, now, open: HashMap::new() }
     }
 
-    /// The network that the channels lead to.
-    pub(crate) fn network(&self) -> &Network {
-        &self.network
-    }
-
     /// The channel of this caller.
     pub(crate) async fn channel(&mut self, door: &Door) -> Result<Channel, ConnectError> {
         if let Some(channel) = self.open.get(door) {
@@ -97,6 +92,7 @@ pub(crate) async fn connect(endpoint: &Endpoint, who: &Person, now: OffsetDateTi
     let anchors = Anchors::load([endpoint.anchors.as_path()])?;
     let reach = |source| ConnectError::Reach { address: endpoint.address.clone(), source };
     let clock = Arc::new(DefaultTimeProvider);
-    let tls = ClientTls::new(&identity, &anchors, Revocation::RegistryOnly, &endpoint.server_name, clock).map_err(reach)?;
+    let tls =
+        ClientTls::new(&identity, &anchors, Revocation::RegistryOnly, &endpoint.server_name, clock).map_err(reach)?;
     tls.connect(&endpoint.address).await.map_err(reach)
 }

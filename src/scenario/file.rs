@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::call::Call;
-use super::word::Word;
+use super::word::{Word, numbers};
 use crate::api::v1 as api;
 use crate::party::Oin;
 use crate::reason::Reason;
@@ -51,6 +51,23 @@ pub struct Partner {
     /// Roles that it holds outside any case.
     #[serde(default, rename = "standing")]
     pub(crate) standing: Vec<Word<api::Role>>,
+}
+
+impl Partner {
+    /// Whether it becomes coordinator (R03) of every case.
+    pub fn coordinates(&self) -> bool {
+        self.standing.iter().any(|role| role.0 == api::Role::R03)
+    }
+
+    /// Its kind, as the API numbers it.
+    pub fn kind_number(&self) -> i32 {
+        self.kind.number()
+    }
+
+    /// Its standing roles, as the API numbers them.
+    pub fn standing_numbers(&self) -> Vec<i32> {
+        numbers(&self.standing)
+    }
 }
 
 /// Somebody with a certificate of the network's CA who is not registered.
@@ -110,7 +127,9 @@ pub enum FileError {
         problem: String,
     },
     /// Nobody has this label.
-    #[error("{file}, step {step}, key `{key}`: there is no `{label}` in this scenario; add it above or correct the label")]
+    #[error(
+        "{file}, step {step}, key `{key}`: there is no `{label}` in this scenario; add it above or correct the label"
+    )]
     Label {
         /// The scenario file.
         file: PathBuf,
@@ -148,8 +167,7 @@ impl Scenario {
     /// # Errors
     /// The first mistake, with file, step and key.
     pub fn load(file: &Path) -> Result<Self, FileError> {
-        let text =
-            std::fs::read_to_string(file).map_err(|source| FileError::Read { file: file.to_owned(), source })?;
+        let text = std::fs::read_to_string(file).map_err(|source| FileError::Read { file: file.to_owned(), source })?;
         Self::parse(file, &text)
     }
 
@@ -246,11 +264,11 @@ struct Common {
     expect: Option<String>,
 }
 
-const COMMON: [&str; 10] =
-    ["id", "who", "role", "user", "what", "call", "article", "purpose", "reason", "expect"];
+const COMMON: [&str; 10] = ["id", "who", "role", "user", "what", "call", "article", "purpose", "reason", "expect"];
 
 fn step(file: &Path, index: usize, mut table: toml::Table) -> Result<Step, FileError> {
-    let name = table.get("id").and_then(toml::Value::as_str).map_or_else(|| format!("number {}", index + 1), str::to_owned);
+    let name =
+        table.get("id").and_then(toml::Value::as_str).map_or_else(|| format!("number {}", index + 1), str::to_owned);
     let wrong = |problem| FileError::Step { file: file.to_owned(), step: name.clone(), problem };
     let common: toml::Table =
         COMMON.iter().filter_map(|key| table.remove(*key).map(|value| ((*key).to_owned(), value))).collect();

@@ -55,10 +55,7 @@ pub(crate) enum Shown {
 
 impl Attempt {
     /// What a unary call or the opening of a stream gave; the body goes to `read`.
-    pub(crate) fn of<T>(
-        answer: Result<tonic::Response<T>, Status>,
-        read: impl FnOnce(T) -> Got,
-    ) -> Self {
+    pub(crate) fn of<T>(answer: Result<tonic::Response<T>, Status>, read: impl FnOnce(T) -> Got) -> Self {
         match answer {
             Ok(response) => {
                 let event = event(response.metadata());

@@ -10,7 +10,6 @@ use super::network::Network;
 use super::outcome::{Attempt, judge};
 use super::perform::Stage;
 use super::report;
-use crate::api::v1 as api;
 use crate::clock::Clock;
 
 /// How a scenario went.
@@ -94,12 +93,12 @@ fn lost(step: &str, error: ConnectError) -> PlayError {
 impl Stage {
     fn new(scenario: &Scenario, network: &Network, clock: &dyn Clock, names: Names) -> Self {
         let now = clock.now();
-        let coordinates = |partner: &&super::file::Partner| partner.standing.iter().any(|role| role.0 == api::Role::R03);
+        let coordinators = scenario.partners.iter().filter(|partner| partner.coordinates());
         Self {
             connections: Connections::new(network.clone(), now),
             names,
             youths: scenario.youths.clone(),
-            coordinators: scenario.partners.iter().filter(coordinates).map(|partner| partner.id.clone()).collect(),
+            coordinators: coordinators.map(|partner| partner.id.clone()).collect(),
             inboxes: BTreeMap::new(),
             network_time: Some(prost_types::Timestamp { seconds: now.unix_timestamp(), nanos: 0 }),
         }

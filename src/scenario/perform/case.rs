@@ -214,11 +214,11 @@ impl Stage {
 }
 
 fn regime(words: &call::RegimeWords) -> api::ConsentRegime {
-        youth_alone: false,
     api::ConsentRegime {
         age_band: words.age.number(),
         capable: words.capable,
         authority: numbers(&words.authority),
         valid_until_month: None,
+        youth_alone: false,
     }
 }

@@ -233,11 +233,8 @@ mod tests {
             categories: vec![api::Category::C09.into(), api::Category::C08.into()],
             ..Default::default()
         };
-        let role = api::CaseChanged {
-            kind: Kind::RoleAssigned.into(),
-            role: api::Role::R05.into(),
-            ..Default::default()
-        };
+        let role =
+            api::CaseChanged { kind: Kind::RoleAssigned.into(), role: api::Role::R05.into(), ..Default::default() };
         let withdrawn = api::CaseChanged { kind: Kind::ConsentWithdrawn.into(), ..Default::default() };
         for (item, wanted) in [
             (Item::Record(record), vec!["record C06"]),

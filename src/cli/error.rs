@@ -1,0 +1,60 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::error::Error;
+
+use super::init::InitError;
+use crate::ca::CaError;
+use crate::config::ConfigError;
+use crate::demo::DemoError;
+use crate::scenario::network::NetworkError;
+use crate::scenario::{FileError, PlayError};
+use crate::telemetry::TelemetryError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// `sluis ca`.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// A configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The demo network.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// `init`.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// A network file.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A scenario was played and was not as demanded.
+    #[error("{0} steps had another outcome than demanded")]
+    OtherOutcome(usize),
+    /// A scenario could not be played to its end.
+    #[error(transparent)]
+    Play(#[from] PlayError),
+    /// The asynchronous runtime.
+    #[error("can't start")]
+    Runtime(#[source] std::io::Error),
+    /// A scenario file.
+    #[error(transparent)]
+    Scenario(#[from] FileError),
+    /// A service could not start, or stopped.
+    #[error("the service stopped")]
+    Service(#[source] Box<dyn Error + Send + Sync>),
+    /// Logging.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+}
+
+impl CliError {
+    /// 1: another outcome. 2: arguments or configuration. 3: the rest.
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::OtherOutcome(_) => 1,
+            Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
+            Self::Demo(_) | Self::Play(_) | Self::Runtime(_) | Self::Service(_) | Self::Telemetry(_) => 3,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Everything that the demo network needs on disk: CA, certificates, keys, configuration, `network.toml`.
+//!
+//! ```text
+//! ca/          the network's CA and every certificate under it
+//! hub/         hub.toml, keys, database
+//! keyholder/   keyholder.toml, roster.toml, key, database
+//! agents/g-a/  agent.toml, local CA, store; one directory per partner
+//! logs/        one file per process
+//! network.toml addresses and certificates, for scenarios and foreign clients
+//! ```
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+
+use super::DemoError;
+use crate::ca::profile::alternative;
+use crate::ca::{Authority, DEFAULT_DAYS, Issued, Profile};
+use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
+use crate::identity::certificate::{Environment, KeyHash};
+use crate::party::Oin;
+use crate::scenario::network::{Endpoint, Member, Network, Person, Stranger};
+use crate::scenario::{Scenario, file::Partner};
+
+/// Name in the certificates of all processes; they also carry 127.0.0.1.
+const HOST: &str = "localhost";
+/// The organisation that runs the hub: a processor, not a partner.
+const OPERATOR_OIN: &str = "00000099600000010000";
+
+/// What was made and where it listens.
+pub(super) struct Layout {
+    directory: PathBuf,
+    pub(super) keyholder: Endpoint,
+    pub(super) network: Network,
+}
+
+/// What making the files needs.
+struct Maker<'a> {
+    directory: &'a Path,
+    authority: Authority,
+    now: OffsetDateTime,
+}
+
+impl Layout {
+    /// Makes everything for the partners of `scenario`.
+    pub(super) fn make(directory: &Path, scenario: &Scenario, now: OffsetDateTime) -> Result<Self, DemoError> {
+        let authority = Authority::init(&directory.join("ca"), &"Sluis demo".parse()?, Environment::Test, now)?;
+        let maker = Maker { directory, authority, now };
+        let ports = free_ports(2 + scenario.partners.len())?;
+        let mut addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let mut endpoint = |anchors: PathBuf| Endpoint {
+            address: addresses.next().unwrap_or_default(),
+            server_name: HOST.to_owned(),
+            anchors,
+        };
+        let anchors = directory.join("ca/anchors.pem");
+        let (hub, keyholder) = (endpoint(anchors.clone()), endpoint(anchors));
+        let operator = maker.person("operator", "operator.demo", OPERATOR_OIN)?;
+        let mut members = Vec::new();
+        let mut roster = String::new();
+        for partner in &scenario.partners {
+            let local = directory.join("agents").join(slug(&partner.id)).join("local");
+            let (member, key) = maker.member(partner, endpoint(local.join("anchors.pem")))?;
+            roster.push_str(&roster_entry(&partner.oin, key));
+            members.push(member);
+        }
+        let strangers = scenario.outsiders.iter().map(|one| maker.stranger(&one.id, &one.oin));
+        let network_oin = scenario.partners.iter().find(|one| one.coordinates()).or(scenario.partners.first());
+        let network_oin = network_oin.map_or(OPERATOR_OIN, |partner| partner.oin.as_str());
+        let network = Network {
+            hub,
+            operator: Some(operator),
+            network_officer: Some(maker.person("network-officer", "fg.netwerk", network_oin)?),
+            partners: members,
+            outsiders: strangers.collect::<Result<_, _>>()?,
+        };
+        let facts = maker.keyholder(&keyholder, &roster)?;
+        maker.hub(&network.hub, &facts)?;
+        for partner in &scenario.partners {
+            maker.agent(partner, &network, &keyholder, &facts)?;
+        }
+        let text = toml::to_string(&network).unwrap_or_default();
+        write(&directory.join("network.toml"), &text)?;
+        Ok(Self { directory: directory.to_owned(), keyholder, network })
+    }
+
+    pub(super) fn hub_config(&self) -> PathBuf {
+        self.directory.join("hub/hub.toml")
+    }
+
+    pub(super) fn keyholder_config(&self) -> PathBuf {
+        self.directory.join("keyholder/keyholder.toml")
+    }
+
+    pub(super) fn agent_config(&self, id: &str) -> PathBuf {
+        self.directory.join("agents").join(slug(id)).join("agent.toml")
+    }
+
+    /// The certificate of a partner towards hub and keyholder.
+    pub(super) fn organisation_person(&self, id: &str) -> Person {
+        let file = |extension: &str| self.directory.join("ca").join(format!("{}.{extension}", slug(id)));
+        Person { certificate: file("pem"), key: file("key") }
+    }
+
+    /// The operator's certificate.
+    pub(super) fn operator_person(&self) -> Person {
+        let ca = self.directory.join("ca");
+        Person { certificate: ca.join("operator.pem"), key: ca.join("operator.key") }
+    }
+}
+
+impl Maker<'_> {
+    fn issue(&self, name: &str, profile: &Profile) -> Result<(Person, Issued), DemoError> {
+        let issued = self.authority.issue(name, profile, DEFAULT_DAYS, self.now)?;
+        let key = issued.key.clone().unwrap_or_default();
+        Ok((Person { certificate: issued.chain.clone(), key }, issued))
+    }
+
+    fn person(&self, file: &str, reference: &str, oin: &str) -> Result<Person, DemoError> {
+        let person = reference.parse().map_err(|_| crate::ca::CaError::BadPerson)?;
+        let oin = oin.parse().map_err(|_| crate::ca::CaError::BadOin)?;
+        self.issue(file, &Profile::Person { person, oin }).map(|(person, _)| person)
+    }
+
+    fn server(&self, file: &str) -> Result<(), DemoError> {
+        let alternatives = vec![alternative(HOST)?, alternative("127.0.0.1")?];
+        self.issue(file, &Profile::Server { name: file.parse()?, oin: None, alternatives }).map(|_| ())
+    }
+
+    fn member(&self, partner: &Partner, agent: Endpoint) -> Result<(Member, KeyHash), DemoError> {
+        let slug = slug(&partner.id);
+        let name = partner.name.chars().take(64).collect::<String>().trim_end().parse()?;
+        let profile = Profile::Organisation { name, oin: partner.oin.clone(), alternatives: Vec::new() };
+        let (_, issued) = self.issue(&slug, &profile)?;
+        let officer = self.person(&format!("officer-{slug}"), &format!("fg.{slug}"), partner.oin.as_str())?;
+        let home = self.directory.join("agents").join(&slug);
+        let args = AgentInitArgs {
+            dir: home.clone(),
+            oin: partner.oin.to_string(),
+            name: partner.name.chars().take(64).collect::<String>().trim_end().to_owned(),
+            alternatives: vec![HOST.to_owned(), "127.0.0.1".to_owned()],
+        };
+        init::agent(&args, self.now, &mut std::io::sink())?;
+        let member = Member {
+            id: partner.id.clone(),
+            oin: partner.oin.to_string(),
+            agent,
+            certificate: home.join("local/system.pem"),
+            key: home.join("local/system.key"),
+            officer: Some(officer),
+        };
+        Ok((member, issued.leaf.key_hash))
+    }
+
+    fn stranger(&self, id: &str, oin: &Oin) -> Result<Stranger, DemoError> {
+        let profile = Profile::Organisation { name: id.parse()?, oin: oin.clone(), alternatives: Vec::new() };
+        let (person, _) = self.issue(&slug(id), &profile)?;
+        let (id, oin) = (id.to_owned(), oin.to_string());
+        Ok(Stranger { id, oin, certificate: person.certificate, key: person.key })
+    }
+
+    fn keyholder(&self, endpoint: &Endpoint, roster: &str) -> Result<KeyholderFacts, DemoError> {
+        self.server("keyholder")?;
+        let home = self.directory.join("keyholder");
+        let facts = init::keyholder(&home.join("keys"), &mut std::io::sink())?;
+        make_directory(&home.join("data"))?;
+        write(&home.join("roster.toml"), roster)?;
+        let text = format!(
+            "{}\n[store]\nurl = \"sqlite:data/keyholder.db\"\n\n[key]\nfile = \"keys/keyholder.1.key\"\nepoch = 1\n\n\
+             [roster]\nfile = \"roster.toml\"\n",
+            common(&endpoint.address, "keyholder", "../ca"),
+        );
+        write(&home.join("keyholder.toml"), &text)?;
+        Ok(facts)
+    }
+
+    fn hub(&self, endpoint: &Endpoint, facts: &KeyholderFacts) -> Result<(), DemoError> {
+        self.server("hub")?;
+        let home = self.directory.join("hub");
+        init::hub(&home.join("keys"), &mut std::io::sink())?;
+        make_directory(&home.join("data/spool"))?;
+        let text = format!(
+            "node = \"hub-demo\"\n\n{}\n[store]\nurl = \"sqlite:data/hub.db\"\nspool = \"data/spool\"\n\n\
+             [keys]\ndirectory = \"keys\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
+             [bootstrap]\noperator = \"../ca/operator.pem\"\norganisation_name = \"Beheer demo\"\n\n\
+             [simulation]\nclock = true\n",
+            common(&endpoint.address, "hub", "../ca"),
+            facts.known_answer,
+        );
+        write(&home.join("hub.toml"), &text)
+    }
+
+    fn agent(
+        &self,
+        partner: &Partner,
+        network: &Network,
+        keyholder: &Endpoint,
+        facts: &KeyholderFacts,
+    ) -> Result<(), DemoError> {
+        let slug = slug(&partner.id);
+        let local = network.partners.iter().find(|member| member.id == partner.id).map(|member| &member.agent.address);
+        let text = format!(
+            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = \"{}\"\nserver_name = \"{HOST}\"\n\n\
+             [keyholder]\naddress = \"{}\"\nserver_name = \"{HOST}\"\npublic_key = \"{}\"\n\n{}\n\
+             [local]\naddress = \"{}\"\ncertificate = \"local/server.pem\"\nkey = \"local/server.key\"\n\
+             anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n",
+            partner.oin,
+            network.hub.address,
+            keyholder.address,
+            facts.public_key,
+            sections(&slug, "../../ca"),
+            local.map_or("", String::as_str),
+        );
+        write(&self.directory.join("agents").join(&slug).join("agent.toml"), &text)
+    }
+}
+
+fn common(address: &str, certificate: &str, ca: &str) -> String {
+    format!("[listen]\naddress = \"{address}\"\n\n{}", sections(certificate, ca))
+}
+
+fn sections(certificate: &str, ca: &str) -> String {
+    format!(
+        "[tls]\ncertificate = \"{ca}/{certificate}.pem\"\nkey = \"{ca}/{certificate}.key\"\n\
+         anchors = \"{ca}/anchors.pem\"\n\n[trust]\nenvironment = \"test\"\n\n[log]\nlevel = \"debug\"\n",
+    )
+}
+
+fn roster_entry(oin: &Oin, key: KeyHash) -> String {
+    format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 200\n\n")
+}
+
+/// A partner's label as a file name.
+pub(super) fn slug(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+}
+
+/// Ports that were free a moment ago. All are taken at once, so that none is given out twice.
+fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
+    let no_port = |source| DemoError::Io { what: "a free port".to_owned(), source };
+    let taken: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().map_err(no_port)?;
+    taken.iter().map(|listener| listener.local_addr().map(|address| address.port()).map_err(no_port)).collect()
+}
+
+fn make_directory(path: &Path) -> Result<(), DemoError> {
+    std::fs::create_dir_all(path).map_err(|source| DemoError::Io { what: path.display().to_string(), source })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), DemoError> {
+    std::fs::write(path, text).map_err(|source| DemoError::Io { what: path.display().to_string(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, Roster};
+
+    #[test]
+    fn what_the_demo_writes_is_a_good_configuration() {
+        let directory = tempfile::tempdir().unwrap();
+        let scenario = super::super::built_in_scenario().unwrap();
+        let layout = Layout::make(directory.path(), &scenario, SystemClock.now()).unwrap();
+        let hub: HubConfig = config::load(&layout.hub_config()).unwrap();
+        assert!(hub.simulation.clock);
+        let keyholder: KeyholderConfig = config::load(&layout.keyholder_config()).unwrap();
+        let roster: Roster = config::load(&keyholder.roster.file).unwrap();
+        assert_eq!(roster.partners.len(), 6);
+        for partner in &scenario.partners {
+            let agent: AgentConfig = config::load(&layout.agent_config(&partner.id)).unwrap();
+            assert_eq!(agent.organisation.oin, partner.oin);
+            assert!(layout.organisation_person(&partner.id).certificate.exists());
+        }
+        let network = Network::load(&directory.path().join("network.toml")).unwrap();
+        assert_eq!(network.partners.len(), 6);
+        let ports: std::collections::BTreeSet<_> = network.partners.iter().map(|one| &one.agent.address).collect();
+        assert_eq!(ports.len(), 6);
+        assert_eq!(slug("G-A"), "g-a");
+    }
+}
