@@ -29,6 +29,14 @@ pub(crate) async fn until<E, F: Future<Output = Result<(), E>>>(
     shutdown: impl Future<Output = ()>,
     start: impl FnOnce(Stop) -> F,
 ) -> Result<(), E> {
+    until_within(DRAIN, shutdown, start).await
+}
+
+async fn until_within<E, F: Future<Output = Result<(), E>>>(
+    drain: Duration,
+    shutdown: impl Future<Output = ()>,
+    start: impl FnOnce(Stop) -> F,
+) -> Result<(), E> {
     let (stop, stopped) = oneshot::channel::<()>();
     let server = start(Box::pin(async move { drop(stopped.await) }));
     tokio::pin!(server);
@@ -36,7 +44,7 @@ pub(crate) async fn until<E, F: Future<Output = Result<(), E>>>(
         ended = &mut server => return ended,
         () = shutdown => drop(stop),
     }
-    tokio::time::timeout(DRAIN, server).await.unwrap_or(Ok(()))
+    tokio::time::timeout(drain, server).await.unwrap_or(Ok(()))
 }
 
 /// How revocation is learned, by the configuration.
@@ -68,14 +76,14 @@ pub(crate) fn sweep(tasks: &mut JoinSet<()>, gate: Gate) {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_stop_waits_for_running_calls_but_not_for_ever() {
         let quick = until(std::future::ready(()), |stop| async {
             stop.await;
             Err("ended by itself")
         });
         assert_eq!(quick.await, Err("ended by itself"));
-        let endless = until(std::future::ready(()), |_| std::future::pending::<Result<(), ()>>());
+        let endless = until_within(Duration::from_millis(1), std::future::ready(()), |_| std::future::pending::<Result<(), ()>>());
         assert_eq!(endless.await, Ok(()));
         let failed = until(std::future::pending(), |_| std::future::ready(Err("no socket")));
         assert_eq!(failed.await, Err("no socket"));
