@@ -3,7 +3,6 @@
 /// Package `sluis.v1`.
 #[expect(
     missing_docs,
-    unreachable_pub,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::large_enum_variant,

@@ -62,6 +62,17 @@ pub fn from_micros(micros: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
+/// The machine's clock for the TLS library.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TlsClock;
+
+impl rustls::time_provider::TimeProvider for TlsClock {
+    fn current_time(&self) -> Option<rustls_pki_types::UnixTime> {
+        let seconds = u64::try_from(SystemClock.now().unix_timestamp()).ok()?;
+        Some(rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -40,6 +40,8 @@ pub enum DemoError {
     /// A party refused to be set up.
     #[error("{what} failed: {code} {message}")]
     Enrol {
+        /// Which process said so.
+        process: String,
         /// What was asked.
         what: String,
         /// gRPC status.
@@ -115,19 +117,33 @@ pub async fn run(
         let verdict = scenario::play(scenario, &network, &SystemClock, out).await?;
         Ok::<_, DemoError>((network, verdict))
     };
-    let (network, verdict) = tokio::select! {
-        done = story => done?,
+    let done = tokio::select! {
+        done = story => done,
         () = &mut shutdown => return Err(DemoError::Stopped),
     };
-    if verdict.wrong > 0 {
-        writeln!(out, "\nThe end of the hub's log:\n{}", processes.log_tail("hub"))?;
+    for name in suspects(&done) {
+        writeln!(out, "\nThe end of the log of {name}:\n{}", processes.log_tail(name))?;
     }
+    let (network, verdict) = done?;
     if options.keep {
         hints::write(out, &directory.path, &network)?;
         shutdown.await;
     }
     processes.stop().await;
     Ok(verdict)
+}
+
+/// Whose logs are worth a look. A process that did not come up has its log in the error.
+fn suspects(done: &Result<(Network, Verdict), DemoError>) -> Vec<&str> {
+    match done {
+        Ok((_, verdict)) if verdict.wrong == 0 => Vec::new(),
+        Ok(_) | Err(DemoError::Play(_)) => vec!["hub"],
+        Err(DemoError::Enrol { process, .. } | DemoError::Reach { name: process, .. }) if process != "hub" => {
+            vec![process, "hub"]
+        }
+        Err(DemoError::Enrol { .. } | DemoError::Reach { .. }) => vec!["hub"],
+        Err(_) => Vec::new(),
+    }
 }
 
 async fn start(

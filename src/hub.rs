@@ -1,16 +1,204 @@
-//! The hub. Not part of this build yet: the call site for `sluis hub`.
+//! The hub as a process: the composition root, the only place that knows all the others.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+
+use crate::api::v1::audit_server::AuditServer;
+use crate::api::v1::cases_server::CasesServer;
+use crate::api::v1::consents_server::ConsentsServer;
+use crate::api::v1::covenants_server::CovenantsServer;
+use crate::api::v1::directory_server::DirectoryServer;
+use crate::api::v1::inbox_server::InboxServer;
+use crate::api::v1::pseudonyms_server::PseudonymsServer;
+use crate::api::v1::records_server::RecordsServer;
+use crate::api::v1::registry_server::RegistryServer;
+use crate::api::v1::simulation_server::SimulationServer;
+use crate::clock::{Clock, ShiftedClock, SystemClock, TlsClock};
 use crate::config::HubConfig;
+use crate::covenant::Covenant;
+use crate::exchange::{Exchange, Settings, spool};
+use crate::keys::{HubKeys, KeyFileError};
+use crate::store::{Store, StoreError};
+use crate::tls::files::{Anchors, revocation_lists};
+use crate::tls::{FileError, Gate, Identity, Limits, Revocation, ServerTls, TlsError};
+use crate::transport::Hub;
+use crate::transport::edge::EdgeLayer;
 
-/// The hub is not part of this build.
+mod bootstrap;
+
+/// Why the hub can't start or stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("not built yet")]
-pub struct HubError;
+pub enum HubError {
+    /// The covenant's files.
+    #[error("the covenant can't be loaded")]
+    Covenant(#[from] crate::covenant::file::LoadError),
+    /// A certificate, key or anchor file.
+    #[error("a certificate file can't be used")]
+    File(#[from] FileError),
+    /// The first operator's certificate.
+    #[error("[bootstrap] operator: not a PEM certificate with one OIN; issue one with `sluis ca issue person`")]
+    Operator,
+    /// The hub's own keys.
+    #[error("[keys] directory: the hub's keys can't be read; make them with `sluis hub init`")]
+    Keys(#[from] KeyFileError),
+    /// The address.
+    #[error("[listen] address: can't listen there; is the port in use?")]
+    Listen(#[source] std::io::Error),
+    /// Reflection.
+    #[error("the API's descriptors can't be served")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// The spool.
+    #[error("[store] spool: the directory can't be used")]
+    Spool(#[source] std::io::Error),
+    /// The database.
+    #[error("[store] url: the store can't be used")]
+    Store(#[from] StoreError),
+    /// The first operator could not be registered.
+    #[error("the first operator can't be registered")]
+    Bootstrap(#[from] crate::store::CommitError),
+    /// TLS.
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
+}
 
-/// Serves until `shutdown` is ready.
+/// Serves until `shutdown` is ready; then finishes what was accepted and returns.
 ///
 /// # Errors
-/// Always, in this build.
-pub async fn run(_config: HubConfig, _shutdown: impl Future<Output = ()>) -> Result<(), HubError> {
-    Err(HubError)
+/// [`HubError`], before anything is served or when serving fails.
+pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), HubError> {
+    let exchange = Arc::new(exchange(&config).await?);
+    bootstrap::first_operator(&exchange, &config.bootstrap).await?;
+    exchange.refresh().await?;
+    let tls = server_tls(&config, &*exchange.clock)?;
+    let listener = TcpListener::bind(config.listen.address.0).await.map_err(HubError::Listen)?;
+    let limits = Limits {
+        handshake: config.limits.handshake(),
+        handshakes: config.limits.handshakes,
+        connections: config.limits.connections,
+        per_partner: config.limits.connections_per_partner,
+    };
+    let (gate, incoming) = Gate::open(listener, tls, limits);
+    let gate = Arc::new(gate);
+    tokio::spawn(Arc::clone(&exchange).follow_registry());
+    tokio::spawn(cut_ended(Arc::clone(&exchange), Arc::clone(&gate)));
+    tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
+
+    let hub = Hub::new(Arc::clone(&exchange));
+    let most = config.limits.message_bytes;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let mut routes = tonic::service::Routes::new(DirectoryServer::new(hub.clone()))
+        .add_service(CovenantsServer::new(hub.clone()))
+        .add_service(PseudonymsServer::new(hub.clone()))
+        .add_service(CasesServer::new(hub.clone()))
+        .add_service(ConsentsServer::new(hub.clone()))
+        .add_service(RecordsServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(InboxServer::new(hub.clone()))
+        .add_service(AuditServer::new(hub.clone()))
+        .add_service(RegistryServer::new(hub.clone()))
+        .add_service(health_service)
+        .add_service(reflection);
+    if config.simulation.clock {
+        routes = routes.add_service(SimulationServer::new(hub));
+    }
+    let drain = config.limits.drain();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = Server::builder()
+        .layer(EdgeLayer::new(Arc::clone(&exchange)))
+        .max_concurrent_streams(Some(config.limits.streams_per_connection))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .max_frame_size(Some(64 * 1024))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, async move {
+            shutdown.await;
+            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+            tracing::info!("hub drains");
+            let _ = stop.send(());
+        });
+    // Streams never end by themselves: after the time to drain, what is still open is cut and resumes elsewhere.
+    let cut = async move {
+        if stopped.await.is_ok() {
+            tokio::time::sleep(drain).await;
+            gate.connections().cut_where(|_| true);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = cut => {}
+    }
+    tracing::info!("hub stopped");
+    Ok(())
+}
+
+/// Everything behind the edge.
+async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
+    let covenant = match &config.covenant.directory {
+        Some(directory) => Covenant::read(directory)?,
+        None => Covenant::embedded()?,
+    };
+    let shifted = config.simulation.clock.then(|| Arc::new(ShiftedClock::new(Arc::new(SystemClock))));
+    let clock: Arc<dyn Clock> = match &shifted {
+        Some(shifted) => Arc::clone(shifted) as Arc<dyn Clock>,
+        None => Arc::new(SystemClock),
+    };
+    spool::clean(&config.store.spool).await.map_err(HubError::Spool)?;
+    let store = Store::open(config.store.url.as_str(), config.node.as_str(), Arc::clone(&clock)).await?;
+    Ok(Exchange {
+        store: Arc::new(store),
+        covenant: Arc::new(covenant),
+        keys: HubKeys::load(&config.keys.directory)?,
+        clock,
+        registry: tokio::sync::watch::Sender::new(Arc::default()),
+        settings: Settings {
+            spool: config.store.spool.clone(),
+            known_answer: config.keyholder.known_answer.0,
+            shifted,
+        },
+    })
+}
+
+/// TLS follows the machine's clock, not the demo network's: certificates are real.
+fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> {
+    let now = SystemClock.now();
+    let identity = Identity::load(&config.tls.certificate, &config.tls.key, now)?;
+    let anchors = Anchors::load([config.tls.anchors.as_path()])?;
+    let revocation = if config.trust.crls.is_empty() {
+        Revocation::RegistryOnly
+    } else {
+        Revocation::Lists(revocation_lists(config.trust.crls.iter().map(|path: &std::path::PathBuf| -> &Path { path }))?)
+    };
+    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
+}
+
+/// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
+async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
+    let mut registry = exchange.registry.subscribe();
+    while registry.changed().await.is_ok() {
+        let picture = Arc::clone(&registry.borrow_and_update());
+        let now = exchange.clock.now();
+        // A key that is not registered (yet) keeps its connection: it may be the one that is about to be registered.
+        let cut = gate.connections().cut_where(|peer| {
+            matches!(
+                picture.registrations.caller(&peer.certificate, now),
+                Err(crate::reason::Reason::CertRevoked
+                    | crate::reason::Reason::PartnerSuspended
+                    | crate::reason::Reason::PartnerWithdrawn)
+            )
+        });
+        if cut > 0 {
+            tracing::info!(connections = cut, "cut connections of revoked keys or suspended partners");
+        }
+    }
 }

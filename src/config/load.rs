@@ -53,10 +53,10 @@ pub fn parse<T: Config>(file: &Path, text: &str) -> Result<T, ConfigError> {
     for PathKey { path, .. } in config.paths() {
         *path = base.join(&*path);
     }
-    if let Some(url) = config.store_url() {
-        if let Some(path) = url.sqlite_path().map(|path| base.join(path)) {
-            url.set_sqlite_path(&path);
-        }
+    if let Some(url) = config.store_url()
+        && let Some(path) = url.sqlite_path().map(|path| base.join(path))
+    {
+        url.set_sqlite_path(&path);
     }
     Ok(config)
 }

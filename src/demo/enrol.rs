@@ -29,7 +29,7 @@ pub(super) async fn register(layout: &Layout, scenario: &Scenario, now: OffsetDa
             standing_roles: partner.standing_numbers(),
             effective_time: None,
         };
-        done(&format!("registering {}", partner.id), registry.register_partner(request).await)?;
+        done("hub", &format!("registering {}", partner.id), registry.register_partner(request).await)?;
         let chain = layout.organisation_person(&partner.id).certificate;
         let holder = api::HolderKind::Organisation;
         certificate(&mut registry, &partner.id, &chain, holder, String::new()).await?;
@@ -51,20 +51,22 @@ pub(super) async fn register(layout: &Layout, scenario: &Scenario, now: OffsetDa
 /// As a partner, at its own agent.
 pub(super) async fn join(member: &Member, now: OffsetDateTime) -> Result<(), DemoError> {
     let person = Person { certificate: member.certificate.clone(), key: member.key.clone() };
-    let channel = reach(&member.id, connect(&member.agent, &person, now).await)?;
+    let process = slug(&member.id);
+    let channel = reach(&process, connect(&member.agent, &person, now).await)?;
     let keys = api::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: None };
     let published = DirectoryClient::new(channel.clone()).publish_keys(keys).await;
-    done(&format!("publishing the keys of {}", member.id), published)?;
+    done(&process, &format!("publishing the keys of {}", member.id), published)?;
     let mut covenants = CovenantsClient::new(channel);
     let covenant = covenants.get_covenant(api::GetCovenantRequest { name: String::new() }).await;
-    let covenant = done(&format!("reading the covenant as {}", member.id), covenant)?;
+    let covenant = done(&process, &format!("reading the covenant as {}", member.id), covenant)?;
     let request = api::SignCovenantRequest {
         request_id: Uuid::new_v4().to_string(),
         name: covenant.name,
         content_hash: covenant.content_hash,
         ..Default::default()
     };
-    done(&format!("signing the covenant as {}", member.id), covenants.sign_covenant(request).await).map(|_| ())
+    done(&process, &format!("signing the covenant as {}", member.id), covenants.sign_covenant(request).await)
+        .map(|_| ())
 }
 
 async fn certificate(
@@ -82,11 +84,12 @@ async fn certificate(
         person_ref,
     };
     let what = format!("registering a certificate of {id} as {}", holder.as_str_name());
-    done(&what, registry.register_certificate(request).await).map(|_| ())
+    done("hub", &what, registry.register_certificate(request).await).map(|_| ())
 }
 
-fn done<T>(what: &str, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<T, DemoError> {
+fn done<T>(process: &str, what: &str, answer: Result<tonic::Response<T>, tonic::Status>) -> Result<T, DemoError> {
     answer.map(tonic::Response::into_inner).map_err(|status| DemoError::Enrol {
+        process: process.to_owned(),
         what: what.to_owned(),
         code: format!("{:?}", status.code()),
         message: status.message().to_owned(),

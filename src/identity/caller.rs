@@ -57,6 +57,11 @@ impl Registrations {
         })
     }
 
+    /// For whom a key is registered, if it is.
+    pub fn registered(&self, key: &KeyHash) -> Option<&Oin> {
+        self.keys.get(key).map(|registration| &registration.oin)
+    }
+
     /// The partner with this OIN, whatever its standing.
     pub fn partner(&self, oin: &Oin) -> Option<&Partner> {
         self.partners.get(oin)

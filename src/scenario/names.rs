@@ -99,11 +99,12 @@ impl Names {
         }
         let known = self.foreign.contains(&item.case)
             || self.cases.iter().any(|((_, owner), name)| owner == who && *name == item.case);
-        if assigned && !known {
-            if let Some(label) = self.awaited.get_mut(who).and_then(VecDeque::pop_front) {
-                self.awaited.entry(who.to_owned()).or_default().retain(|other| *other != label);
-                self.learn_case(&label, who, &item.case);
-            }
+        if assigned
+            && !known
+            && let Some(label) = self.awaited.get_mut(who).and_then(VecDeque::pop_front)
+        {
+            self.awaited.entry(who.to_owned()).or_default().retain(|other| *other != label);
+            self.learn_case(&label, who, &item.case);
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::time::Duration;
+
+use tonic::Status;
 
 use super::connect::{ConnectError, Connections};
 use super::file::{Scenario, Step};
@@ -11,6 +14,9 @@ use super::outcome::{Attempt, judge};
 use super::perform::Stage;
 use super::report;
 use crate::clock::Clock;
+
+/// How long a step may take, the waiting for other parties' agents included.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a scenario went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +83,15 @@ pub async fn play(
 }
 
 async fn make(stage: &mut Stage, step: &Step) -> Result<Attempt, ConnectError> {
-    let mut attempt = stage.perform(step).await?;
-    if let (Err(refusal), Some(event)) = (&mut attempt.result, &attempt.event) {
-        if refusal.reason().is_none() {
-            refusal.logged = stage.reason_on_log(event).await.unwrap_or(None);
-        }
+    let late = || Attempt::refused(&Status::deadline_exceeded("no answer within a minute"));
+    let mut attempt = match tokio::time::timeout(PATIENCE, stage.perform(step)).await {
+        Ok(attempt) => attempt?,
+        Err(_) => late(),
+    };
+    if let (Err(refusal), Some(event)) = (&mut attempt.result, &attempt.event)
+        && refusal.reason().is_none()
+    {
+        refusal.logged = stage.reason_on_log(event).await.unwrap_or(None);
     }
     Ok(attempt)
 }
@@ -104,3 +114,6 @@ impl Stage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,7 +139,7 @@ pub enum PrivateKey {
     /// For [`Suite::X25519`].
     X25519(<X25519HkdfSha256 as Kem>::PrivateKey),
     /// For [`Suite::XWing`].
-    XWing(<XWing as Kem>::PrivateKey),
+    XWing(Box<<XWing as Kem>::PrivateKey>),
 }
 
 impl PrivateKey {
@@ -152,7 +152,7 @@ impl PrivateKey {
             }
             Suite::XWing => {
                 let (private, public) = XWing::derive_keypair(seed.as_bytes());
-                (Self::XWing(private), public.to_bytes().to_vec())
+                (Self::XWing(Box::new(private)), public.to_bytes().to_vec())
             }
         }
     }

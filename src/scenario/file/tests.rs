@@ -67,6 +67,9 @@ fn the_scenarios_of_the_repository_are_read() {
     let mut found = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         let scenario = Scenario::load(&file).unwrap_or_else(|error| panic!("{error}"));
         assert!(!scenario.steps.is_empty());
         let mut ids: Vec<_> = scenario.steps.iter().map(|step| &step.id).collect();

@@ -215,6 +215,7 @@ impl Stage {
 
 fn regime(words: &call::RegimeWords) -> api::ConsentRegime {
     api::ConsentRegime {
+        youth_alone: false,
         age_band: words.age.number(),
         capable: words.capable,
         authority: numbers(&words.authority),

@@ -105,7 +105,7 @@ impl Stage {
             case: self.optional_case(call.case.as_ref(), &step.who).await?,
             outcome: call.outcome.map_or(0, |outcome| outcome.number()),
             reason: call.reason_code.clone().unwrap_or_default(),
-            organisation: call.case.is_none().then(|| self.names.partner(&step.who)).unwrap_or_default(),
+            organisation: if call.case.is_none() { self.names.partner(&step.who) } else { String::new() },
             ..Default::default()
         };
         let channel = self.connections.channel(&Door::Officer(step.who.clone())).await?;

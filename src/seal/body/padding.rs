@@ -68,7 +68,7 @@ mod tests {
             let padded = padded_len(content);
             prop_assert!(padded >= content + FRAME * padded.div_ceil(CHUNK));
             prop_assert!(padded <= 65536 || padded * 1000 <= content * 1126);
-            prop_assert!(padded % CHUNK == 0 || padded % CHUNK >= 1024, "a last chunk that holds more than its frame");
+            prop_assert!(padded.is_multiple_of(CHUNK) || padded % CHUNK >= 1024, "a last chunk that holds more than its frame");
             prop_assert!(padded_len(content + 1) >= padded);
         }
     }

@@ -47,19 +47,28 @@ fn bodies_of_every_size_open() {
     }
 }
 
+/// As if all but the last kilobyte had passed already; 25 MiB take seconds in a debug build.
 #[test]
 fn the_limit_is_exact() {
-    let whole = vec![7; MAX_CONTENT_LEN as usize];
-    let (ciphertext, body) = seal(&whole, 1 << 20);
-    assert!(open(&ciphertext, &body.key, body.digest, 1 << 20) == Ok(whole));
-
-    let mut out = Vec::new();
     let mut sealer = BodySealer::new(FreshKey::generate(&mut OsRng));
-    sealer.push(&vec![7; MAX_CONTENT_LEN as usize], &mut out).unwrap();
-    assert_eq!(sealer.push(&[7], &mut out), Err(BodyError::TooLarge));
+    sealer.content = MAX_CONTENT_LEN - 1000;
+    assert_eq!(sealer.push(&[7; 1001], &mut Vec::new()), Err(BodyError::TooLarge));
+    assert_eq!(sealer.push(&[7; 1000], &mut Vec::new()), Ok(()));
+    assert_eq!(sealer.push(&[7], &mut Vec::new()), Err(BodyError::TooLarge));
 
-    let announced = BodyDigest { len: ciphertext.len() as u64 + 1, ..body.digest };
-    assert!(BodyOpener::new(&body.key, announced).err() == Some(BodyError::TooLarge));
+    let (ciphertext, body) = seal(&[7; 1000], 1000);
+    for (passed, error) in [(MAX_CONTENT_LEN - 1000, BodyError::Padding), (MAX_CONTENT_LEN - 999, BodyError::TooLarge)]
+    {
+        let mut opener = BodyOpener::new(&body.key, body.digest).unwrap();
+        opener.content = passed;
+        opener.push(&ciphertext, &mut Vec::new()).unwrap();
+        assert_eq!(opener.finish(&mut Vec::new()), Err(error));
+    }
+
+    let longest = ciphertext_len(padded_len(MAX_CONTENT_LEN));
+    for (len, accepted) in [(longest, true), (longest + 1, false)] {
+        assert_eq!(BodyOpener::new(&body.key, BodyDigest { len, ..body.digest }).is_ok(), accepted);
+    }
 }
 
 #[test]
@@ -88,6 +97,14 @@ fn another_key_does_not_open() {
     let (ciphertext, body) = seal(b"text", 4);
     let (_, other) = seal(b"text", 4);
     assert_eq!(open(&ciphertext, &other.key, body.digest, 100), Err(BodyError::Authentication));
+}
+
+/// Every chunk holds, but it is another body under the same key than the header's.
+#[test]
+fn another_digest_than_the_headers_is_refused() {
+    let (ciphertext, body) = seal(b"text", 4);
+    let other = BodyDigest { sha256: [0; 32], ..body.digest };
+    assert_eq!(open(&ciphertext, &body.key, other, 100), Err(BodyError::Digest));
 }
 
 /// Every change is tried twice: with the header's digest, and with a digest made to fit.

@@ -1,0 +1,259 @@
+-- The hub's store. Text and blobs carry no BSN, no name and no plain content (guarantee G3).
+-- Times are microseconds since 1970-01-01T00:00:00Z. Flags are 0 or 1. Lists of codes are separated by one space.
+-- The PostgreSQL edition differs in type names only.
+
+-- One row: its revision moves with every change of partners, certificates or signatures, so that a decision made on an
+-- older picture of the registry can't commit.
+CREATE TABLE registry_head (
+    id BIGINT PRIMARY KEY NOT NULL CHECK (id = 1),
+    rev BIGINT NOT NULL
+);
+INSERT INTO registry_head (id, rev) VALUES (1, 0);
+
+-- A signatory, or an organisation that may become one (article 39).
+CREATE TABLE partner (
+    oin TEXT PRIMARY KEY NOT NULL,        -- 20 digits
+    display_name TEXT NOT NULL,           -- the organisation's name, never a person's
+    kind TEXT NOT NULL,                   -- gemeente, gi, aanbieder, netwerk
+    status TEXT NOT NULL,                 -- active, suspended, withdrawn
+    standing_roles TEXT NOT NULL,         -- roles held outside any case
+    effective_at BIGINT NOT NULL,         -- takes part from this moment
+    withdrawn_at BIGINT,                  -- and until this one
+    accepted_covenant BIGINT NOT NULL     -- version signed last; 0: none
+);
+
+-- A public key that may act for a partner or one of its persons.
+CREATE TABLE certificate (
+    key_hash TEXT PRIMARY KEY NOT NULL,   -- SHA-256 of SubjectPublicKeyInfo, hex
+    oin TEXT NOT NULL,
+    holder TEXT NOT NULL,                 -- organisation, officer, network_officer, operator
+    person_ref TEXT NOT NULL,             -- opaque; empty for an organisation
+    expires_at BIGINT NOT NULL,           -- notAfter of the registered certificate
+    revoked_at BIGINT
+);
+
+-- Encryption and signing keys that a partner published, with its certificate's signature over them.
+CREATE TABLE key_set (
+    oin TEXT PRIMARY KEY NOT NULL,
+    message BLOB NOT NULL,                -- sluis.v1.KeySet as received
+    published_at BIGINT NOT NULL
+);
+
+-- Who signed which version of the covenant.
+CREATE TABLE covenant_signature (
+    oin TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    message BLOB NOT NULL,                -- sluis.v1.CovenantSignature
+    signed_at BIGINT NOT NULL,
+    PRIMARY KEY (oin, version)
+);
+
+-- A case. Everything that a decision rests on moves `rev`.
+CREATE TABLE case_file (
+    case_id TEXT PRIMARY KEY NOT NULL,    -- internal; never leaves the hub
+    rev BIGINT NOT NULL,
+    subject_tag BLOB NOT NULL,            -- HMAC of the VOPRF output under a key outside this database, or random
+    tag_epoch BIGINT NOT NULL,            -- epoch of that key; 0: random subject without BSN
+    phase TEXT NOT NULL,                  -- F1–F8
+    phase_at BIGINT NOT NULL,             -- when this phase began
+    table_at BIGINT,                      -- when F3 (the expert table) began last
+    created_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    end_reason TEXT,                      -- iJw JZ588
+    escalated BIGINT NOT NULL,
+    restricted BIGINT NOT NULL,           -- AVG 18
+    objection BIGINT NOT NULL,            -- AVG 21
+    chosen_oin TEXT,                      -- provider chosen (article 21)
+    regime TEXT NOT NULL,                 -- JSON: age band (never a date of birth), capacity, who holds authority
+    regime_until BIGINT                   -- first day of the month in which the band ends
+);
+CREATE INDEX case_file_subject ON case_file (subject_tag);
+
+-- Each organisation's own name of a case: random, so that two organisations' records match on nothing.
+CREATE TABLE case_name (
+    name TEXT PRIMARY KEY NOT NULL,       -- random UUID
+    case_id TEXT NOT NULL,
+    oin TEXT NOT NULL,
+    UNIQUE (case_id, oin)
+);
+CREATE INDEX case_name_oin ON case_name (oin, case_id);
+
+-- A role in a case (article 1).
+CREATE TABLE assignment (
+    assignment_id TEXT PRIMARY KEY NOT NULL,
+    case_id TEXT NOT NULL,
+    role TEXT NOT NULL,
+    oin TEXT,                             -- null for a third party
+    external_kind TEXT,                   -- school, arts, volwassenzorg for R16
+    involved BIGINT NOT NULL,             -- registered as directly involved (Jeugdwet 7.3.11(2)(a))
+    starts_at BIGINT NOT NULL,
+    ends_at BIGINT,                       -- agreed end
+    ended_at BIGINT                       -- ended before that
+);
+CREATE INDEX assignment_case ON assignment (case_id);
+
+-- A measure that a GI carries out (article 23).
+CREATE TABLE measure (
+    case_id TEXT NOT NULL,
+    kind TEXT NOT NULL,                   -- ots, voogdij, jeugdreclassering
+    oin TEXT NOT NULL,
+    starts_at BIGINT NOT NULL,
+    ends_at BIGINT,
+    PRIMARY KEY (case_id, kind)
+);
+
+-- A consent of one person (article 7). What was said is not here.
+CREATE TABLE consent (
+    consent_id TEXT PRIMARY KEY NOT NULL,
+    case_id TEXT NOT NULL,
+    giver TEXT NOT NULL,
+    regime TEXT NOT NULL,                 -- JSON: the regime on the day of giving
+    scope TEXT NOT NULL,                  -- JSON: articles, categories, recipients, recipient_roles, sources, explicit
+    text_version TEXT NOT NULL,
+    given_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    withdrawn_at BIGINT
+);
+CREATE INDEX consent_case ON consent (case_id);
+
+-- A sealed record. The content is ciphertext that the hub can't open.
+CREATE TABLE record (
+    record_id TEXT PRIMARY KEY NOT NULL,
+    case_id TEXT,                         -- null for articles 9 and 20
+    category TEXT NOT NULL,
+    form TEXT NOT NULL,
+    article BIGINT NOT NULL,
+    purpose TEXT NOT NULL,
+    author_oin TEXT NOT NULL,
+    author_role TEXT NOT NULL,
+    source_external TEXT,                 -- third party from which the author had it
+    schema TEXT NOT NULL,
+    roles TEXT NOT NULL,                  -- recipient roles that the author asked for; empty: all of the article
+    named BIGINT NOT NULL,                -- 1: recipients were named, newcomers get nothing
+    header BLOB NOT NULL,                 -- canonical JSON, signed
+    signature BLOB NOT NULL,
+    size BIGINT NOT NULL,                 -- ciphertext, bytes
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT                     -- retention class of the article
+);
+CREATE INDEX record_case ON record (case_id, created_at);
+
+-- Ciphertext in pieces, so that no more than one is in memory.
+CREATE TABLE record_chunk (
+    record_id TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (record_id, seq)
+);
+
+-- Who may open a record, with the key sealed to that organisation.
+CREATE TABLE record_recipient (
+    record_id TEXT NOT NULL,
+    oin TEXT NOT NULL,
+    role TEXT NOT NULL,
+    external_kind TEXT NOT NULL,          -- empty, or the third party for whom this organisation passes it on
+    clauses TEXT NOT NULL,
+    added_at BIGINT NOT NULL,
+    PRIMARY KEY (record_id, oin, role, external_kind)
+);
+CREATE INDEX record_recipient_oin ON record_recipient (oin, record_id);
+
+-- One sealed key per organisation and record, the author's own among them.
+CREATE TABLE record_key (
+    record_id TEXT NOT NULL,
+    oin TEXT NOT NULL,
+    message BLOB NOT NULL,                -- sluis.v1.SealedKey
+    PRIMARY KEY (record_id, oin)
+);
+
+-- A newcomer waits for the author's agent to seal a record for it.
+CREATE TABLE seal_request (
+    record_id TEXT NOT NULL,
+    oin TEXT NOT NULL,
+    role TEXT NOT NULL,
+    author_oin TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (record_id, oin, role)
+);
+CREATE INDEX seal_request_author ON seal_request (author_oin, created_at);
+
+-- The last item given out and the last one acknowledged, per organisation.
+CREATE TABLE inbox_head (
+    oin TEXT PRIMARY KEY NOT NULL,
+    seq BIGINT NOT NULL,
+    acked BIGINT NOT NULL
+);
+
+-- What there is for an organisation, in order.
+CREATE TABLE inbox_item (
+    oin TEXT NOT NULL,
+    seq BIGINT NOT NULL,
+    case_id TEXT,
+    record_id TEXT,                       -- set for a record
+    role TEXT NOT NULL,                   -- the recipient's role to which the item belongs; empty: none
+    message BLOB NOT NULL,                -- sluis.v1.InboxItem without cursor, case name and record
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (oin, seq)
+);
+
+-- Replies to changes, so that a repeat has no second effect (AIP-155).
+CREATE TABLE request (
+    oin TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    method TEXT NOT NULL,
+    body_hash BLOB NOT NULL,              -- SHA-256 of the request
+    reply BLOB NOT NULL,
+    event_id TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (oin, request_id)
+);
+CREATE INDEX request_at ON request (at);
+
+-- One line per call. Nothing updates or deletes it.
+CREATE TABLE audit_event (
+    event_id TEXT PRIMARY KEY NOT NULL,   -- UUID version 7
+    at BIGINT NOT NULL,
+    method TEXT NOT NULL,                 -- full name of the RPC
+    action TEXT NOT NULL,                 -- C, R, U, D, E
+    outcome TEXT NOT NULL,                -- allowed, refused, failed
+    reason TEXT NOT NULL,                 -- code when refused
+    req_oin TEXT NOT NULL,                -- organisation that asked
+    src_oin TEXT NOT NULL,                -- organisation whose data it concerns; empty: none
+    user_ref TEXT NOT NULL,
+    role TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    article BIGINT NOT NULL,              -- 0: none
+    covenant_version BIGINT NOT NULL,
+    clauses TEXT NOT NULL,
+    case_id TEXT,
+    subject TEXT NOT NULL,                -- log-scope pseudonym for the organisation that asked; empty: none
+    categories TEXT NOT NULL,
+    form TEXT NOT NULL,
+    recipients TEXT NOT NULL,             -- OINs
+    record_id TEXT NOT NULL,
+    consents TEXT NOT NULL,
+    emergency BIGINT NOT NULL,
+    motivation TEXT NOT NULL,
+    key_hash TEXT NOT NULL,               -- of the caller's certificate
+    node TEXT NOT NULL,
+    trace_id TEXT NOT NULL,
+    leaf BLOB NOT NULL,                   -- exact bytes that enter the log's tree
+    disclosures BLOB NOT NULL             -- exact salted disclosures, JSON array
+);
+CREATE INDEX audit_event_at ON audit_event (at, event_id);
+CREATE INDEX audit_event_case ON audit_event (case_id, at, event_id);
+CREATE INDEX audit_event_user ON audit_event (req_oin, user_ref, at, event_id);
+
+-- Which organisations an event concerns, for reading within one's own scope.
+CREATE TABLE audit_event_party (
+    oin TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    event_id TEXT NOT NULL,
+    PRIMARY KEY (oin, at, event_id)
+);
+
+-- Events that wait to enter the tree.
+CREATE TABLE audit_outbox (
+    event_id TEXT PRIMARY KEY NOT NULL,
+    leaf BLOB NOT NULL
+);

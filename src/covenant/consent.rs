@@ -1,0 +1,237 @@
+//! Who must consent, and what state the consent for one question is in (article 7, REFERENCE §2.2).
+//!
+//! Consent is specific: an empty list of articles, categories or recipients covers nothing. Only the sources may be left
+//! open, and not where consent must be explicit.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use time::{Date, Month, OffsetDateTime};
+
+use super::facts::ConsentState;
+use crate::party::{Article, Category, Oin, Role};
+
+/// `consent.toml` with the longest validity of `parameters.toml`.
+#[derive(Debug, Clone)]
+pub struct ConsentRules {
+    pub(crate) table: Table,
+    pub(crate) months: u8,
+}
+
+/// The truth table as data.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    rule: Vec<Row>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    band: AgeBand,
+    capable: Option<bool>,
+    youth_alone: Option<bool>,
+    represented: Option<bool>,
+    givers: Vec<Needed>,
+    #[expect(dead_code, reason = "the sentence for people stands beside the rule; the code needs only its presence")]
+    says: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Needed {
+    Youth,
+    Authority,
+    Representative,
+}
+
+/// Age class for consent. The birthday itself never reaches this code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum AgeBand {
+    #[serde(rename = "0-11")]
+    Under12,
+    #[serde(rename = "12-15")]
+    From12,
+    #[serde(rename = "16-17")]
+    From16,
+    #[serde(rename = "18-22")]
+    From18,
+}
+
+/// Who gives consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Giver {
+    Youth,
+    Parent1,
+    Parent2,
+    /// Voogd, also a GI that holds guardianship.
+    Guardian,
+    /// Curator or mentor of an adult.
+    Representative,
+}
+
+/// The facts that decide whose consent is needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Regime {
+    pub band: AgeBand,
+    /// Wilsbekwaam, as recorded by a professional.
+    pub capable: bool,
+    /// 12–15: the youth's well-considered wish stands alone, recorded with professional, reason and expiry.
+    pub youth_alone: bool,
+    /// Who holds authority (gezag or voogdij).
+    pub authority: BTreeSet<Giver>,
+    /// 18+: a curator or mentor was appointed.
+    pub represented: bool,
+}
+
+/// What a consent names.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    pub articles: BTreeSet<Article>,
+    pub categories: BTreeSet<Category>,
+    /// Recipients by name; together with `recipient_roles`, at least one must fit.
+    pub recipients: BTreeSet<Oin>,
+    pub recipient_roles: BTreeSet<Role>,
+    /// Empty: any source, except where consent must be explicit.
+    pub sources: BTreeSet<Oin>,
+}
+
+/// One recorded consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    pub giver: Giver,
+    /// The regime on the day of giving.
+    pub regime: Regime,
+    pub scope: Scope,
+    pub explicit: bool,
+    pub given_at: OffsetDateTime,
+    pub valid_until: OffsetDateTime,
+    pub withdrawn_at: Option<OffsetDateTime>,
+}
+
+/// What is asked: consent for exactly this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask<'a> {
+    pub article: Article,
+    pub category: Category,
+    /// `None` for a third party without an OIN: then the role must be named.
+    pub recipient: Option<&'a Oin>,
+    pub recipient_role: Role,
+    /// `None` for a third party without an OIN.
+    pub source: Option<&'a Oin>,
+}
+
+impl ConsentRules {
+    /// Whose consent is needed, all of them. `None`: nobody can give it, so there is no valid consent.
+    pub fn required_givers(&self, regime: &Regime) -> Option<BTreeSet<Giver>> {
+        let row = self.table.rule.iter().find(|row| row.fits(regime))?;
+        let mut givers = BTreeSet::new();
+        for needed in &row.givers {
+            match needed {
+                Needed::Youth => givers.extend([Giver::Youth]),
+                Needed::Representative => givers.extend([Giver::Representative]),
+                // Without a recorded holder of authority nobody can decide for the child.
+                Needed::Authority if regime.authority.is_empty() => return None,
+                Needed::Authority => givers.extend(&regime.authority),
+            }
+        }
+        (!givers.is_empty()).then_some(givers)
+    }
+
+    /// The state of consent at `now`. `explicit`: the consent must be explicit, by name of recipient's source.
+    pub fn state(
+        &self,
+        now: OffsetDateTime,
+        regime: &Regime,
+        given: &[Given],
+        ask: &Ask<'_>,
+        explicit: bool,
+    ) -> ConsentState {
+        let Some(required) = self.required_givers(regime) else { return ConsentState::Missing };
+        let states: Vec<ConsentState> = required
+            .iter()
+            .map(|giver| {
+                let theirs = given.iter().filter(|g| g.giver == *giver && covers(g, ask, explicit));
+                self.of_one(now, regime, theirs)
+            })
+            .collect();
+        let some = |state| states.contains(&state);
+        match () {
+            () if states.iter().all(|s| *s == ConsentState::Complete) => ConsentState::Complete,
+            () if some(ConsentState::Withdrawn) => ConsentState::Withdrawn,
+            () if some(ConsentState::RegimeChanged) || self.given_under_other_regime(regime, given, ask, explicit) => {
+                ConsentState::RegimeChanged
+            }
+            () if some(ConsentState::Expired) => ConsentState::Expired,
+            () if some(ConsentState::Complete) => ConsentState::Incomplete,
+            () => ConsentState::Missing,
+        }
+    }
+
+    /// The last thing this giver did decides: a withdrawal ends every consent given before it for the same question.
+    fn of_one<'g>(
+        &self,
+        now: OffsetDateTime,
+        regime: &Regime,
+        given: impl Iterator<Item = &'g Given>,
+    ) -> ConsentState {
+        let given: Vec<&Given> = given.filter(|g| g.given_at <= now).collect();
+        let withdrawn = given.iter().filter_map(|g| g.withdrawn_at).filter(|at| *at <= now).max();
+        let live = given.iter().filter(|g| g.withdrawn_at.is_none_or(|at| at > now));
+        let Some(last) = live.filter(|g| withdrawn.is_none_or(|at| g.given_at > at)).max_by_key(|g| g.given_at) else {
+            return if withdrawn.is_some() { ConsentState::Withdrawn } else { ConsentState::Missing };
+        };
+        if (last.regime.band, last.regime.capable) != (regime.band, regime.capable) {
+            ConsentState::RegimeChanged
+        } else if now >= last.valid_until || self.latest_end(last.given_at).is_none_or(|end| now >= end) {
+            ConsentState::Expired
+        } else {
+            ConsentState::Complete
+        }
+    }
+
+    /// A parent's consent from before a birthday: nobody who must consent now did, but somebody did then.
+    fn given_under_other_regime(&self, regime: &Regime, given: &[Given], ask: &Ask<'_>, explicit: bool) -> bool {
+        given.iter().any(|g| g.regime.band != regime.band && g.withdrawn_at.is_none() && covers(g, ask, explicit))
+    }
+
+    /// The moment after which no consent given at `given_at` holds, whatever it says itself (article 7).
+    pub fn latest_end(&self, given_at: OffsetDateTime) -> Option<OffsetDateTime> {
+        add_months(given_at.date(), u16::from(self.months)).map(|day| given_at.replace_date(day))
+    }
+}
+
+impl Row {
+    fn fits(&self, regime: &Regime) -> bool {
+        let fits = |wanted: Option<bool>, fact: bool| wanted.is_none_or(|w| w == fact);
+        self.band == regime.band
+            && fits(self.capable, regime.capable)
+            && fits(self.youth_alone, regime.youth_alone)
+            && fits(self.represented, regime.represented)
+    }
+}
+
+fn covers(given: &Given, ask: &Ask<'_>, explicit: bool) -> bool {
+    let scope = &given.scope;
+    let by_name = ask.recipient.is_some_and(|oin| scope.recipients.contains(oin));
+    let named_source = ask.source.is_some_and(|oin| scope.sources.contains(oin));
+    let recipient = by_name || (!explicit && scope.recipient_roles.contains(&ask.recipient_role));
+    // A third party has no OIN to be named by; its role is its name.
+    let third = ask.recipient.is_none() && scope.recipient_roles.contains(&ask.recipient_role);
+    scope.articles.contains(&ask.article)
+        && scope.categories.contains(&ask.category)
+        && (recipient || third)
+        && (named_source || (!explicit && scope.sources.is_empty()))
+        && (given.explicit || !explicit)
+}
+
+/// The same day `months` later, or the last day of that month.
+pub(super) fn add_months(day: Date, months: u16) -> Option<Date> {
+    let index = i32::from(u8::from(day.month())) - 1 + i32::from(months);
+    let month = Month::try_from(u8::try_from(index.rem_euclid(12)).ok()? + 1).ok()?;
+    let year = day.year().checked_add(index.div_euclid(12))?;
+    Date::from_calendar_date(year, month, day.day().min(month.length(year))).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! `parameters.toml`: terms, limits, retention and calendar. Unknown keys are refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use time::{Date, Duration, Month, OffsetDateTime};
+
+use super::calendar::Calendar;
+
+/// All parameters of one covenant version.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    pub(crate) covenant: Header,
+    pub terms: Terms,
+    pub limits: Limits,
+    pub log: Log,
+    /// By class, `B0`–`B6`.
+    pub retention: BTreeMap<String, Retention>,
+    pub calendar: Calendar,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) number: u32,
+    pub(crate) valid_from: Day,
+    pub(crate) valid_until: Day,
+}
+
+/// Durations; the unit is in the name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    pub consent_months: u8,
+    pub read_window_working_days: u16,
+    pub break_glass_hours: u16,
+    pub break_glass_review_working_days: u16,
+    pub form_reuse_months: u8,
+    pub placement_reply_working_days: u16,
+    pub open_places_days: u16,
+    pub inform_delay_weeks: u8,
+    pub rights_answer_months: u8,
+    pub exit_notice_months: u8,
+    pub breach_report_hours: u16,
+    /// For how long a request id is remembered: a repeat within it is the same request.
+    pub request_id_hours: u16,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub placement_recipients: u32,
+    pub handover_recipients: u32,
+    pub reason_min_chars: usize,
+    /// Evaluations per partner at the keyholder.
+    pub pseudonyms_per_day: u32,
+    pub pseudonyms_per_year: u32,
+    /// No published cell below this count.
+    pub small_cell: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub min_retention_years: u8,
+    pub destroy_after_years: u8,
+}
+
+/// How long data of a class is kept: the sum of the parts, from the named moment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// In Dutch, for people.
+    pub says: String,
+    pub from: RetentionStart,
+    #[serde(default)]
+    pub hours: u16,
+    #[serde(default)]
+    pub days: u16,
+    #[serde(default)]
+    pub months: u16,
+    #[serde(default)]
+    pub years: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetentionStart {
+    /// When it was written.
+    Written,
+    /// When the case was evaluated (F7).
+    Evaluated,
+    /// Kept at the source, by its own law.
+    Source,
+}
+
+impl Retention {
+    /// When data of this class goes, if that is counted from writing.
+    pub fn ends_after_writing(&self, written: OffsetDateTime) -> Option<OffsetDateTime> {
+        if self.from != RetentionStart::Written {
+            return None;
+        }
+        let months = u16::from(self.years).checked_mul(12)?.checked_add(self.months)?;
+        let day = super::consent::add_months(written.date(), months)?;
+        let rest = Duration::days(i64::from(self.days)) + Duration::hours(i64::from(self.hours));
+        written.replace_date(day).checked_add(rest)
+    }
+}
+
+/// A day as TOML writes it, without a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "toml::value::Datetime")]
+pub(crate) struct Day(pub(crate) Date);
+
+impl TryFrom<toml::value::Datetime> for Day {
+    type Error = &'static str;
+    fn try_from(value: toml::value::Datetime) -> Result<Self, Self::Error> {
+        let (Some(date), None) = (value.date, value.time) else { return Err("write a day, such as 2026-01-01") };
+        let month = Month::try_from(date.month).map_err(|_| "no such month")?;
+        Date::from_calendar_date(i32::from(date.year), month, date.day).map(Day).map_err(|_| "no such day")
+    }
+}
+
+impl Parameters {
+    /// What the numbers must satisfy beyond their types; the message names the key.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let classes: BTreeSet<&str> = self.retention.keys().map(String::as_str).collect();
+        if classes != BTreeSet::from(["B0", "B1", "B2", "B3", "B4", "B5", "B6"]) {
+            return Err("retention must have exactly the classes B0 to B6");
+        }
+        if self.covenant.valid_from >= self.covenant.valid_until {
+            return Err("covenant.valid_until must lie after covenant.valid_from");
+        }
+        if self.log.min_retention_years < 5 || self.log.destroy_after_years < self.log.min_retention_years {
+            return Err("log.min_retention_years is at least 5 and at most log.destroy_after_years");
+        }
+        if self.terms.consent_months == 0 || self.terms.consent_months > 6 {
+            return Err("terms.consent_months is 1 to 6 (article 7)");
+        }
+        self.calendar.check()
+    }
+}

@@ -1,0 +1,446 @@
+//! The request path of the hub. [`Exchange::handle`] reads top-down and every RPC goes through it (DESIGN §3):
+//!
+//! ```text
+//! certificate → caller → admitted → parsed → remembered? → facts → decision → one commit (effect + event) → reply
+//! ```
+//!
+//! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
+
+pub mod facts;
+pub mod ops;
+pub mod spool;
+pub mod stream;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use prost::Message;
+use ring::digest::{SHA256, digest};
+use tokio::sync::watch;
+
+use crate::audit::Draft;
+use crate::clock::{Clock, micros};
+use crate::covenant::Covenant;
+use crate::covenant::parameters::Parameters;
+use crate::form::Context;
+use crate::ground::{Ground, Refusal};
+use crate::identity::{Caller, PeerCertificate};
+use crate::keys::HubKeys;
+use crate::method::{Admitted, Method};
+use crate::reason::Reason;
+use crate::registry::Registry;
+use crate::store::request::Remembered;
+use crate::store::{CommitError, Reader, Store, StoreError, Tx, Wake, Work, WorkError};
+
+pub use facts::{Facts, Found, Target};
+
+/// One call, as the edge saw it.
+#[derive(Clone)]
+pub struct Call {
+    /// The verified certificate of the connection.
+    pub certificate: PeerCertificate,
+    /// The row of the method.
+    pub method: &'static Method,
+    /// W3C trace-id, or empty.
+    pub trace_id: String,
+}
+
+/// A request whose bytes can be told apart, so that a request id is not used for two of them.
+pub trait Hashed {
+    /// SHA-256 of everything in it.
+    fn sha256(&self) -> [u8; 32];
+}
+
+impl<M: Message> Hashed for M {
+    fn sha256(&self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, &self.encode_to_vec()).as_ref());
+        hash
+    }
+}
+
+/// One RPC: how its request is read, decided and carried out.
+pub trait Operation: Send + Sync + Sized + 'static {
+    /// The request message.
+    type Message: Hashed;
+    /// The reply message.
+    type Reply: Message + Default + Send + 'static;
+    /// Rows that the decision or the reply needs beyond the case.
+    type Rows: Default + Send + Sync + 'static;
+    /// What was decided, beyond yes.
+    type Plan: Send + Sync + 'static;
+
+    /// Reads and checks the fields.
+    fn parse(message: Self::Message) -> Result<Self, Refusal>;
+
+    /// The call's context, where the method has one.
+    fn context(&self) -> Option<&Context> {
+        None
+    }
+
+    /// The request id of a change.
+    fn request_id(&self) -> Option<&str> {
+        None
+    }
+
+    /// What the call is about.
+    fn target(&self) -> Target<'_> {
+        Target::Nothing
+    }
+
+    /// Reads further rows, before anything is decided.
+    fn gather(
+        &self,
+        _hub: &Exchange,
+        _facts: &Facts,
+        _reader: &mut Reader,
+    ) -> impl Future<Output = Result<Self::Rows, StoreError>> + Send {
+        async { Ok(Self::Rows::default()) }
+    }
+
+    /// Asks the covenant. Pure.
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        rows: &Self::Rows,
+        admitted: Admitted,
+    ) -> Result<(Ground, Self::Plan), Refusal>;
+
+    /// Adds to the event what it is about; also for a refusal, so it may look at the request and the facts only.
+    fn describe(&self, _facts: &Facts, _draft: &mut Draft) {}
+
+    /// Carries it out inside the commit and gives the reply.
+    fn apply(
+        &self,
+        hub: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> impl Future<Output = Result<Self::Reply, WorkError>> + Send;
+}
+
+/// What was known and what was decided.
+pub struct Decided<O: Operation> {
+    /// Facts at the moment of the decision.
+    pub facts: Facts,
+    /// Further rows.
+    pub rows: O::Rows,
+    /// The decision's plan.
+    pub plan: O::Plan,
+}
+
+/// A reply and the name of its event.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// The reply message.
+    pub reply: T,
+    /// UUID of the event.
+    pub event_id: String,
+}
+
+/// A refusal that has been logged.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Whether this caller may learn the reason.
+    pub told: bool,
+    /// UUID of the event; `None` when the log itself is unavailable: then nothing at all may be said.
+    pub event_id: Option<String>,
+}
+
+/// The hub's working parts, shared by every call.
+pub struct Exchange {
+    /// The store.
+    pub store: Arc<Store>,
+    /// The covenant in force.
+    pub covenant: Arc<Covenant>,
+    /// Keys of subject tags and pseudonyms.
+    pub keys: HubKeys,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The registry's newest picture.
+    pub registry: watch::Sender<Arc<Registry>>,
+    /// Settings of single operations.
+    pub settings: Settings,
+}
+
+/// Settings that single operations need.
+pub struct Settings {
+    /// Where ciphertext waits while it arrives.
+    pub spool: std::path::PathBuf,
+    /// SHA-256 digest of the keyholder's known answer.
+    pub known_answer: [u8; 32],
+    /// The demo network's movable clock.
+    pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
+}
+
+/// A decision on stale facts is made again, this often at most: the cap guards against a defect that loops.
+const ATTEMPTS: usize = 8;
+
+/// Why the path ended early.
+enum Stop {
+    Refused { refusal: Refusal, told: bool },
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Stop {
+    /// A refusal for a reason that lies with the caller itself or with the form of its request: it may know.
+    const fn own(refusal: Refusal) -> Self {
+        Self::Refused { refusal, told: true }
+    }
+
+    /// Its own standing is the caller's to know; whether a stranger is close to somebody known is not.
+    fn standing(reason: Reason) -> Self {
+        let told = matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired);
+        Self::Refused { refusal: Refusal::denied(reason), told }
+    }
+}
+
+impl Exchange {
+    /// The whole path of one call.
+    pub async fn handle<O: Operation>(self: &Arc<Self>, call: &Call, message: O::Message) -> Result<Answer<O::Reply>, Refused> {
+        let mut draft = self.draft(call);
+        match self.steps::<O>(call, message, &mut draft).await {
+            Ok(answer) => Ok(answer),
+            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, draft).await),
+            Err(Stop::Store(error)) => Err(unavailable(&error)),
+        }
+    }
+
+    async fn steps<O: Operation>(
+        self: &Arc<Self>,
+        call: &Call,
+        message: O::Message,
+        draft: &mut Draft,
+    ) -> Result<Answer<O::Reply>, Stop> {
+        let body_hash = message.sha256();
+        let (caller, admitted) = self.admit(call)?;
+        let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
+        name_context(operation.context(), draft);
+        if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
+            return self.repeat(again, admitted, draft).await;
+        }
+        for _ in 0..ATTEMPTS {
+            let facts = self.facts(call, operation.target()).await?;
+            let mut draft_now = draft.clone();
+            facts.describe(self, &mut draft_now);
+            operation.describe(&facts, &mut draft_now);
+            let mut reader = self.store.read().await?;
+            let rows = operation.gather(self, &facts, &mut reader).await?;
+            drop(reader);
+            let (ground, plan) = match operation.decide(self, &facts, &rows, admitted) {
+                Ok(decision) => decision,
+                Err(refusal) => {
+                    *draft = draft_now;
+                    return Err(Stop::Refused { refusal, told: facts.may_know(self) });
+                }
+            };
+            let work = Perform {
+                hub: Arc::clone(self),
+                operation: Arc::clone(&operation),
+                decided: Decided { facts, rows, plan },
+                draft: draft_now,
+                body_hash: body_hash.to_vec(),
+            };
+            match self.store.run_tx(ground, work).await {
+                Ok(committed) => return Ok(Answer { reply: committed.output, event_id: committed.event_id }),
+                Err(CommitError::Stale) => self.refresh().await?,
+                Err(CommitError::Refused(refusal)) => return Err(Stop::own(refusal)),
+                Err(CommitError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(Stop::Store(StoreError::Busy))
+    }
+
+    /// What is known of a call before anything else is.
+    pub(crate) fn draft(&self, call: &Call) -> Draft {
+        Draft {
+            method: call.method.name,
+            action: Some(call.method.action),
+            organisation: call.certificate.oin().map(ToString::to_string).unwrap_or_default(),
+            key_hash: call.certificate.key_hash().to_string(),
+            trace_id: call.trace_id.clone(),
+            ..Draft::default()
+        }
+    }
+
+    /// Whether a caller may go on to send a body: the first three steps, before anything is kept for it.
+    pub async fn precheck(&self, call: &Call) -> Result<(), Refused> {
+        match self.admit(call) {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, self.draft(call)).await),
+            Err(Stop::Store(error)) => Err(unavailable(&error)),
+        }
+    }
+
+    /// Steps 1–3 of the decision order: certificate, partner, covenant.
+    fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
+        let registry = self.registry.borrow();
+        let caller =
+            registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
+        let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;
+        Ok((caller, admitted))
+    }
+
+    async fn remembered<O: Operation>(
+        &self,
+        operation: &O,
+        call: &Call,
+        caller: &Caller,
+        body_hash: &[u8],
+    ) -> Result<Option<Remembered>, Stop> {
+        let Some(request_id) = operation.request_id() else { return Ok(None) };
+        let mut reader = self.store.read().await?;
+        let found = crate::store::request::find(&mut reader, caller.oin().as_str(), request_id).await?;
+        match found {
+            Some(found) if found.method != call.method.name || found.body_hash != body_hash => {
+                Err(Stop::own(Refusal::malformed("request_id", "an id not used before with another request")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// A repeat releases the remembered reply once more: that is an event of its own, and no effect.
+    async fn repeat<R: Message + Default + Send + 'static>(
+        self: &Arc<Self>,
+        again: Remembered,
+        admitted: Admitted,
+        draft: &Draft,
+    ) -> Result<Answer<R>, Stop> {
+        let reply = R::decode(&*again.reply).map_err(|_| StoreError::Inconsistent("request"))?;
+        let rev = self.registry.borrow().rev;
+        let work = Repeat { draft: draft.clone(), rev };
+        match self.store.run_tx(admitted.office(), work).await {
+            Ok(committed) => Ok(Answer { reply, event_id: committed.event_id }),
+            Err(CommitError::Store(error)) => Err(error.into()),
+            Err(CommitError::Stale | CommitError::Refused(_)) => {
+                self.refresh().await?;
+                Err(Stop::Store(StoreError::Busy))
+            }
+        }
+    }
+
+    /// Logs a refusal, then lets it go. If it can't be logged, nothing is said.
+    pub async fn refuse(&self, refusal: Refusal, told: bool, draft: Draft) -> Refused {
+        match self.store.refuse(&refusal, draft).await {
+            Ok(event_id) => {
+                tracing::info!(reason = refusal.reason.code(), event = event_id, "refused");
+                Refused { refusal, told, event_id: Some(event_id) }
+            }
+            Err(error) => unavailable(&error),
+        }
+    }
+
+    /// Terms, limits and calendar of the covenant in force.
+    pub fn terms(&self) -> &Parameters {
+        self.covenant.parameters()
+    }
+
+    /// Reads the registry anew and shows it to everybody who waits.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let mut reader = self.store.read().await?;
+        let rows = crate::store::registry::load(&mut reader).await?;
+        let picture = Arc::new(Registry::from_rows(rows)?);
+        self.registry.send_if_modified(|now| {
+            let newer = picture.rev > now.rev;
+            if newer {
+                *now = picture;
+            }
+            newer
+        });
+        Ok(())
+    }
+
+    /// Keeps the picture of the registry new. Ends with the store.
+    pub async fn follow_registry(self: Arc<Self>) {
+        let mut wakes = self.store.wakes();
+        loop {
+            match wakes.recv().await {
+                Ok(Wake::Registry) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    if let Err(error) = self.refresh().await {
+                        tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
+                    }
+                }
+                Ok(_) => {}
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+fn name_context(context: Option<&Context>, draft: &mut Draft) {
+    if let Some(context) = context {
+        draft.user_ref.clone_from(&context.user_ref);
+        draft.role = Some(context.role);
+        draft.purpose.clone_from(&context.purpose);
+        draft.article = Some(context.article);
+        draft.motivation.clone_from(&context.reason);
+    }
+}
+
+fn unavailable(error: &StoreError) -> Refused {
+    tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
+    Refused { refusal: Refusal::denied(Reason::LogUnavailable), told: true, event_id: None }
+}
+
+/// The one unit of work behind every allowed call.
+struct Perform<O: Operation> {
+    hub: Arc<Exchange>,
+    operation: Arc<O>,
+    decided: Decided<O>,
+    draft: Draft,
+    body_hash: Vec<u8>,
+}
+
+impl<O: Operation> Work for Perform<O> {
+    type Output = O::Reply;
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<(O::Reply, Draft), WorkError> {
+        let facts = &self.decided.facts;
+        crate::store::registry::check_rev(tx, facts.registry.rev).await?;
+        if let Found::Case(case) = &facts.found {
+            crate::store::case::check_rev(tx, &case.id, case.rev).await?;
+        }
+        let mut draft = self.draft.clone();
+        let reply = self.operation.apply(&self.hub, tx, &self.decided, &mut draft).await?;
+        if let Some(request_id) = self.operation.request_id() {
+            let oin = facts.caller.oin().as_str();
+            let remembered = Remembered {
+                method: self.draft.method.to_owned(),
+                body_hash: self.body_hash.clone(),
+                reply: reply.encode_to_vec(),
+                event_id: tx.event_id().to_owned(),
+            };
+            let at = micros(facts.now);
+            let horizon = time::Duration::hours(i64::from(self.hub.terms().terms.request_id_hours));
+            crate::store::request::forget(tx, micros(facts.now - horizon)).await?;
+            if !crate::store::request::remember(tx, oin, request_id, &remembered, at).await? {
+                // The same id is being carried out by another call: let this one find its reply.
+                return Err(WorkError::Stale);
+            }
+        }
+        Ok((reply, draft))
+    }
+}
+
+struct Repeat {
+    draft: Draft,
+    rev: i64,
+}
+
+impl Work for Repeat {
+    type Output = ();
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
+        crate::store::registry::check_rev(tx, self.rev).await?;
+        Ok(((), self.draft.clone()))
+    }
+}

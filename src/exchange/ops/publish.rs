@@ -1,0 +1,298 @@
+//! Publishing a sealed record (DESIGN §7): the hub checks that what is sealed is what the covenant allows, for exactly
+//! the recipients that it allows, and can open none of it.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use time::OffsetDateTime;
+use tokio::io::AsyncReadExt as _;
+use uuid::Uuid;
+
+use super::super::spool::Spooled;
+use super::super::{Decided, Exchange, Facts, Hashed, Operation, Target};
+use super::records::record_reply;
+use super::route::{Plan, Wanted, addressees, binding, read_wanted, route_reply};
+use crate::api::v1;
+use crate::audit::Draft;
+use crate::case::Party;
+use crate::clock::micros;
+use crate::covenant::Permit;
+use crate::form::{Context, Fields};
+use crate::ground::{Ground, Refusal, RefusalKind};
+use crate::method::Admitted;
+use crate::party::{Oin, Role};
+use crate::seal::{CaseBinding, SignedHeader};
+use crate::store::record::{RecipientRow, RecordRow};
+use crate::store::{StoreError, Tx, WorkError, inbox, record};
+
+/// What arrived: the opening message, and the body in the spool.
+pub struct Upload {
+    /// First message.
+    pub open: v1::OpenRecord,
+    /// Ciphertext.
+    pub body: Spooled,
+}
+
+impl Hashed for Upload {
+    fn sha256(&self) -> [u8; 32] {
+        let mut bytes = self.open.encode_to_vec();
+        bytes.extend_from_slice(&self.body.sha256);
+        bytes.sha256()
+    }
+}
+
+/// `Records.PublishRecord`.
+pub struct PublishRecord {
+    request_id: String,
+    wanted: Wanted,
+    record: Uuid,
+    header: SignedHeader,
+    keys: BTreeMap<Oin, v1::SealedKey>,
+    body: Spooled,
+}
+
+/// Bytes of a piece in the store.
+const PIECE: usize = 256 * 1024;
+
+impl Operation for PublishRecord {
+    type Message = Upload;
+    type Reply = v1::PublishRecordResponse;
+    type Rows = ();
+    type Plan = Plan;
+
+    fn parse(Upload { open, body }: Upload) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("open.request_id", &open.request_id);
+        let wanted = read_wanted(
+            &mut fields,
+            open.context.as_ref(),
+            &open.case,
+            open.category,
+            open.form,
+            &open.recipient_roles,
+            &open.recipients,
+            open.source_external,
+        );
+        let record = fields.named("open.record", "records", &open.record).and_then(|id| id.parse().ok());
+        let header = open.header.and_then(|h| SignedHeader::read(h.header, &h.signature).ok());
+        if header.is_none() {
+            fields.wrong("open.header", "a signed header in canonical form; seal the content first");
+        }
+        let keys = read_keys(&mut fields, open.keys);
+        fields.done((|| {
+            Some(Self {
+                request_id: request_id?,
+                wanted: wanted?,
+                record: record?,
+                header: header?,
+                keys: keys?,
+                body,
+            })
+        })())
+    }
+
+    fn context(&self) -> Option<&Context> {
+        Some(&self.wanted.context)
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn target(&self) -> Target<'_> {
+        self.wanted.target()
+    }
+
+    fn describe(&self, facts: &Facts, draft: &mut Draft) {
+        self.wanted.describe(draft);
+        draft.record = self.record.to_string();
+        draft.source = facts.caller.oin().to_string();
+    }
+
+    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Plan), Refusal> {
+        let plan = self.wanted.plan(hub, facts)?;
+        self.check_header(facts)?;
+        self.check_route(facts, &plan)?;
+        Ok((Ground::Permit(plan.permit.clone()), plan))
+    }
+
+    async fn apply(
+        &self,
+        hub: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> Result<v1::PublishRecordResponse, WorkError> {
+        let (facts, plan) = (&done.facts, &done.plan);
+        let row = self.row(hub, facts, &plan.permit);
+        if !record::insert(tx, &row).await? {
+            return Err(WorkError::Refused(Refusal::malformed("open.record", "a record name not used before")));
+        }
+        self.store_body(tx, &row.record_id).await?;
+        for (oin, key) in &self.keys {
+            record::insert_key(tx, &row.record_id, oin.as_str(), &key.encode_to_vec()).await?;
+        }
+        for route in &plan.routes {
+            let (oin, external_kind) = match &route.seat.party {
+                Party::Partner(oin) => (oin, ""),
+                Party::External(kind) => (facts.caller.oin(), kind.code()),
+            };
+            let recipient = RecipientRow {
+                oin: oin.to_string(),
+                role: route.seat.role.map_or("", Role::code).to_owned(),
+                external_kind: external_kind.to_owned(),
+                clauses: route.clauses.join(" "),
+            };
+            record::insert_recipient(tx, &row.record_id, &recipient, row.created_at).await?;
+        }
+        deliver(tx, facts, plan, &row).await?;
+        draft.recipients = addressees(facts, &plan.routes).iter().map(ToString::to_string).collect();
+        let article = self.wanted.context.article;
+        Ok(v1::PublishRecordResponse {
+            record: Some(record_reply(&row, &self.wanted.case)),
+            routes: plan.routes.iter().map(|r| route_reply(facts, r, article, Some(self.record))).collect(),
+        })
+    }
+}
+
+fn read_keys(fields: &mut Fields, keys: Vec<v1::SealedKey>) -> Option<BTreeMap<Oin, v1::SealedKey>> {
+    let mut read = BTreeMap::new();
+    for key in keys {
+        let sized = matches!(
+            (key.suite(), key.enc.len(), key.ciphertext.len()),
+            (v1::SealSuite::X25519, 32, 48) | (v1::SealSuite::Xwing, 1120, 48)
+        );
+        match key.recipient.parse::<Oin>() {
+            Ok(oin) if sized && key.addition.is_empty() && !read.contains_key(&oin) => {
+                read.insert(oin, key);
+            }
+            _ => {
+                fields.wrong("open.keys", "one sealed key for each organisation in the header");
+                return None;
+            }
+        }
+    }
+    Some(read)
+}
+
+impl PublishRecord {
+    /// The header says what the request says, about the body that arrived, signed by the caller.
+    fn check_header(&self, facts: &Facts) -> Result<(), Refusal> {
+        let header = self.header.header();
+        let wanted = &self.wanted;
+        let wrong = |expected| Err(Refusal::malformed("open.header", expected));
+        if (header.record, &header.author) != (self.record, facts.caller.oin()) {
+            return wrong("a header of this record by the caller");
+        }
+        if (header.article, header.category, header.form) != (wanted.context.article, wanted.category, wanted.form) {
+            return wrong("article, category and form as in the request");
+        }
+        if (header.body.sha256, header.body.len) != (self.body.sha256, self.body.len) {
+            return wrong("hash and length of the body that was sent");
+        }
+        let Some(keys) = published_keys(facts, facts.caller.oin()) else {
+            return Err(Refusal::precondition("the caller has not published its keys (Directory.PublishKeys)"));
+        };
+        if self.header.clone().authenticate(&keys).is_err() {
+            return wrong("a signature with the caller's published signing key");
+        }
+        Ok(())
+    }
+
+    /// The header names exactly the organisations of the plan, each bound to its own name of the case, and each has a key.
+    fn check_route(&self, facts: &Facts, plan: &Plan) -> Result<(), Refusal> {
+        let expected = addressees(facts, &plan.routes);
+        let header = self.header.header();
+        let bound = |oin: &Oin, case: &CaseBinding| binding(facts, self.record, oin) == *case;
+        let agrees = header.recipients.len() == expected.len()
+            && header.recipients.iter().all(|r| expected.contains(&r.oin) && bound(&r.oin, &r.case));
+        let sealed = self.keys.len() == expected.len() && self.keys.keys().all(|oin| expected.contains(oin));
+        if agrees && sealed {
+            Ok(())
+        } else {
+            Err(Refusal {
+                kind: RefusalKind::RouteChanged,
+                ..Refusal::precondition("the recipients are not those of the route plan")
+            })
+        }
+    }
+
+    fn row(&self, hub: &Exchange, facts: &Facts, permit: &Permit) -> RecordRow {
+        let wanted = &self.wanted;
+        RecordRow {
+            record_id: self.record.to_string(),
+            case_id: facts.case().map(|case| case.id.clone()),
+            category: wanted.category.code().to_owned(),
+            form: wanted.form.code().to_owned(),
+            article: i64::from(wanted.context.article.number()),
+            purpose: wanted.context.purpose.clone(),
+            author_oin: facts.caller.oin().to_string(),
+            author_role: wanted.context.role.code().to_owned(),
+            source_external: wanted.source_external.map(|kind| kind.code().to_owned()),
+            schema: self.header.header().schema.as_str().to_owned(),
+            roles: wanted.roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(" "),
+            named: !wanted.named.is_empty(),
+            header: self.header.bytes().to_vec(),
+            signature: self.header.signature().to_vec(),
+            size: i64::try_from(self.body.len).unwrap_or(i64::MAX),
+            created_at: micros(facts.now),
+            expires_at: expires(hub, permit, facts.now).map(micros),
+        }
+    }
+
+    async fn store_body(&self, tx: &mut Tx<'_>, record_id: &str) -> Result<(), WorkError> {
+        let disk = |error| StoreError::Unavailable(sqlx::Error::Io(error));
+        let mut file = self.body.open().await.map_err(disk)?;
+        let mut piece = vec![0; PIECE];
+        let mut seq = 0;
+        loop {
+            let mut filled = 0;
+            while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+                match file.read(rest).await.map_err(disk)? {
+                    0 => break,
+                    read => filled += read,
+                }
+            }
+            let bytes = piece.get(..filled).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            record::insert_chunk(tx, record_id, seq, bytes).await?;
+            seq += 1;
+        }
+    }
+}
+
+/// When a record goes: the shortest of the retention classes of its clauses that run from writing. Classes that run from
+/// the end of the case have no moment yet.
+fn expires(hub: &Exchange, permit: &Permit, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let classes = permit.retention().filter_map(|class| hub.terms().retention.get(class));
+    classes.filter_map(|class| class.ends_after_writing(now)).min()
+}
+
+/// One item for each organisation, in its first role.
+async fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) -> Result<(), WorkError> {
+    let mut told = std::collections::BTreeSet::new();
+    for route in &plan.routes {
+        let Party::Partner(oin) = &route.seat.party else { continue };
+        if !told.insert(oin.clone()) {
+            continue;
+        }
+        let item = inbox::NewItem {
+            oin: oin.as_str(),
+            case_id: row.case_id.as_deref(),
+            record_id: Some(&row.record_id),
+            role: route.seat.role.map_or("", Role::code),
+            message: Vec::new(),
+            at: micros(facts.now),
+        };
+        inbox::push(tx, item).await?;
+    }
+    Ok(())
+}
+
+/// An organisation's published keys, checked against the certificate that signed them.
+pub(super) fn published_keys(facts: &Facts, oin: &Oin) -> Option<crate::seal::KeySet> {
+    let keys = facts.registry.get(oin)?.keys.as_ref()?;
+    super::directory::verify_keys(keys, oin)
+}

@@ -1,0 +1,324 @@
+//! The registry of partners and certificates, for operators (article 39).
+
+use time::OffsetDateTime;
+
+use super::super::{Decided, Exchange, Facts, Operation};
+use super::directory::{leaf_of, partner_reply};
+use crate::api::v1;
+use crate::audit::Draft;
+use crate::clock::{from_micros, micros};
+use crate::form::Fields;
+use crate::ground::{Ground, Refusal};
+use crate::identity::{KeyHash, Partner};
+use crate::method::Admitted;
+use crate::party::{Oin, OrgKind, PartnerStatus, Role};
+use crate::registry::{Entry, holder_code};
+use crate::store::registry::{self, CertificateRow, PartnerRow};
+use crate::store::{Tx, WorkError};
+use crate::wire::timestamp;
+
+/// `Registry.RegisterPartner`.
+pub struct RegisterPartner {
+    request_id: String,
+    oin: Oin,
+    name: String,
+    kind: OrgKind,
+    standing_roles: Vec<Role>,
+    effective: Option<OffsetDateTime>,
+}
+
+impl Operation for RegisterPartner {
+    type Message = v1::RegisterPartnerRequest;
+    type Reply = v1::Partner;
+    type Rows = ();
+    type Plan = Entry;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let oin = message.oin.parse().ok();
+        if oin.is_none() {
+            fields.wrong("oin", "20 digits");
+        }
+        let name = fields.text("display_name", &message.display_name, 200);
+        let kind = fields.word("kind", message.kind);
+        let standing_roles = fields.words::<Role>("standing_roles", &message.standing_roles);
+        let outside = |role: &Role| matches!(role, Role::R03 | Role::R04 | Role::R05 | Role::R11 | Role::R13);
+        if standing_roles.as_ref().is_some_and(|roles| !roles.iter().all(outside)) {
+            fields.wrong("standing_roles", "roles that exist outside a case: R03, R04, R05, R11, R13");
+        }
+        let effective = fields.moment_or_none("effective_time", message.effective_time.as_ref());
+        fields.done((|| {
+            Some(Self {
+                request_id: request_id?,
+                oin: oin?,
+                name: name?,
+                kind: kind?,
+                standing_roles: standing_roles?,
+                effective: effective?,
+            })
+        })())
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.source = self.oin.to_string();
+    }
+
+    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
+        let entry = match facts.registry.get(&self.oin) {
+            Some(known) if known.partner.kind != self.kind => {
+                return Err(Refusal::malformed("kind", "the kind as registered: it does not change"));
+            }
+            Some(known) => {
+                let partner = Partner { name: self.name.clone(), ..known.partner.clone() };
+                Entry { partner, standing_roles: self.standing_roles.clone(), keys: known.keys.clone() }
+            }
+            None => Entry {
+                partner: Partner {
+                    name: self.name.clone(),
+                    kind: self.kind,
+                    status: PartnerStatus::Active,
+                    effective_from: self.effective.unwrap_or(facts.now),
+                    withdrawn_at: None,
+                    accepted_covenant: None,
+                },
+                standing_roles: self.standing_roles.clone(),
+                keys: None,
+            },
+        };
+        Ok((admitted.office(), entry))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::Partner, WorkError> {
+        let entry = &done.plan;
+        let row = PartnerRow {
+            oin: self.oin.to_string(),
+            display_name: self.name.clone(),
+            kind: self.kind.code().to_owned(),
+            status: PartnerStatus::Active.code().to_owned(),
+            standing_roles: self.standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(" "),
+            effective_at: micros(entry.partner.effective_from),
+            withdrawn_at: None,
+            accepted_covenant: 0,
+        };
+        registry::put_partner(tx, &row).await?;
+        Ok(partner_reply(&self.oin, entry))
+    }
+}
+
+/// `Registry.RegisterCertificate`.
+pub struct RegisterCertificate {
+    request_id: String,
+    key_hash: KeyHash,
+    oin: Oin,
+    not_after: OffsetDateTime,
+    holder: v1::HolderKind,
+    code: &'static str,
+    person_ref: String,
+}
+
+impl Operation for RegisterCertificate {
+    type Message = v1::RegisterCertificateRequest;
+    type Reply = v1::RegisteredCertificate;
+    type Rows = ();
+    type Plan = ();
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let leaf = leaf_of(&message.certificate);
+        if leaf.is_none() {
+            fields.wrong("certificate", "DER of a leaf with one OIN in subject.serialNumber");
+        }
+        let holder = message.holder();
+        let code = holder_code(holder);
+        if code.is_none() {
+            fields.wrong("holder", "what the holder of the certificate is");
+        }
+        let person_ref = if holder == v1::HolderKind::Organisation {
+            if !message.person_ref.is_empty() {
+                fields.wrong("person_ref", "nothing, for an organisation");
+            }
+            Some(String::new())
+        } else {
+            fields.reference("person_ref", &message.person_ref)
+        };
+        fields.done((|| {
+            let (key_hash, oin, not_after) = leaf?;
+            Some(Self {
+                request_id: request_id?,
+                key_hash,
+                oin,
+                not_after,
+                holder,
+                code: code?,
+                person_ref: person_ref?,
+            })
+        })())
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.source = self.oin.to_string();
+    }
+
+    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+        if facts.registry.get(&self.oin).is_none() {
+            return Err(Refusal::malformed("certificate", "the OIN of a registered partner (RegisterPartner first)"));
+        }
+        Ok((admitted.office(), ()))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        _: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        let row = CertificateRow {
+            key_hash: self.key_hash.to_string(),
+            oin: self.oin.to_string(),
+            holder: self.code.to_owned(),
+            person_ref: self.person_ref.clone(),
+            expires_at: micros(self.not_after),
+            revoked_at: None,
+        };
+        if !registry::add_certificate(tx, &row).await? {
+            return Err(WorkError::Refused(Refusal::malformed("certificate", "a key that is not registered yet")));
+        }
+        Ok(v1::RegisteredCertificate {
+            key_hash: row.key_hash,
+            oin: row.oin,
+            holder: self.holder as i32,
+            revoked: false,
+            expire_time: Some(timestamp(from_micros(row.expires_at))),
+        })
+    }
+}
+
+/// `Registry.RevokeCertificate`.
+pub struct RevokeCertificate {
+    request_id: String,
+    key_hash: KeyHash,
+}
+
+impl Operation for RevokeCertificate {
+    type Message = v1::RevokeCertificateRequest;
+    type Reply = v1::RegisteredCertificate;
+    type Rows = ();
+    type Plan = Oin;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let key_hash = message.key_hash.parse().ok();
+        if key_hash.is_none() {
+            fields.wrong("key_hash", "SHA-256 of the public key, 64 hexadecimal digits");
+        }
+        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Oin), Refusal> {
+        if self.key_hash == facts.caller.key_hash() {
+            return Err(Refusal::precondition("an operator does not revoke the key it is using"));
+        }
+        let oin = facts.registry.registrations.registered(&self.key_hash).ok_or_else(Refusal::not_found)?;
+        Ok((admitted.office(), oin.clone()))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        registry::revoke_certificate(tx, &self.key_hash.to_string(), micros(done.facts.now)).await?;
+        draft.source = done.plan.to_string();
+        Ok(v1::RegisteredCertificate {
+            key_hash: self.key_hash.to_string(),
+            oin: done.plan.to_string(),
+            revoked: true,
+            ..v1::RegisteredCertificate::default()
+        })
+    }
+}
+
+/// `Registry.SetPartnerStatus`.
+pub struct SetPartnerStatus {
+    request_id: String,
+    oin: Oin,
+    status: PartnerStatus,
+    reason: String,
+}
+
+impl Operation for SetPartnerStatus {
+    type Message = v1::SetPartnerStatusRequest;
+    type Reply = v1::Partner;
+    type Rows = ();
+    type Plan = Entry;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let oin = fields.partner("name", &message.name);
+        let status = fields.word("status", message.status);
+        let reason = fields.text("reason", &message.reason, 500);
+        if message.reason.trim().is_empty() {
+            fields.wrong("reason", "a motivation");
+        }
+        fields.done((|| Some(Self { request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.source = self.oin.to_string();
+        draft.motivation.clone_from(&self.reason);
+    }
+
+    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
+        if self.oin == *facts.caller.oin() && self.status != PartnerStatus::Active {
+            return Err(Refusal::precondition("an operator does not cut off its own organisation"));
+        }
+        let known = facts.registry.get(&self.oin).ok_or_else(Refusal::not_found)?;
+        if known.partner.status == PartnerStatus::Withdrawn && self.status != PartnerStatus::Withdrawn {
+            return Err(Refusal::precondition("a partner that left joins anew under article 39"));
+        }
+        let mut entry = known.clone();
+        entry.partner.status = self.status;
+        Ok((admitted.office(), entry))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::Partner, WorkError> {
+        let withdrawn = (self.status == PartnerStatus::Withdrawn).then_some(micros(done.facts.now));
+        registry::set_status(tx, self.oin.as_str(), self.status.code(), withdrawn).await?;
+        Ok(partner_reply(&self.oin, &done.plan))
+    }
+}

@@ -1,0 +1,307 @@
+//! Giving and ending roles, and handing a case over (articles 1, 12, 19).
+
+use time::OffsetDateTime;
+
+use super::super::{Decided, Exchange, Facts, Operation, facts};
+use super::case_read::{assignment_reply, case_reply};
+use super::notice::{Kind, tell};
+use super::{Change, change_of_case, newcomer};
+use crate::api::v1;
+use crate::audit::Draft;
+use crate::case::{Assignment, CaseFile, Party};
+use crate::clock::micros;
+use crate::covenant::facts::{Action, Actor};
+use crate::form::Fields;
+use crate::ground::{Ground, Refusal};
+use crate::method::Admitted;
+use crate::party::{Category, ExternalKind, Oin, OrgKind, Role};
+use crate::store::record::RecordRow;
+use crate::store::{Reader, StoreError, Tx, WorkError};
+
+/// `Cases.AssignRole`.
+pub struct AssignRole {
+    change: Change,
+    role: Role,
+    party: Party,
+    involved: bool,
+    ends_at: Option<OffsetDateTime>,
+}
+
+/// The case with the new role, and what its newcomer may open.
+pub struct Seated {
+    case: CaseFile,
+    assignment: Assignment,
+    open: Vec<RecordRow>,
+}
+
+impl Operation for AssignRole {
+    type Message = v1::AssignRoleRequest;
+    type Reply = v1::Assignment;
+    type Rows = Vec<RecordRow>;
+    type Plan = Seated;
+
+    change_of_case!();
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let change = Change::read(&mut fields, &message.request_id, message.context.as_ref(), &message.case);
+        let role = fields.word::<Role>("role", message.role);
+        let party = if role == Some(Role::R16) {
+            fields.word::<ExternalKind>("external_kind", message.external_kind).map(Party::External)
+        } else {
+            fields.partner("partner", &message.partner).map(Party::Partner)
+        };
+        let ends_at = fields.moment_or_none("end_time", message.end_time.as_ref());
+        let involved = message.directly_involved;
+        fields.done((|| Some(Self { change: change?, role: role?, party: party?, involved, ends_at: ends_at? }))())
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.categories = vec![Category::C05];
+        if let Party::Partner(oin) = &self.party {
+            draft.recipients = vec![oin.to_string()];
+        }
+    }
+
+    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Vec<RecordRow>, StoreError> {
+        match facts.case() {
+            Some(case) => crate::store::record::open_to_newcomers(reader, &case.id, micros(facts.now)).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        records: &Vec<RecordRow>,
+        _: Admitted,
+    ) -> Result<(Ground, Seated), Refusal> {
+        let already = facts.case().map_or(0, |case| {
+            case.active(facts.now, hub.terms()).filter(|a| a.role == self.role && a.party != self.party).count()
+        });
+        let seats = u32::try_from(already + 1).unwrap_or(u32::MAX);
+        let permit = facts.manage(hub, Action::AssignRole, &self.change.context, self.assignee(facts), seats)?;
+        let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
+        self.check_party(facts, case)?;
+        let assignment = Assignment {
+            id: uuid::Uuid::new_v4().to_string(),
+            role: self.role,
+            party: self.party.clone(),
+            involved: self.involved,
+            starts_at: facts.now,
+            ends_at: self.ends_at,
+            ended_at: None,
+        };
+        let mut case = case.clone();
+        if let Party::Partner(oin) = &self.party {
+            case.names.entry(oin.clone()).or_insert_with(|| uuid::Uuid::new_v4().to_string());
+        }
+        case.assignments.push(assignment.clone());
+        let open = newcomer::may_open(hub, facts, &case, &assignment, records);
+        Ok((Ground::Permit(permit), Seated { case, assignment, open }))
+    }
+
+    async fn apply(
+        &self,
+        hub: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::Assignment, WorkError> {
+        let (facts, Seated { case, assignment, open }) = (&done.facts, &done.plan);
+        if let Party::Partner(oin) = &self.party {
+            let name = case.name_for(oin).unwrap_or_default();
+            crate::store::case::insert_name(tx, &case.id, oin, name).await?;
+        }
+        crate::store::case::insert_assignment(tx, &case.id, assignment).await?;
+        crate::store::case::save(tx, case).await?;
+        if let Party::Partner(oin) = &self.party {
+            tell(tx, facts, case, oin, Kind::RoleAssigned, Some(self.role)).await?;
+            newcomer::request(tx, facts, open, oin, self.role).await?;
+        }
+        Ok(assignment_reply(hub, case, case.name_for(facts.caller.oin()).unwrap_or_default(), assignment))
+    }
+}
+
+impl AssignRole {
+    /// The party as the covenant sees it, before it holds the role.
+    fn assignee(&self, facts: &Facts) -> Option<Actor> {
+        match &self.party {
+            Party::External(kind) => Some(Actor::external(*kind)),
+            Party::Partner(oin) => {
+                let kind = facts.kind(oin)?;
+                Some(Actor { role: Some(self.role), ..Actor::partner(kind) })
+            }
+        }
+    }
+
+    fn check_party(&self, facts: &Facts, case: &CaseFile) -> Result<(), Refusal> {
+        if matches!(self.role, Role::R02 | Role::R11) {
+            return Err(Refusal::malformed("role", "not R02 (HandOverCase) and not R11 (StartEscalation)"));
+        }
+        if matches!(self.role, Role::R13 | Role::R14 | Role::R15 | Role::R18) {
+            return Err(Refusal::malformed("role", "a role that exists in a case"));
+        }
+        let Party::Partner(oin) = &self.party else { return Ok(()) };
+        if !facts.registry.get(oin).is_some_and(|entry| entry.takes_part(facts.now)) {
+            return Err(Refusal::malformed("partner", "a partner that takes part now"));
+        }
+        let holds = |a: &Assignment| a.role == self.role && a.partner() == Some(oin) && a.holds(facts.now);
+        if case.assignments.iter().any(holds) {
+            return Err(Refusal::precondition("the partner holds this role already"));
+        }
+        if self.ends_at.is_some_and(|end| end <= facts.now) {
+            return Err(Refusal::malformed("end_time", "a moment in the future"));
+        }
+        Ok(())
+    }
+}
+
+/// `Cases.EndRole`.
+pub struct EndRole {
+    change: Change,
+    assignment: String,
+}
+
+impl Operation for EndRole {
+    type Message = v1::EndRoleRequest;
+    type Reply = v1::Assignment;
+    type Rows = ();
+    type Plan = CaseFile;
+
+    change_of_case!();
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let name = fields.nested("name", "assignments", &message.name);
+        let case = name.as_ref().map(|(case, _)| format!("cases/{case}")).unwrap_or_default();
+        let change = Change::read(&mut fields, &message.request_id, message.context.as_ref(), &case);
+        fields.done((|| Some(Self { change: change?, assignment: name?.1 }))())
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.categories = vec![Category::C05];
+    }
+
+    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, CaseFile), Refusal> {
+        let permit = facts.manage(hub, Action::EndRole, &self.change.context, None, 1)?;
+        let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
+        let Some(assignment) = case.assignments.iter_mut().find(|a| a.id == self.assignment) else {
+            return Err(Refusal::not_found());
+        };
+        if assignment.role == Role::R02 {
+            return Err(Refusal::precondition("the case's holder changes by HandOverCase only"));
+        }
+        if !assignment.holds(facts.now) {
+            return Err(Refusal::precondition("the role has ended already"));
+        }
+        assignment.ended_at = Some(facts.now);
+        Ok((Ground::Permit(permit), case))
+    }
+
+    async fn apply(
+        &self,
+        hub: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> Result<v1::Assignment, WorkError> {
+        let (facts, case) = (&done.facts, &done.plan);
+        let ended = case.assignments.iter().find(|a| a.id == self.assignment);
+        let assignment = ended.ok_or(StoreError::Inconsistent("assignment"))?;
+        crate::store::case::end_assignment(tx, &self.assignment, micros(facts.now)).await?;
+        crate::store::case::save(tx, case).await?;
+        if let Some(oin) = assignment.partner() {
+            draft.recipients = vec![oin.to_string()];
+            tell(tx, facts, case, oin, Kind::RoleEnded, Some(assignment.role)).await?;
+        }
+        Ok(assignment_reply(hub, case, case.name_for(facts.caller.oin()).unwrap_or_default(), assignment))
+    }
+}
+
+/// `Cases.HandOverCase`.
+pub struct HandOverCase {
+    change: Change,
+    to: Oin,
+}
+
+impl Operation for HandOverCase {
+    type Message = v1::HandOverCaseRequest;
+    type Reply = v1::Case;
+    type Rows = ();
+    type Plan = (CaseFile, Vec<Assignment>, Assignment);
+
+    change_of_case!();
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let change = Change::read(&mut fields, &message.request_id, message.context.as_ref(), &message.case);
+        let to = fields.partner("partner", &message.partner);
+        fields.done((|| Some(Self { change: change?, to: to? }))())
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        draft.categories = vec![Category::C05];
+        draft.recipients = vec![self.to.to_string()];
+    }
+
+    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Self::Plan), Refusal> {
+        let other = facts.kind(&self.to).map(|kind| Actor { role: Some(Role::R02), ..Actor::partner(kind) });
+        let permit = facts.manage(hub, Action::HandOver, &self.change.context, other, 1)?;
+        let takes_part = facts.registry.get(&self.to).is_some_and(|entry| {
+            entry.takes_part(facts.now) && matches!(entry.partner.kind, OrgKind::Gemeente | OrgKind::Gi)
+        });
+        if !takes_part {
+            return Err(Refusal::malformed("partner", "a gemeente or GI that takes part now"));
+        }
+        let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
+        let mut ended = Vec::new();
+        for assignment in case.assignments.iter_mut().filter(|a| a.role == Role::R02 && a.holds(facts.now)) {
+            if assignment.partner() == Some(&self.to) {
+                return Err(Refusal::precondition("the partner holds the case already"));
+            }
+            assignment.ended_at = Some(facts.now);
+            ended.push(assignment.clone());
+        }
+        let begun = Assignment {
+            id: uuid::Uuid::new_v4().to_string(),
+            role: Role::R02,
+            party: Party::Partner(self.to.clone()),
+            involved: false,
+            starts_at: facts.now,
+            ends_at: None,
+            ended_at: None,
+        };
+        case.names.entry(self.to.clone()).or_insert_with(|| uuid::Uuid::new_v4().to_string());
+        case.assignments.push(begun.clone());
+        Ok((Ground::Permit(permit), (case, ended, begun)))
+    }
+
+    async fn apply(
+        &self,
+        hub: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::Case, WorkError> {
+        let (facts, (case, ended, begun)) = (&done.facts, &done.plan);
+        for assignment in ended {
+            crate::store::case::end_assignment(tx, &assignment.id, micros(facts.now)).await?;
+            if let Some(oin) = assignment.partner() {
+                tell(tx, facts, case, oin, Kind::RoleEnded, Some(Role::R02)).await?;
+            }
+        }
+        crate::store::case::insert_name(tx, &case.id, &self.to, case.name_for(&self.to).unwrap_or_default()).await?;
+        crate::store::case::insert_assignment(tx, &case.id, begun).await?;
+        crate::store::case::save(tx, case).await?;
+        tell(tx, facts, case, &self.to, Kind::RoleAssigned, Some(Role::R02)).await?;
+        Ok(case_reply(hub, facts, case, Role::R05, false))
+    }
+}
+
+/// Distinct partners that hold a role now.
+pub(super) fn active_partners(hub: &Exchange, facts: &Facts, case: &CaseFile) -> Vec<String> {
+    let seats: Vec<facts::Seat> = case.active(facts.now, hub.terms()).map(Facts::seat_of).collect();
+    facts::partners(&seats).into_iter().map(ToString::to_string).collect()
+}

@@ -1,0 +1,241 @@
+//! What an organisation is told as it comes: its inbox, newcomers that wait for its agent, and a record's pieces.
+//!
+//! Every item is decided at the moment it is delivered. The stream ends the moment the caller's own standing ends: a
+//! change of the registry wakes it (guarantee G7).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+
+use super::facts::{Facts, Found, Target};
+use super::ops::inbox::cursor;
+use super::ops::{newcomer, records};
+use super::{Call, Exchange, Refused, Stop};
+use crate::api::v1;
+use crate::clock::from_micros;
+use crate::store::inbox::Item;
+use crate::store::{StoreError, Wake, inbox, record};
+use crate::wire::timestamp;
+
+/// Items that may wait for a slow reader; then the stream waits, at nobody else's cost.
+const WAITING: usize = 32;
+/// Rows read at once.
+const BATCH: i64 = 64;
+/// Without any wake-up the store is looked at this often.
+const POLL: Duration = Duration::from_secs(5);
+
+/// A stream towards the caller.
+pub type Outgoing<T> = mpsc::Receiver<Result<T, Refused>>;
+
+/// Why a stream ends early: the reader is gone, or its right is.
+enum End {
+    Gone,
+    Stop(Stop),
+}
+
+impl<E: Into<Stop>> From<E> for End {
+    fn from(error: E) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+impl Exchange {
+    /// Items after `seq`, then new ones as they come; with `drain`, until nothing is left.
+    pub fn stream_inbox(self: &Arc<Self>, call: Call, seq: i64, drain: bool) -> Outgoing<v1::InboxItem> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            let ended = hub.pump_inbox(&call, seq, drain, &sender).await;
+            hub.end(&call, ended, &sender).await;
+        });
+        receiver
+    }
+
+    /// Newcomers that wait for the caller's agent, now and as they come.
+    pub fn stream_seal_requests(self: &Arc<Self>, call: Call) -> Outgoing<v1::SealRequest> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            let ended = hub.pump_seal_requests(&call, &sender).await;
+            hub.end(&call, ended, &sender).await;
+        });
+        receiver
+    }
+
+    /// The pieces of a record, after the event of its release has been committed.
+    pub fn stream_pieces(
+        self: &Arc<Self>,
+        first: v1::FetchRecordResponse,
+        record_id: String,
+    ) -> Outgoing<v1::FetchRecordResponse> {
+        let (sender, receiver) = mpsc::channel(4);
+        let hub = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(End::Stop(Stop::Store(error))) = hub.pump_pieces(first, &record_id, &sender).await {
+                drop(sender.send(Err(super::unavailable(&error))).await);
+            }
+        });
+        receiver
+    }
+
+    async fn pump_pieces(
+        &self,
+        mut first: v1::FetchRecordResponse,
+        record_id: &str,
+        sender: &mpsc::Sender<Result<v1::FetchRecordResponse, Refused>>,
+    ) -> Result<(), End> {
+        use v1::fetch_record_response::Chunk;
+        for seq in 0.. {
+            let mut reader = self.store.read().await?;
+            let piece = record::chunk(&mut reader, record_id, seq).await?;
+            drop(reader);
+            let last = piece.is_none();
+            first.chunk = piece.map(|piece| Chunk::Sealed(piece.into()));
+            if !last || seq == 0 {
+                sender.send(Ok(std::mem::take(&mut first))).await.map_err(|_| End::Gone)?;
+            }
+            if last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn pump_inbox(
+        &self,
+        call: &Call,
+        mut seq: i64,
+        drain: bool,
+        sender: &mpsc::Sender<Result<v1::InboxItem, Refused>>,
+    ) -> Result<(), End> {
+        let mut wakes = self.store.wakes();
+        loop {
+            let facts = self.facts(call, Target::Nothing).await?;
+            let oin = facts.caller.oin().clone();
+            let mut reader = self.store.read().await?;
+            let items = inbox::after(&mut reader, oin.as_str(), seq, BATCH).await?;
+            drop(reader);
+            let more = !items.is_empty();
+            for item in items {
+                seq = item.seq;
+                if let Some(shown) = self.show(call, &facts, &item).await? {
+                    let message = v1::InboxItem { cursor: cursor(&oin, seq), ..shown };
+                    sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+                }
+            }
+            if more {
+                continue;
+            }
+            if drain {
+                return Ok(());
+            }
+            let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Registry;
+            wait(&mut wakes, sender, mine).await?;
+        }
+    }
+
+    /// The item as the caller may see it now, or nothing when its right has ended since.
+    async fn show(&self, call: &Call, facts: &Facts, item: &Item) -> Result<Option<v1::InboxItem>, End> {
+        let mut shown = v1::InboxItem::decode(&*item.message).map_err(|_| StoreError::Inconsistent("inbox_item"))?;
+        shown.create_time = Some(timestamp(from_micros(item.created_at)));
+        let mut of_item = Facts {
+            now: facts.now,
+            caller: facts.caller.clone(),
+            registry: Arc::clone(&facts.registry),
+            found: Found::NotAsked,
+            record: None,
+        };
+        if let Some(record_id) = &item.record_id {
+            of_item = self.facts(call, Target::Record(record_id)).await?;
+        } else if let Some(case_id) = &item.case_id {
+            let mut reader = self.store.read().await?;
+            if let Some(case) = crate::store::case::load(&mut reader, case_id).await? {
+                of_item.found = Found::Case(Box::new(case));
+            }
+        }
+        let name = of_item.case().and_then(|case| case.name_for(facts.caller.oin())).unwrap_or_default().to_owned();
+        shown.case = if name.is_empty() { String::new() } else { format!("cases/{name}") };
+        if item.record_id.is_some() {
+            return Ok(records::show(self, &of_item, &item.role, &name)
+                .map(|record| v1::InboxItem { item: Some(v1::inbox_item::Item::Record(record)), ..shown }));
+        }
+        Ok(self.may_hear(&of_item, &shown).then_some(shown))
+    }
+
+    /// Whoever takes part hears of changes; whoever took part hears that this ended, and nothing more.
+    fn may_hear(&self, facts: &Facts, item: &v1::InboxItem) -> bool {
+        use v1::case_changed::Kind;
+        let Some(case) = facts.case() else { return false };
+        let farewell = matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
+        farewell || case.is_participant(facts.caller.oin(), facts.now, self.terms())
+    }
+
+    async fn pump_seal_requests(
+        &self,
+        call: &Call,
+        sender: &mpsc::Sender<Result<v1::SealRequest, Refused>>,
+    ) -> Result<(), End> {
+        let mut wakes = self.store.wakes();
+        let mut told = HashSet::new();
+        loop {
+            let facts = self.facts(call, Target::Nothing).await?;
+            let oin = facts.caller.oin().clone();
+            let mut reader = self.store.read().await?;
+            let waiting = record::seal_requests(&mut reader, oin.as_str()).await?;
+            told.retain(|known| waiting.contains(known));
+            for request in waiting {
+                if told.contains(&request) {
+                    continue;
+                }
+                let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
+                let key = record::key(&mut reader, &request.record_id, oin.as_str()).await?.unwrap_or_default();
+                let message =
+                    of_record.record.as_ref().and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
+                if let Some(message) = message {
+                    sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+                }
+                told.insert(request);
+            }
+            drop(reader);
+            let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Registry;
+            wait(&mut wakes, sender, mine).await?;
+        }
+    }
+
+    /// Says why a stream ends. The end of a right is a refusal, and logged as one.
+    async fn end<T>(&self, call: &Call, ended: Result<(), End>, sender: &mpsc::Sender<Result<T, Refused>>) {
+        let refused = match ended {
+            Ok(()) | Err(End::Gone) => return,
+            Err(End::Stop(Stop::Store(error))) => super::unavailable(&error),
+            Err(End::Stop(Stop::Refused { refusal, told })) => self.refuse(refusal, told, self.draft(call)).await,
+        };
+        drop(sender.send(Err(refused)).await);
+    }
+}
+
+/// Waits until something of interest happened, the reader is gone, or it is time to look again.
+async fn wait<T>(
+    wakes: &mut broadcast::Receiver<Wake>,
+    sender: &mpsc::Sender<T>,
+    mine: impl Fn(&Wake) -> bool,
+) -> Result<(), End> {
+    let wait = async {
+        loop {
+            match wakes.recv().await {
+                Ok(wake) if mine(&wake) => return Ok(()),
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => return Ok(()),
+                Err(RecvError::Closed) => return Err(End::Stop(Stop::Store(StoreError::Busy))),
+            }
+        }
+    };
+    tokio::select! {
+        woken = wait => woken,
+        () = sender.closed() => Err(End::Gone),
+        () = tokio::time::sleep(POLL) => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! One row for every RPC: who may call it, whether the covenant must be signed, how large and how long.
+//!
+//! A call to a method without a row is refused. A test lists every method of the server's own descriptors and fails on
+//! a method without a row and on a row without a method.
+
+use std::time::Duration;
+
+use crate::audit::Action;
+use crate::ground::{Ground, Office, Refusal};
+use crate::identity::{Caller, Function};
+use crate::reason::Reason;
+
+/// What a method asks of its caller.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// `package.Service/Method`.
+    pub name: &'static str,
+    /// Kinds of caller that may call it at all.
+    pub callers: Callers,
+    /// True when the caller's organisation must have signed the covenant.
+    pub covenant: bool,
+    /// CRUDE code of its event.
+    pub action: Action,
+    /// How long a call may take; `None` for streams that wait.
+    pub deadline: Option<Duration>,
+}
+
+/// Kinds of caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Callers {
+    /// Systems of a partner.
+    Organisations,
+    /// Privacy officers, of a partner or the network.
+    Officers,
+    /// Operators.
+    Operators,
+    /// Whoever is registered.
+    Registered,
+}
+
+const fn row(name: &'static str, callers: Callers, covenant: bool, action: Action) -> Method {
+    Method { name, callers, covenant, action, deadline: Some(Duration::from_secs(30)) }
+}
+
+const fn stream(name: &'static str, action: Action) -> Method {
+    Method { name, callers: Callers::Organisations, covenant: true, action, deadline: None }
+}
+
+use Action::{Create, Delete, Execute, Read, Update};
+use Callers::{Officers, Operators, Organisations, Registered};
+
+/// Every RPC of the hub.
+pub static METHODS: &[Method] = &[
+    row("sluis.v1.Directory/ListPartners", Registered, false, Read),
+    row("sluis.v1.Directory/GetPartner", Registered, false, Read),
+    row("sluis.v1.Directory/PublishKeys", Organisations, false, Update),
+    row("sluis.v1.Covenants/GetCovenant", Registered, false, Read),
+    row("sluis.v1.Covenants/SignCovenant", Organisations, false, Create),
+    row("sluis.v1.Covenants/ExplainDecision", Organisations, true, Execute),
+    row("sluis.v1.Pseudonyms/ResolvePseudonym", Organisations, true, Execute),
+    row("sluis.v1.Pseudonyms/CheckKnownAnswer", Organisations, false, Execute),
+    row("sluis.v1.Cases/ReferCase", Organisations, true, Create),
+    row("sluis.v1.Cases/GetCase", Organisations, true, Read),
+    row("sluis.v1.Cases/ListCases", Organisations, true, Read),
+    row("sluis.v1.Cases/AssignRole", Organisations, true, Create),
+    row("sluis.v1.Cases/EndRole", Organisations, true, Delete),
+    row("sluis.v1.Cases/HandOverCase", Organisations, true, Update),
+    row("sluis.v1.Cases/AdvancePhase", Organisations, true, Update),
+    row("sluis.v1.Cases/ChooseProvider", Organisations, true, Update),
+    row("sluis.v1.Cases/RecordMeasure", Organisations, true, Create),
+    row("sluis.v1.Cases/UpdateConsentRegime", Organisations, true, Update),
+    row("sluis.v1.Cases/RestrictCase", Organisations, true, Update),
+    row("sluis.v1.Cases/StartEscalation", Organisations, true, Update),
+    row("sluis.v1.Cases/EndEscalation", Organisations, true, Update),
+    row("sluis.v1.Cases/CloseCase", Organisations, true, Update),
+    row("sluis.v1.Consents/RecordConsent", Organisations, true, Create),
+    row("sluis.v1.Consents/WithdrawConsent", Organisations, true, Delete),
+    row("sluis.v1.Consents/ListConsents", Organisations, true, Read),
+    row("sluis.v1.Records/PlanRoute", Organisations, true, Execute),
+    Method {
+        name: "sluis.v1.Records/PublishRecord",
+        callers: Organisations,
+        covenant: true,
+        action: Create,
+        deadline: Some(Duration::from_secs(300)),
+    },
+    Method {
+        name: "sluis.v1.Records/FetchRecord",
+        callers: Organisations,
+        covenant: true,
+        action: Read,
+        deadline: Some(Duration::from_secs(300)),
+    },
+    row("sluis.v1.Records/ListRecords", Organisations, true, Read),
+    row("sluis.v1.Records/RequestRecords", Organisations, true, Execute),
+    stream("sluis.v1.Records/StreamSealRequests", Read),
+    row("sluis.v1.Records/AddRecipient", Organisations, true, Update),
+    stream("sluis.v1.Inbox/StreamInbox", Read),
+    row("sluis.v1.Inbox/AcknowledgeInbox", Organisations, true, Update),
+    row("sluis.v1.Audit/QueryEvents", Officers, false, Read),
+    row("sluis.v1.Audit/ReportRefusal", Organisations, false, Create),
+    row("sluis.v1.Registry/RegisterPartner", Operators, false, Create),
+    row("sluis.v1.Registry/RegisterCertificate", Operators, false, Create),
+    row("sluis.v1.Registry/RevokeCertificate", Operators, false, Delete),
+    row("sluis.v1.Registry/SetPartnerStatus", Operators, false, Update),
+    row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
+];
+
+/// The row of a path as it stands in an HTTP/2 request, `/package.Service/Method`.
+pub fn find(path: &str) -> Option<&'static Method> {
+    let name = path.strip_prefix('/')?;
+    METHODS.iter().find(|method| method.name == name)
+}
+
+impl Method {
+    /// Whether this caller may call this method at all. Case and covenant are asked afterwards.
+    ///
+    /// # Errors
+    /// `ROLE_NOT_ALLOWED` for a kind of caller that the row does not name, `COVENANT_NOT_ACCEPTED` before signing.
+    pub fn admit(&self, caller: &Caller, covenant_version: u32) -> Result<Admitted, Refusal> {
+        let named = match self.callers {
+            Callers::Registered => true,
+            Callers::Organisations => caller.function().is_none(),
+            Callers::Officers => matches!(caller.function(), Some(Function::Officer | Function::NetworkOfficer)),
+            Callers::Operators => matches!(caller.function(), Some(Function::Operator)),
+        };
+        if !named {
+            return Err(Refusal::denied(Reason::RoleNotAllowed));
+        }
+        if self.covenant && !caller.accepted(covenant_version) {
+            return Err(Refusal::denied(Reason::CovenantNotAccepted));
+        }
+        Ok(Admitted(()))
+    }
+}
+
+/// A caller that passed [`Method::admit`].
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted(());
+
+impl Admitted {
+    /// The word of whoever may write the hub's configuration file.
+    pub(crate) const fn by_configuration() -> Self {
+        Self(())
+    }
+
+    /// The ground of a call that touches no case.
+    pub fn office(self) -> Ground {
+        Ground::Office(Office::admitted())
+    }
+}

@@ -1,0 +1,134 @@
+//! One immutable picture of the registry: who takes part, with which keys and signatures.
+//!
+//! It is replaced as a whole when something changes; every decision carries the revision that it saw, and a commit with
+//! an older one is decided again ([`crate::store::registry::check_rev`]).
+
+use std::collections::{BTreeMap, HashMap};
+
+use prost::Message as _;
+use time::OffsetDateTime;
+
+use crate::api::v1;
+use crate::clock::from_micros;
+use crate::identity::{Function, Holder, KeyHash, KeyState, Partner, Registration, Registrations};
+use crate::party::{Oin, PartnerStatus, Role};
+use crate::store::StoreError;
+use crate::store::registry::Rows;
+
+/// The picture.
+#[derive(Default)]
+pub struct Registry {
+    /// Revision of the store that it was read from.
+    pub rev: i64,
+    /// Keys and partners, for finding out who calls.
+    pub registrations: Registrations,
+    /// Every partner by OIN.
+    pub partners: BTreeMap<Oin, Entry>,
+    /// Signatures by version and OIN.
+    pub signatures: Vec<(u32, v1::CovenantSignature)>,
+}
+
+/// A partner with what it published.
+#[derive(Clone)]
+pub struct Entry {
+    /// Name, kind, standing.
+    pub partner: Partner,
+    /// Roles held outside any case.
+    pub standing_roles: Vec<Role>,
+    /// Published keys.
+    pub keys: Option<v1::KeySet>,
+}
+
+impl Registry {
+    /// Makes the picture from rows.
+    pub fn from_rows(rows: Rows) -> Result<Self, StoreError> {
+        let bad = |table| move |_| StoreError::Inconsistent(table);
+        let mut partners = BTreeMap::new();
+        for row in rows.partners {
+            let oin: Oin = row.oin.parse().map_err(bad("partner"))?;
+            let partner = Partner {
+                name: row.display_name,
+                kind: row.kind.parse().map_err(bad("partner"))?,
+                status: row.status.parse().map_err(bad("partner"))?,
+                effective_from: from_micros(row.effective_at),
+                withdrawn_at: row.withdrawn_at.map(from_micros),
+                accepted_covenant: u32::try_from(row.accepted_covenant).ok().filter(|version| *version > 0),
+            };
+            let standing_roles = row
+                .standing_roles
+                .split_whitespace()
+                .map(|code| code.parse().map_err(bad("partner")))
+                .collect::<Result<_, _>>()?;
+            partners.insert(oin, Entry { partner, standing_roles, keys: None });
+        }
+        for (oin, message) in rows.key_sets {
+            let oin: Oin = oin.parse().map_err(bad("key_set"))?;
+            let keys = v1::KeySet::decode(&*message).map_err(|_| StoreError::Inconsistent("key_set"))?;
+            if let Some(entry) = partners.get_mut(&oin) {
+                entry.keys = Some(keys);
+            }
+        }
+        let mut keys = HashMap::new();
+        for row in rows.certificates {
+            let hash: KeyHash = row.key_hash.parse().map_err(bad("certificate"))?;
+            let holder = holder(&row.holder, &row.person_ref)?;
+            let state = if row.revoked_at.is_some() { KeyState::Revoked } else { KeyState::Active };
+            let oin = row.oin.parse().map_err(bad("certificate"))?;
+            keys.insert(hash, Registration { oin, holder, state });
+        }
+        let mut signatures = Vec::new();
+        for (_, version, message) in rows.signatures {
+            let version = u32::try_from(version).map_err(|_| StoreError::Inconsistent("covenant_signature"))?;
+            let signature = v1::CovenantSignature::decode(&*message)
+                .map_err(|_| StoreError::Inconsistent("covenant_signature"))?;
+            signatures.push((version, signature));
+        }
+        let known = partners.iter().map(|(oin, entry)| (oin.clone(), entry.partner.clone())).collect();
+        Ok(Self { rev: rows.rev, registrations: Registrations::new(keys, known), partners, signatures })
+    }
+
+    /// Partners that hold this role outside any case and take part now.
+    pub fn standing(&self, role: Role, now: OffsetDateTime) -> impl Iterator<Item = &Oin> {
+        self.partners
+            .iter()
+            .filter(move |(_, entry)| entry.standing_roles.contains(&role) && entry.takes_part(now))
+            .map(|(oin, _)| oin)
+    }
+
+    /// The partner with this OIN.
+    pub fn get(&self, oin: &Oin) -> Option<&Entry> {
+        self.partners.get(oin)
+    }
+}
+
+impl Entry {
+    /// Active, and within its time.
+    pub fn takes_part(&self, now: OffsetDateTime) -> bool {
+        self.partner.status == PartnerStatus::Active
+            && self.partner.effective_from <= now
+            && self.partner.withdrawn_at.is_none_or(|at| now < at)
+    }
+}
+
+fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
+    let function = match code {
+        "organisation" => return Ok(Holder::Organisation),
+        "officer" => Function::Officer,
+        "network_officer" => Function::NetworkOfficer,
+        "operator" => Function::Operator,
+        _ => return Err(StoreError::Inconsistent("certificate")),
+    };
+    let person = person.parse().map_err(|_| StoreError::Inconsistent("certificate"))?;
+    Ok(Holder::Person { person, function })
+}
+
+/// The code of a holder as the store keeps it.
+pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
+    match holder {
+        v1::HolderKind::Unspecified => None,
+        v1::HolderKind::Organisation => Some("organisation"),
+        v1::HolderKind::Officer => Some("officer"),
+        v1::HolderKind::NetworkOfficer => Some("network_officer"),
+        v1::HolderKind::Operator => Some("operator"),
+    }
+}

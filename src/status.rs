@@ -1,0 +1,142 @@
+//! From a refusal to a gRPC status: the only place that decides what a caller hears.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::exchange::Refused;
+use crate::ground::{Refusal, RefusalKind};
+use crate::reason::Reason;
+
+/// What somebody hears who may not know why.
+pub const OPAQUE: &str = "REFUSED";
+/// Response metadata that names the audit event.
+pub const EVENT: &str = "sluis-event";
+const DOMAIN: &str = "sluis";
+
+/// `events/{uuid}` for the response metadata.
+pub fn event_value(event_id: &str) -> Option<MetadataValue<tonic::metadata::Ascii>> {
+    format!("events/{event_id}").parse().ok()
+}
+
+/// The status of a refusal that has been logged. Whoever may not know the reason gets the same body for every reason.
+pub fn status(refused: &Refused) -> Status {
+    let Some(event_id) = &refused.event_id else {
+        return Status::unavailable("the audit log can't be written: nothing was done");
+    };
+    let mut status = if refused.told { told(&refused.refusal, event_id) } else { opaque(event_id) };
+    if let Some(value) = event_value(event_id) {
+        status.metadata_mut().insert(EVENT, value);
+    }
+    status
+}
+
+fn opaque(event_id: &str) -> Status {
+    let details = with_info(ErrorDetails::new(), OPAQUE, event_id);
+    Status::with_error_details(Code::PermissionDenied, "the covenant does not allow this", details)
+}
+
+fn told(refusal: &Refusal, event_id: &str) -> Status {
+    let reason = refusal.reason.code();
+    match &refusal.kind {
+        RefusalKind::Denied => {
+            let (code, text) = denied(refusal.reason);
+            Status::with_error_details(code, text, with_info(ErrorDetails::new(), reason, event_id))
+        }
+        RefusalKind::Malformed(fields) => {
+            let violations = fields.iter().map(|field| FieldViolation::new(&*field.field, field.expected));
+            let mut details = with_info(ErrorDetails::new(), reason, event_id);
+            let bad = BadRequest::new(violations.collect::<Vec<_>>());
+            details.set_bad_request(bad.field_violations);
+            Status::with_error_details(Code::InvalidArgument, malformed(refusal.reason), details)
+        }
+        RefusalKind::Precondition(why) => {
+            let details = with_info(ErrorDetails::new(), "PRECONDITION", event_id);
+            Status::with_error_details(Code::FailedPrecondition, *why, details)
+        }
+        RefusalKind::RouteChanged => {
+            let details = with_info(ErrorDetails::new(), "ROUTE_CHANGED", event_id);
+            let text = "the recipients are no longer those that the record was sealed for: plan and seal again";
+            Status::with_error_details(Code::FailedPrecondition, text, details)
+        }
+        RefusalKind::NotFound => {
+            let details = with_info(ErrorDetails::new(), "NOT_FOUND", event_id);
+            Status::with_error_details(Code::NotFound, "there is no such resource", details)
+        }
+        RefusalKind::Exhausted(seconds) => {
+            let mut details = with_info(ErrorDetails::new(), reason, event_id);
+            details.set_retry_info(Some(Duration::from_secs(u64::from(*seconds))));
+            Status::with_error_details(Code::ResourceExhausted, "a limit is reached", details)
+        }
+    }
+}
+
+fn with_info(mut details: ErrorDetails, reason: &str, event_id: &str) -> ErrorDetails {
+    let metadata = HashMap::from([("event".to_owned(), format!("events/{event_id}"))]);
+    details.set_error_info(reason, DOMAIN, metadata);
+    details
+}
+
+const fn denied(reason: Reason) -> (Code, &'static str) {
+    match reason {
+        Reason::CertUntrusted | Reason::CertExpired | Reason::CertRevoked | Reason::CertPolicy | Reason::OinMissing
+        | Reason::OinMismatch | Reason::CrlStale => (Code::Unauthenticated, "the certificate is not good for this"),
+        Reason::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
+        Reason::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
+        _ => (Code::PermissionDenied, "the covenant does not allow this"),
+    }
+}
+
+const fn malformed(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BsnInText => "a field holds a number that passes the elfproef of a BSN",
+        _ => "the request has fields that are missing or malformed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(reason: Reason, told: bool) -> Refused {
+        let event_id = "0192f3a0-0000-7000-8000-000000000000".to_owned();
+        Refused { refusal: Refusal::denied(reason), told, event_id: Some(event_id) }
+    }
+
+    #[test]
+    fn an_outsider_hears_the_same_for_every_reason() {
+        let first = status(&refused(Reason::CaseUnknown, false));
+        for reason in Reason::ALL {
+            let other = status(&refused(*reason, false));
+            assert_eq!((first.code(), first.message()), (other.code(), other.message()));
+            assert_eq!(first.details(), other.details(), "{reason}");
+        }
+        assert_eq!(first.get_error_details().error_info().unwrap().reason, OPAQUE);
+    }
+
+    #[test]
+    fn an_insider_hears_the_reason() {
+        let told = status(&refused(Reason::ConsentIncomplete, true));
+        assert_eq!(told.code(), Code::PermissionDenied);
+        assert_eq!(told.get_error_details().error_info().unwrap().reason, "CONSENT_INCOMPLETE");
+    }
+
+    #[test]
+    fn without_a_log_nothing_is_said() {
+        let silent = status(&Refused { event_id: None, ..refused(Reason::NotInvolved, true) });
+        assert_eq!(silent.code(), Code::Unavailable);
+        assert!(silent.details().is_empty());
+    }
+
+    #[test]
+    fn fields_are_named_without_values() {
+        let refusal = Refusal::malformed("context.user_ref", "1-64 of letters");
+        let status = status(&Refused { refusal, ..refused(Reason::RequestIncomplete, true) });
+        let details = status.get_error_details();
+        let violations = &details.bad_request().unwrap().field_violations;
+        assert_eq!((status.code(), violations[0].field.as_str()), (Code::InvalidArgument, "context.user_ref"));
+    }
+}

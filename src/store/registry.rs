@@ -1,0 +1,214 @@
+//! SQL of partners, certificates, published keys and covenant signatures.
+//!
+//! Rows are text here; [`crate::registry`] turns them into domain types.
+
+use sqlx::Row as _;
+
+use super::{Reader, StoreError, Tx, Wake, WorkError};
+
+/// A row of `partner`.
+#[derive(Debug, Clone)]
+pub struct PartnerRow {
+    /// 20 digits.
+    pub oin: String,
+    /// Name of the organisation.
+    pub display_name: String,
+    /// Code of `OrgKind`.
+    pub kind: String,
+    /// Code of `PartnerStatus`.
+    pub status: String,
+    /// Role codes separated by spaces.
+    pub standing_roles: String,
+    /// Microseconds.
+    pub effective_at: i64,
+    /// Microseconds.
+    pub withdrawn_at: Option<i64>,
+    /// 0: none.
+    pub accepted_covenant: i64,
+}
+
+/// A row of `certificate`.
+#[derive(Debug, Clone)]
+pub struct CertificateRow {
+    /// Hex.
+    pub key_hash: String,
+    /// 20 digits.
+    pub oin: String,
+    /// organisation, officer, network_officer, operator.
+    pub holder: String,
+    /// Opaque; empty for an organisation.
+    pub person_ref: String,
+    /// Microseconds.
+    pub expires_at: i64,
+    /// Microseconds.
+    pub revoked_at: Option<i64>,
+}
+
+/// Everything that the registry's picture is made of.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Moves with every change.
+    pub rev: i64,
+    /// All partners.
+    pub partners: Vec<PartnerRow>,
+    /// All registered certificates.
+    pub certificates: Vec<CertificateRow>,
+    /// Encoded `sluis.v1.KeySet` by OIN.
+    pub key_sets: Vec<(String, Vec<u8>)>,
+    /// Encoded `sluis.v1.CovenantSignature` by OIN and version.
+    pub signatures: Vec<(String, i64, Vec<u8>)>,
+}
+
+/// Reads the whole registry: some fifty partners and a few hundred keys. The revision is read first, so that a change
+/// in between makes the picture look older than it is, never newer.
+pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
+    let conn = reader.conn();
+    let rev = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *conn).await?.try_get(0)?;
+    let partners = sqlx::query("SELECT * FROM partner").fetch_all(&mut *conn).await?;
+    let partners = partners
+        .iter()
+        .map(|row| {
+            Ok(PartnerRow {
+                oin: row.try_get("oin")?,
+                display_name: row.try_get("display_name")?,
+                kind: row.try_get("kind")?,
+                status: row.try_get("status")?,
+                standing_roles: row.try_get("standing_roles")?,
+                effective_at: row.try_get("effective_at")?,
+                withdrawn_at: row.try_get("withdrawn_at")?,
+                accepted_covenant: row.try_get("accepted_covenant")?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()?;
+    let certificates = sqlx::query("SELECT * FROM certificate").fetch_all(&mut *conn).await?;
+    let certificates = certificates
+        .iter()
+        .map(|row| {
+            Ok(CertificateRow {
+                key_hash: row.try_get("key_hash")?,
+                oin: row.try_get("oin")?,
+                holder: row.try_get("holder")?,
+                person_ref: row.try_get("person_ref")?,
+                expires_at: row.try_get("expires_at")?,
+                revoked_at: row.try_get("revoked_at")?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()?;
+    let key_sets = sqlx::query("SELECT oin, message FROM key_set").fetch_all(&mut *conn).await?;
+    let key_sets = key_sets
+        .iter()
+        .map(|row| Ok((row.try_get("oin")?, row.try_get("message")?)))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let signatures =
+        sqlx::query("SELECT oin, version, message FROM covenant_signature ORDER BY version, oin").fetch_all(conn).await?;
+    let signatures = signatures
+        .iter()
+        .map(|row| Ok((row.try_get("oin")?, row.try_get("version")?, row.try_get("message")?)))
+        .collect::<Result<_, sqlx::Error>>()?;
+    Ok(Rows { rev, partners, certificates, key_sets, signatures })
+}
+
+/// Refuses a commit whose decision saw an older registry.
+pub async fn check_rev(tx: &mut Tx<'_>, seen: i64) -> Result<(), WorkError> {
+    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *tx.conn).await?;
+    if row.try_get::<i64, _>(0)? == seen { Ok(()) } else { Err(WorkError::Stale) }
+}
+
+/// Says that the registry changed.
+async fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    sqlx::query("UPDATE registry_head SET rev = rev + 1 WHERE id = 1").execute(&mut *tx.conn).await?;
+    tx.wake(Wake::Registry);
+    Ok(())
+}
+
+/// Adds a partner or changes its name and standing roles. Kind, status and signature stay as they are.
+pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO partner (oin, display_name, kind, status, standing_roles, effective_at, withdrawn_at, \
+         accepted_covenant) VALUES ($1,$2,$3,$4,$5,$6,NULL,0) \
+         ON CONFLICT (oin) DO UPDATE SET display_name = excluded.display_name, standing_roles = excluded.standing_roles",
+    )
+    .bind(&row.oin)
+    .bind(&row.display_name)
+    .bind(&row.kind)
+    .bind(&row.status)
+    .bind(&row.standing_roles)
+    .bind(row.effective_at)
+    .execute(&mut *tx.conn)
+    .await?;
+    touch(tx).await
+}
+
+/// Sets a partner's status. False if there is no such partner.
+pub async fn set_status(tx: &mut Tx<'_>, oin: &str, status: &str, withdrawn_at: Option<i64>) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE partner SET status = $2, withdrawn_at = $3 WHERE oin = $1")
+        .bind(oin)
+        .bind(status)
+        .bind(withdrawn_at)
+        .execute(&mut *tx.conn)
+        .await?;
+    touch(tx).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Registers a key. False if it is registered already, for whomever.
+pub async fn add_certificate(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "INSERT INTO certificate (key_hash, oin, holder, person_ref, expires_at, revoked_at) \
+         VALUES ($1,$2,$3,$4,$5,NULL) ON CONFLICT (key_hash) DO NOTHING",
+    )
+    .bind(&row.key_hash)
+    .bind(&row.oin)
+    .bind(&row.holder)
+    .bind(&row.person_ref)
+    .bind(row.expires_at)
+    .execute(&mut *tx.conn)
+    .await?;
+    touch(tx).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Revokes a key for good. False if it is not registered.
+pub async fn revoke_certificate(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
+        .bind(key_hash)
+        .bind(at)
+        .execute(&mut *tx.conn)
+        .await?;
+    touch(tx).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Replaces a partner's published keys.
+pub async fn put_keys(tx: &mut Tx<'_>, oin: &str, message: &[u8], at: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO key_set (oin, message, published_at) VALUES ($1,$2,$3) \
+         ON CONFLICT (oin) DO UPDATE SET message = excluded.message, published_at = excluded.published_at",
+    )
+    .bind(oin)
+    .bind(message)
+    .bind(at)
+    .execute(&mut *tx.conn)
+    .await?;
+    touch(tx).await
+}
+
+/// Puts a version of the covenant in force for a partner.
+pub async fn sign(tx: &mut Tx<'_>, oin: &str, version: i64, message: &[u8], at: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO covenant_signature (oin, version, message, signed_at) VALUES ($1,$2,$3,$4) \
+         ON CONFLICT (oin, version) DO UPDATE SET message = excluded.message, signed_at = excluded.signed_at",
+    )
+    .bind(oin)
+    .bind(version)
+    .bind(message)
+    .bind(at)
+    .execute(&mut *tx.conn)
+    .await?;
+    sqlx::query("UPDATE partner SET accepted_covenant = $2 WHERE oin = $1 AND accepted_covenant < $2")
+        .bind(oin)
+        .bind(version)
+        .execute(&mut *tx.conn)
+        .await?;
+    touch(tx).await
+}
