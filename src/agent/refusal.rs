@@ -53,8 +53,8 @@ pub(super) fn passed_on<T>(answer: Response<T>) -> Response<T> {
 }
 
 /// A refusal of `party` as it was made; or, when there was no answer at all, that the party can't be reached.
-pub(super) fn upstream(status: Status, party: &'static str) -> Status {
-    if is_unanswered(&status) {
+pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
+    if is_unanswered(status) {
         return Status::unavailable(format!(
             "{party} can't be reached; whether the call had effect is not known: repeat it with the same request_id"
         ));
@@ -113,14 +113,14 @@ mod tests {
         let mut status = Status::with_error_details(Code::PermissionDenied, "no", details);
         status.metadata_mut().insert(EVENT, "events/7".parse().unwrap());
         status.metadata_mut().insert("server", "x".parse().unwrap());
-        let passed = upstream(status, "the hub");
+        let passed = upstream(&status, "the hub");
         assert_eq!((passed.code(), passed.message()), (Code::PermissionDenied, "no"));
         assert_eq!(passed.get_details_error_info().unwrap().reason, "CONSENT_MISSING");
         assert_eq!(passed.metadata().len(), 1);
 
         let mut broken = Status::unknown("transport error: 10.0.0.1");
         broken.set_source(std::sync::Arc::new(std::io::Error::other("gone")));
-        let passed = upstream(broken, "the hub");
+        let passed = upstream(&broken, "the hub");
         assert_eq!(passed.code(), Code::Unavailable);
         assert!(!passed.message().contains("10.0.0.1"));
     }

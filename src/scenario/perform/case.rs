@@ -220,6 +220,5 @@ fn regime(words: &call::RegimeWords) -> api::ConsentRegime {
         capable: words.capable,
         authority: numbers(&words.authority),
         valid_until_month: None,
-        youth_alone: false,
     }
 }
