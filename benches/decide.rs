@@ -11,7 +11,8 @@ use sluis::party::{Article, Category, Form, OrgKind, Phase, Role};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let covenant = Covenant::embedded()?;
     let allowed = question().ok_or("article 13 exists")?;
-    let refused = Question { item: allowed.item.map(|item| Item { category: Category::C09, ..item }), ..allowed.clone() };
+    let refused =
+        Question { item: allowed.item.map(|item| Item { category: Category::C09, ..item }), ..allowed.clone() };
     let mut out = std::io::stdout();
     for (name, question, expected) in [("permit", &allowed, true), ("denial", &refused, false)] {
         if covenant.decide(question).is_ok() != expected {

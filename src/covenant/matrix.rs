@@ -58,6 +58,12 @@ impl Covenant {
         grants
     }
 
+    /// One cell of the matrix, if the covenant has it: some hundred questions, a few milliseconds.
+    pub fn cell(&self, article: Article, recipient: Option<Role>, category: Category, form: Form) -> Option<Grant> {
+        let purpose = self.purpose(article)?;
+        self.grant(&self.worlds(article, purpose, recipient), category, form)
+    }
+
     fn received(&self) -> BTreeMap<Article, Vec<Category>> {
         let mut received: BTreeMap<Article, Vec<Category>> = BTreeMap::new();
         for (article, category) in self.index.received() {
