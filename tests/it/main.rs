@@ -1,1 +1,4 @@
+//! Integration tests: one binary, so that it links once.
 
+mod fuzz;
+mod processes;

@@ -96,3 +96,82 @@ fn wait_for(demo: &mut Child, word: &str, patience: Duration) -> String {
         assert!(read > 0 && Instant::now() < deadline, "the demo ended or took too long:\n{said}");
     }
 }
+
+/// What S1 plants: numbers and texts that only partners may have, references that no log may have.
+struct Planted {
+    secrets: Vec<String>,
+    employees: Vec<String>,
+}
+
+fn planted() -> Planted {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/s1.toml");
+    let scenario: toml::Table = std::fs::read_to_string(file).unwrap().parse().unwrap();
+    let all = |list: &str, key: &str| -> Vec<String> {
+        let rows = scenario[list].as_array().unwrap().iter();
+        rows.filter_map(|row| row.get(key)?.as_str()).filter(|text| text.len() >= 6).map(ToOwned::to_owned).collect()
+    };
+    let (numbers, texts) = (all("youth", "bsn"), all("step", "text"));
+    assert!(!numbers.is_empty() && texts.len() > 5);
+    Planted { secrets: [numbers, texts].concat(), employees: all("step", "user") }
+}
+
+/// Every file below a directory, whole.
+fn files(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.clone(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+/// Plain, hexadecimal, and base64 at each of its three alignments.
+fn forms(secret: &str) -> Vec<Vec<u8>> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut forms = vec![secret.as_bytes().to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+    for shift in 0..3 {
+        let padded = [vec![b'x'; shift], secret.as_bytes().to_vec()].concat();
+        for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
+            let text = engine.encode(&padded);
+            // The first and last characters hold bits of the neighbours.
+            forms.push(text.as_bytes()[4..text.len() - 3].to_vec());
+        }
+    }
+    forms
+}
+
+fn find(needles: &[Vec<u8>], hay: &[u8]) -> bool {
+    needles.iter().any(|needle| hay.windows(needle.len()).any(|window| window == needle))
+}
+
+#[test]
+fn hub_and_keyholder_never_hold_what_partners_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = directory.path().join("network");
+    let output = Command::new(SLUIS).args(["demo", "--dir"]).arg(&network).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let Planted { secrets, employees } = planted();
+    let held = [files(&network.join("hub")), files(&network.join("keyholder"))].concat();
+    let logs = files(&network.join("logs"));
+    assert!(held.iter().any(|(path, bytes)| path.extension().is_some_and(|e| e == "db") && bytes.len() > 100_000));
+    for secret in &secrets {
+        let needles = forms(secret);
+        for (path, bytes) in held.iter().chain(&logs) {
+            assert!(!find(&needles, bytes), "{secret:?} stands in {}", path.display());
+        }
+    }
+    for employee in &employees {
+        for (path, bytes) in &logs {
+            assert!(!find(&[employee.clone().into_bytes()], bytes), "{employee:?} stands in {}", path.display());
+        }
+    }
+    // The search would find them: employees stand in the audit log, where they belong.
+    let first = employees.first().unwrap().clone().into_bytes();
+    assert!(held.iter().any(|(_, bytes)| find(&[first.clone()], bytes)));
+}
