@@ -173,5 +173,5 @@ fn hub_and_keyholder_never_hold_what_partners_say() {
     }
     // The search would find them: employees stand in the audit log, where they belong.
     let first = employees.first().unwrap().clone().into_bytes();
-    assert!(held.iter().any(|(_, bytes)| find(&[first.clone()], bytes)));
+    assert!(held.iter().any(|(_, bytes)| find(std::slice::from_ref(&first), bytes)));
 }
