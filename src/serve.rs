@@ -83,7 +83,9 @@ mod tests {
             Err("ended by itself")
         });
         assert_eq!(quick.await, Err("ended by itself"));
-        let endless = until_within(Duration::from_millis(1), std::future::ready(()), |_| std::future::pending::<Result<(), ()>>());
+        let endless = until_within(Duration::from_millis(1), std::future::ready(()), |_| {
+            std::future::pending::<Result<(), ()>>()
+        });
         assert_eq!(endless.await, Ok(()));
         let failed = until(std::future::pending(), |_| std::future::ready(Err("no socket")));
         assert_eq!(failed.await, Err("no socket"));

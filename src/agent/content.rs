@@ -63,7 +63,8 @@ impl Content {
             Kind::Text if found == Found::NoText => Err(Wrong::Malformed("text in UTF-8")),
             Kind::Text => Ok(()),
             Kind::Json(json) => {
-                let form = serde_json::from_slice(&self.form).map_err(|_| Wrong::Malformed("one JSON object in UTF-8"))?;
+                let form =
+                    serde_json::from_slice(&self.form).map_err(|_| Wrong::Malformed("one JSON object in UTF-8"))?;
                 // Escapes hide a number from a scan of the bytes.
                 if hides_bsn(&form) {
                     return Err(Wrong::Bsn);

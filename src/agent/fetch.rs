@@ -64,7 +64,8 @@ impl Agent {
         &self,
         request: Request<v1::FetchRecordRequest>,
     ) -> Result<Response<Messages<v1::FetchRecordResponse>>, Status> {
-        let turn = self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
+        let turn =
+            self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
         self.inspect("sluis.v1.Records/FetchRecord", request.get_ref()).await?;
         let asked = request.get_ref().clone();
         let answer = RecordsClient::new(self.hub()).fetch_record(onward(request)).await;

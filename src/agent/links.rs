@@ -115,10 +115,9 @@ impl Links {
         };
         match outcome {
             Outcome::Agrees { epoch } => Ok(epoch),
-            Outcome::Differs(where_) => Err(Status::failed_precondition(format!(
-                "{}; no subject leaves until this is repaired",
-                where_.text()
-            ))),
+            Outcome::Differs(where_) => {
+                Err(Status::failed_precondition(format!("{}; no subject leaves until this is repaired", where_.text())))
+            }
         }
     }
 
@@ -139,8 +138,7 @@ impl Links {
         if KnownAnswer::from_bytes(&key.known_answer) != Some(found) {
             return Ok(Outcome::Differs(Difference::Keyholder));
         }
-        let question =
-            v1::CheckKnownAnswerRequest { digest: found.as_bytes().to_vec(), keyholder_epoch: key.epoch };
+        let question = v1::CheckKnownAnswerRequest { digest: found.as_bytes().to_vec(), keyholder_epoch: key.epoch };
         match PseudonymsClient::new(self.hub.channel.clone()).check_known_answer(question).await {
             Ok(_) => Ok(Outcome::Agrees { epoch: key.epoch }),
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),

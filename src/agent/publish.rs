@@ -154,7 +154,10 @@ impl Agent {
             upload.metadata_mut().clone_from(trace);
             match RecordsClient::new(self.hub()).publish_record(upload).await {
                 Err(status) if plans > 0 && route_changed(&status) => {
-                    tracing::info!(record = log(&record), "the route changed while the record was sealed; planned anew");
+                    tracing::info!(
+                        record = log(&record),
+                        "the route changed while the record was sealed; planned anew"
+                    );
                 }
                 answer => return answer.map(passed_on).map_err(|status| upstream(&status, HUB)),
             }
@@ -186,9 +189,7 @@ impl Agent {
     }
 }
 
-async fn next(
-    messages: &mut Streaming<v1::PublishRecordRequest>,
-) -> Result<Option<v1::PublishRecordRequest>, Status> {
+async fn next(messages: &mut Streaming<v1::PublishRecordRequest>) -> Result<Option<v1::PublishRecordRequest>, Status> {
     let message = tokio::time::timeout(SILENCE, messages.message()).await;
     message.map_err(|_| Status::deadline_exceeded("no more content came for a minute; nothing was sent"))?
 }
@@ -229,7 +230,9 @@ fn draft(open: &v1::OpenRecord) -> Result<(Draft, &'static Schema), Vec<Violatio
         }
     }
     let name = open.schema.parse().ok();
-    let read = (|| Some((Draft { article: article?, category: category?, form: form?, role: role?, schema: name? }, schema?)))();
+    let read = (|| {
+        Some((Draft { article: article?, category: category?, form: form?, role: role?, schema: name? }, schema?))
+    })();
     match read {
         Some(read) if violations.is_empty() => Ok(read),
         _ => Err(violations),
@@ -294,8 +297,7 @@ mod tests {
     fn every_wrong_field_of_the_opening_is_named() {
         let violations = draft(&v1::OpenRecord::default()).map(|_| ()).unwrap_err();
         let fields: Vec<&str> = violations.iter().map(|violation| violation.field.as_str()).collect();
-        let wanted =
-            ["open.context.article", "open.context.acting_role", "open.category", "open.form", "open.schema"];
+        let wanted = ["open.context.article", "open.context.acting_role", "open.category", "open.form", "open.schema"];
         assert_eq!(fields, wanted);
     }
 }

@@ -149,7 +149,8 @@ fn has_date(text: &str) -> bool {
             [a, b, c] => {
                 let within = |text: &str, low, high| text.parse::<u32>().is_ok_and(|n| (low..=high).contains(&n));
                 let year = |text: &str| (text.len() == 4 && within(text, 1900, 2199)) || text.len() == 2;
-                (within(a, 1, 31) && within(b, 1, 12) && year(c)) || (a.len() == 4 && year(a) && within(b, 1, 12) && within(c, 1, 31))
+                (within(a, 1, 31) && within(b, 1, 12) && year(c))
+                    || (a.len() == 4 && year(a) && within(b, 1, 12) && within(c, 1, 31))
             }
             _ => false,
         })
@@ -207,7 +208,8 @@ mod tests {
     #[test]
     fn a_placement_profile_points_at_nobody() {
         let name = "sluis/plaatsingsprofiel/v1";
-        let good = r#"{"leeftijdsklasse":"12-15","zorgvorm":"gezinshuis","regio":"Twente","zekerheden":["school dichtbij"]}"#;
+        let good =
+            r#"{"leeftijdsklasse":"12-15","zorgvorm":"gezinshuis","regio":"Twente","zekerheden":["school dichtbij"]}"#;
         assert!(check(name, good));
         for bad in [
             String::new(),

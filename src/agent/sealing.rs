@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::own::Own;
-use super::partners::{Partners, PartnerKeysError};
+use super::partners::{PartnerKeysError, Partners};
 use super::words;
 use crate::api::v1;
 use crate::party::{Article, Category, Form, Oin, Role};

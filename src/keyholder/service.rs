@@ -86,10 +86,7 @@ impl v1::keyholder_server::Keyholder for Desk {
         }))
     }
 
-    async fn evaluate(
-        &self,
-        request: Request<v1::EvaluateRequest>,
-    ) -> Result<Response<v1::EvaluateResponse>, Status> {
+    async fn evaluate(&self, request: Request<v1::EvaluateRequest>) -> Result<Response<v1::EvaluateResponse>, Status> {
         let (oin, allowance) = self.caller(&request)?;
         let message = request.into_inner();
         let count = self.check(&message)?;

@@ -9,10 +9,10 @@ use super::*;
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::ca::{Authority, Profile, profile};
+use crate::cli::init;
 use crate::identity::certificate::Environment;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer};
-use crate::cli::init;
 use crate::tls::{ClientTls, Revocation};
 
 const ALMELO: &str = "00000099100001410000";
@@ -44,7 +44,8 @@ impl Network {
         // The right number, a key that nobody put on the roster.
         ca.issue("minted", &organisation(ALMELO), 30, now).unwrap();
         init::keyholder(&dir.path().join("keys"), &mut Vec::new()).unwrap();
-        let roster = format!("[[partner]]\noin = \"{ALMELO}\"\nkey_hashes = [\"{almelo}\"]\nelements_per_day = {per_day}\n");
+        let roster =
+            format!("[[partner]]\noin = \"{ALMELO}\"\nkey_hashes = [\"{almelo}\"]\nelements_per_day = {per_day}\n");
         std::fs::write(dir.path().join("roster.toml"), roster).unwrap();
         Self { dir, almelo }
     }

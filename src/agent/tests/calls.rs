@@ -90,7 +90,8 @@ async fn a_number_goes_no_further_than_the_agent() {
 async fn a_number_in_a_text_is_refused_on_the_log_or_not_at_all() {
     let network = Network::start().await;
     let almelo = network.agent(ALMELO, true).await;
-    let dirty = v1::RequestContext { user_ref: "999900006".into(), reason: "over 999 900 006".into(), ..context().unwrap() };
+    let dirty =
+        v1::RequestContext { user_ref: "999900006".into(), reason: "over 999 900 006".into(), ..context().unwrap() };
     let request = v1::ListRecordsRequest {
         context: Some(dirty),
         case: case_name(ALMELO),

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) subjects: Vec<Option<v1::Subject>>,
     pub(super) seal_requests: Vec<(String, v1::SealRequest)>,
     pub(super) additions: Vec<v1::AddRecipientRequest>,
+    /// Seal requests that were given out.
+    pub(super) asked: usize,
     /// Answers to publications to refuse first because the route changed.
     pub(super) route_changes: usize,
     pub(super) plans: usize,
@@ -61,8 +63,13 @@ impl FakeHub {
         self.state().seen.windows(bytes.len()).any(|window| window == bytes)
     }
 
-    /// Serves until the task is aborted.
-    pub(super) fn serve(&self, listener: TcpListener, identity: &Identity, anchors: &Anchors) -> tokio::task::JoinHandle<()> {
+    /// Serves until the task is aborted and the gate's connections are cut.
+    pub(super) fn serve(
+        &self,
+        listener: TcpListener,
+        identity: &Identity,
+        anchors: &Anchors,
+    ) -> (tokio::task::JoinHandle<()>, Gate) {
         let rules = TrustRules {
             subject: SubjectRule::Organisation,
             purpose: Purpose::ClientAuth,
@@ -72,8 +79,7 @@ impl FakeHub {
         let tls = ServerTls::new(identity, anchors, Revocation::RegistryOnly, rules, Arc::new(TlsClock)).unwrap();
         let (gate, incoming) = Gate::open(listener, tls, Limits::default());
         let hub = self.clone();
-        tokio::spawn(async move {
-            let _gate = gate;
+        let task = tokio::spawn(async move {
             let server = Server::builder()
                 .add_service(v1::directory_server::DirectoryServer::new(hub.clone()))
                 .add_service(v1::pseudonyms_server::PseudonymsServer::new(hub.clone()))
@@ -81,7 +87,8 @@ impl FakeHub {
                 .add_service(v1::inbox_server::InboxServer::new(hub.clone()))
                 .add_service(v1::audit_server::AuditServer::new(hub));
             server.serve_with_incoming(incoming).await.unwrap();
-        })
+        });
+        (task, gate)
     }
 
     fn note<T: Message>(&self, request: &Request<T>) -> Oin {
@@ -315,8 +322,10 @@ impl v1::records_server::Records for FakeHub {
         request: Request<v1::StreamSealRequestsRequest>,
     ) -> Result<Response<Self::StreamSealRequestsStream>, Status> {
         let me = caller(&request).to_string();
-        let waiting = self.state().seal_requests.clone();
-        let mine = waiting.into_iter().filter(move |(author, _)| *author == me).map(|(_, request)| Ok(request));
+        let mut state = self.state();
+        let waiting = state.seal_requests.iter().filter(|(author, _)| *author == me);
+        let mine: Vec<_> = waiting.map(|(_, request)| Ok(request.clone())).collect();
+        state.asked += mine.len();
         Ok(answered(Box::pin(tokio_stream::iter(mine))))
     }
 

@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock, TlsClock};
 use crate::config::{AgentConfig, KeyholderConfig, parse};
 use crate::identity::certificate::Environment;
 use crate::party::{Article, Category, Form, Role};
-use crate::tls::{Anchors, ClientTls, Identity, Revocation};
+use crate::tls::{Anchors, ClientTls, Gate, Identity, Revocation};
 
 pub(super) const ALMELO: &str = "00000099100001410000";
 pub(super) const RAALTE: &str = "00000099100001770000";
@@ -51,7 +51,7 @@ pub(super) struct Network {
     keyholder: String,
     hub_address: String,
     pub(super) hub: FakeHub,
-    hub_task: std::sync::Mutex<JoinHandle<()>>,
+    serving: std::sync::Mutex<(JoinHandle<()>, Gate)>,
     _tasks: tokio::task::JoinSet<()>,
 }
 
@@ -86,8 +86,8 @@ impl Network {
         hub.state().known_answer = unhex(&facts.known_answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hub_address = listener.local_addr().unwrap().to_string();
-        let task = hub.serve(listener, &identity(&dir, "hub"), &anchors(&dir));
-        Self { dir, ca, facts, keyholder, hub_address, hub, hub_task: std::sync::Mutex::new(task), _tasks: tasks }
+        let serving = hub.serve(listener, &identity(&dir, "hub"), &anchors(&dir));
+        Self { dir, ca, facts, keyholder, hub_address, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
     }
 
     /// Starts an agent whose own copy of the covenant lets R05 receive the hulpvraag under article 14, or nothing.
@@ -140,24 +140,23 @@ impl Network {
 
     /// A second certificate of the same organisation: its files begin with `name`.
     pub(super) fn reissue(&self, oin: &str, name: &str) {
-        let partner = Profile::Organisation {
-            name: "Partner".parse().unwrap(),
-            oin: oin.parse().unwrap(),
-            alternatives: vec![],
-        };
+        let partner =
+            Profile::Organisation { name: "Partner".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
         self.ca.issue(name, &partner, 30, SystemClock.now()).unwrap();
     }
 
     pub(super) fn stop_hub(&self) {
-        self.hub_task.lock().unwrap().abort();
+        let serving = self.serving.lock().unwrap();
+        serving.0.abort();
+        serving.1.connections().cut_where(|_| true);
     }
 
     pub(super) async fn restart_hub(&self) {
         self.stop_hub();
         for _ in 0..100 {
             if let Ok(listener) = TcpListener::bind(&self.hub_address).await {
-                let task = self.hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
-                *self.hub_task.lock().unwrap() = task;
+                let serving = self.hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
+                *self.serving.lock().unwrap() = serving;
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -231,8 +231,8 @@ async fn a_changed_route_is_planned_anew_but_not_for_ever() {
 }
 
 /// The question that a hub puts for Zwolle.
-fn ask(network: &Network, name: &str, change: impl FnOnce(&mut v1::SealRequest)) {
-    let mut state = network.hub.state();
+fn question(network: &Network, name: &str, change: &dyn Fn(&mut v1::SealRequest)) -> (String, v1::SealRequest) {
+    let state = network.hub.state();
     let stored = &state.records[name];
     let mut request = v1::SealRequest {
         record: name.into(),
@@ -245,7 +245,7 @@ fn ask(network: &Network, name: &str, change: impl FnOnce(&mut v1::SealRequest))
         key: stored.open.keys.iter().find(|key| key.recipient == ALMELO).cloned(),
     };
     change(&mut request);
-    state.seal_requests = vec![(ALMELO.into(), request)];
+    (ALMELO.into(), request)
 }
 
 #[tokio::test]
@@ -256,24 +256,38 @@ async fn a_newcomer_gets_what_the_covenant_gives_and_nothing_else() {
     let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
     assert_eq!(fetch(&zwolle, ZWOLLE, &name).await.unwrap_err().code(), Code::NotFound);
     let foreign = network.hub.state().keys[RAALTE].clone();
-    let lies: [&dyn Fn(&mut v1::SealRequest); 4] = [
+    // Four lies, then the truth, on one stream.
+    let changes: [&dyn Fn(&mut v1::SealRequest); 5] = [
         &|request| request.route.as_mut().unwrap().role = v1::Role::R11.into(),
         &|request| request.category = v1::Category::C01.into(),
         &|request| request.route.as_mut().unwrap().keys = Some(foreign.clone()),
         &|request| request.header.as_mut().unwrap().signature = vec![0; 64],
+        &|_| (),
     ];
-    for lie in lies {
-        ask(&network, &name, lie);
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    ask(&network, &name, |_| ());
-    for _ in 0..400 {
+    let questions = changes.map(|change| question(&network, &name, change)).to_vec();
+    network.hub.state().seal_requests = questions;
+    for _ in 0..100 {
         if !network.hub.state().additions.is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(network.hub.state().additions.len(), 1);
     assert_eq!(fetch(&zwolle, ZWOLLE, &name).await.unwrap(), TEXT.as_bytes());
     assert!(!network.hub.saw(b"thuis blijven"));
+}
+
+#[tokio::test]
+async fn the_agents_own_copy_of_the_covenant_has_the_last_word() {
+    let network = Network::start().await;
+    let almelo = network.agent(ALMELO, false).await;
+    let zwolle = network.agent(ZWOLLE, false).await;
+    almelo.publish_keys().await;
+    zwolle.publish_keys().await;
+    let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+    let asked = question(&network, &name, &|_| ());
+    network.hub.state().seal_requests = vec![asked];
+    tokio::time::sleep(Duration::from_millis(4000)).await;
+    assert!(network.hub.state().asked > 0 && network.hub.state().additions.is_empty());
 }
