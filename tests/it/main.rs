@@ -1,1 +1,6 @@
+//! The tests of a whole hub, over mutual TLS on loopback.
 
+mod calls;
+mod direct;
+mod network;
+mod smoke;
