@@ -199,9 +199,13 @@ impl Stop {
 
     /// Its own standing is the caller's to know; whether a stranger is close to somebody known is not.
     fn standing(reason: Reason) -> Self {
-        let told = matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired);
-        Self::Refused { refusal: Refusal::denied(reason), told }
+        Self::Refused { refusal: Refusal::denied(reason), told: is_own_standing(reason) }
     }
+}
+
+/// Reasons that a caller is told although it is not admitted.
+pub(crate) const fn is_own_standing(reason: Reason) -> bool {
+    matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired)
 }
 
 impl Exchange {
