@@ -123,10 +123,69 @@ impl Party {
         self.client().call("Cases/AdvancePhase", &request).await
     }
 
-    /// Moves a case forward phase by phase.
-    pub(crate) async fn advance_to(&self, case: &str, phase: v1::Phase) {
-        for number in v1::Phase::F2 as i32..=phase as i32 {
-            self.advance(case, v1::Phase::try_from(number).unwrap()).await.unwrap();
+    /// Moves a case forward to a phase; nothing for the phase in which it opens.
+    pub(crate) async fn move_to(&self, case: &str, phase: v1::Phase) {
+        if phase != v1::Phase::F1 {
+            self.advance(case, phase).await.unwrap();
+        }
+    }
+
+    /// What waits in the inbox after a cursor.
+    pub(crate) async fn inbox(&self, cursor: &str) -> Result<Vec<v1::InboxItem>, Status> {
+        let request =
+            v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: true };
+        let outcome = self.client().send("/sluis.v1.Inbox/StreamInbox", vec![request.encode_to_vec()], usize::MAX).await;
+        match outcome.status {
+            Some(status) => Err(status),
+            None => Ok(outcome.messages.iter().map(|bytes| v1::InboxItem::decode(&**bytes).unwrap()).collect()),
+        }
+    }
+
+    /// The question to seal `record` for a newcomer.
+    pub(crate) async fn seal_request(&self, record: &str) -> v1::SealRequest {
+        let (_, mut asked) = self
+            .client()
+            .open("/sluis.v1.Records/StreamSealRequests", tokio_stream::once(Vec::new()))
+            .await
+            .unwrap();
+        loop {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(5), asked.message()).await;
+            let bytes = next.expect("a newcomer waits").unwrap().unwrap();
+            let request = v1::SealRequest::decode(&*bytes).unwrap();
+            if request.record == record {
+                return request;
+            }
+        }
+    }
+
+    /// Seals a record's key for a newcomer.
+    pub(crate) fn add(&self, asked: &v1::SealRequest) -> v1::AddRecipientRequest {
+        let record: Uuid = asked.record.trim_start_matches("records/").parse().unwrap();
+        let header = asked.header.clone().unwrap();
+        let header = SignedHeader::read(header.header, &header.signature).unwrap();
+        let own = self.keys.key_set(self.oin().clone(), sluis::pseudonym::Epoch::FIRST, now()).unwrap();
+        let case_ref = asked.case.trim_start_matches("cases/");
+        let expectation = Expectation { record, case_ref, me: self.oin() };
+        let addressed = header.clone().verify(&own, &expectation).unwrap();
+        let key = open_record_key(&self.keys, &addressed, &sealed_key(asked.key.clone().unwrap())).unwrap();
+        let route = asked.route.as_ref().unwrap();
+        let oin: Oin = route.partner.trim_start_matches("partners/").parse().unwrap();
+        let newcomer = key_set(route.keys.as_ref().unwrap(), &oin);
+        let case = CaseBinding::from_bytes(route.case_binding.as_slice().try_into().unwrap());
+        let recipient = Recipient { oin: oin.clone(), role: role_of(route.role()), case };
+        let addition = sluis::seal::Addition::new(&header, recipient, now()).sign(&self.keys).unwrap();
+        let sealed = sluis::seal::seal_for_addition(&newcomer, &header, &addition, &key, &mut OsRng).unwrap();
+        v1::AddRecipientRequest {
+            request_id: id(),
+            record: asked.record.clone(),
+            key: Some(v1::SealedKey {
+                recipient: oin.to_string(),
+                suite: v1::SealSuite::Xwing as i32,
+                enc: sealed.enc,
+                ciphertext: sealed.ciphertext,
+                addition: addition.bytes().to_vec(),
+                addition_signature: addition.signature().to_vec(),
+            }),
         }
     }
 
@@ -310,8 +369,7 @@ fn open(keys: &AgentKeys, me: &Oin, record: &str, case: &str, messages: &[v1::Fe
     let header = header.verify(&author, &expectation).unwrap();
     let key = first.key.clone().unwrap();
     assert_eq!(key.recipient, me.as_str());
-    let key = SealedKey { suite: Suite::XWing, enc: key.enc, ciphertext: key.ciphertext };
-    let key = open_record_key(keys, &header, &key).unwrap();
+    let key = open_record_key(keys, &header, &sealed_key(key)).unwrap();
     let mut opener = open_body(&key, &header).unwrap();
     let mut content = Vec::new();
     for message in messages {
@@ -321,6 +379,10 @@ fn open(keys: &AgentKeys, me: &Oin, record: &str, case: &str, messages: &[v1::Fe
     }
     opener.finish(&mut content).unwrap();
     content
+}
+
+fn sealed_key(key: v1::SealedKey) -> SealedKey {
+    SealedKey { suite: Suite::XWing, enc: key.enc, ciphertext: key.ciphertext }
 }
 
 /// Published keys, checked against their certificate.

@@ -2,5 +2,6 @@
 
 mod calls;
 mod direct;
+mod matrix;
 mod network;
 mod smoke;

@@ -176,6 +176,11 @@ impl Network {
         Certificates::load(&folder, name).hold(self.folder.path(), &self.address).await
     }
 
+    /// A connection that shows no certificate at all.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client::new(anonymous(&self.path("ca/anchors.pem"), &self.address))
+    }
+
     fn number(&self) -> usize {
         self.issued.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
     }
@@ -410,6 +415,27 @@ async fn connect(anchors: &Path, identity: &Identity, address: &str) -> Client {
     let anchors = Anchors::load([anchors]).unwrap();
     let tls = ClientTls::new(identity, &anchors, Revocation::RegistryOnly, "127.0.0.1", Arc::new(TlsClock)).unwrap();
     Client::new(tls.connect_lazy(address).unwrap())
+}
+
+fn anonymous(anchors: &Path, address: &str) -> tonic::transport::Channel {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(anchors).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let target = address.to_owned();
+    let connect = tower::service_fn(move |_: tonic::transport::Uri| {
+        let (connector, target) = (connector.clone(), target.clone());
+        async move {
+            let stream = tokio::net::TcpStream::connect(target).await?;
+            let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+            connector.connect(name, stream).await.map(hyper_util::rt::TokioIo::new)
+        }
+    });
+    tonic::transport::Endpoint::from_static("http://127.0.0.1").connect_with_connector_lazy(connect)
 }
 
 /// A connection to the database beside the hub's.
