@@ -98,6 +98,11 @@ pub trait Operation: Send + Sync + Sized + 'static {
         async { Ok(Self::Rows::default()) }
     }
 
+    /// Whether it changes who is known here, with which keys and signatures.
+    fn changes_registry(&self) -> bool {
+        false
+    }
+
     /// Asks the covenant. Pure.
     fn decide(
         &self,
@@ -259,7 +264,12 @@ impl Exchange {
                 body_hash: body_hash.to_vec(),
             };
             match self.store.run_tx(ground, work).await {
-                Ok(committed) => return Ok(Answer { reply: committed.output, event_id: committed.event_id }),
+                Ok(committed) => {
+                    if operation.changes_registry() {
+                        self.show_registry().await;
+                    }
+                    return Ok(Answer { reply: committed.output, event_id: committed.event_id });
+                }
                 Err(CommitError::Stale) => self.refresh().await?,
                 Err(CommitError::Refused(refusal)) => return Err(Stop::own(refusal)),
                 Err(CommitError::Store(error)) => return Err(error.into()),
@@ -366,15 +376,20 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whoever changed the registry finds it changed when the reply arrives.
+    async fn show_registry(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
+        }
+    }
+
     /// Keeps the picture of the registry new. Ends with the store.
     pub async fn follow_registry(self: Arc<Self>) {
         let mut wakes = self.store.wakes();
         loop {
             match wakes.recv().await {
                 Ok(Wake::Registry) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
-                    if let Err(error) = self.refresh().await {
-                        tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
-                    }
+                    self.show_registry().await;
                 }
                 Ok(_) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
