@@ -238,10 +238,10 @@ impl Exchange {
         let (caller, admitted) = self.admit(call)?;
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
-        if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
-            return self.repeat(again, admitted, draft).await;
-        }
         for _ in 0..ATTEMPTS {
+            if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
+                return self.repeat(again, admitted, draft).await;
+            }
             let facts = self.facts(call, operation.target()).await?;
             let mut draft_now = draft.clone();
             facts.describe(self, &mut draft_now);
@@ -252,6 +252,10 @@ impl Exchange {
             let (ground, plan) = match operation.decide(self, &facts, &rows, admitted) {
                 Ok(decision) => decision,
                 Err(refusal) => {
+                    // The same request may have been carried out while this one was on its way here.
+                    if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
+                        return self.repeat(again, admitted, draft).await;
+                    }
                     *draft = draft_now;
                     return Err(Stop::Refused { refusal, told: facts.may_know(self) });
                 }

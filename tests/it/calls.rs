@@ -48,6 +48,8 @@ impl Outcome {
             None => "OK".to_owned(),
             Some(status) => match reason(status) {
                 Some(reason) => format!("{:?} {reason}", status.code()),
+                // The transport ended it: the peer said nothing.
+                None if std::error::Error::source(status).is_some() => "no connection".to_owned(),
                 None => format!("{:?}", status.code()),
             },
         }

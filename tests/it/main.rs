@@ -1,7 +1,9 @@
 //! The tests of a whole hub, over mutual TLS on loopback.
 
+mod bad_input;
 mod calls;
 mod direct;
 mod matrix;
 mod network;
 mod smoke;
+mod unknown;
