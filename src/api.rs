@@ -5,7 +5,6 @@
     missing_docs,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    clippy::large_enum_variant,
     clippy::doc_markdown,
     reason = "generated code"
 )]

@@ -134,9 +134,7 @@ impl Assignment {
 
     /// Begun and not ended, leaving terms of the covenant aside.
     pub fn holds(&self, now: OffsetDateTime) -> bool {
-        self.starts_at <= now
-            && self.ends_at.is_none_or(|end| now < end)
-            && self.ended_at.is_none_or(|end| now < end)
+        self.starts_at <= now && self.ends_at.is_none_or(|end| now < end) && self.ended_at.is_none_or(|end| now < end)
     }
 }
 
@@ -204,7 +202,13 @@ impl CaseFile {
 
     /// The state of the consent that a question needs. Once the month has come in which the age band ends, nothing given
     /// before counts: the regime has to be recorded anew first.
-    pub fn consent_state(&self, rules: &ConsentRules, now: OffsetDateTime, ask: &Ask<'_>, explicit: bool) -> ConsentState {
+    pub fn consent_state(
+        &self,
+        rules: &ConsentRules,
+        now: OffsetDateTime,
+        ask: &Ask<'_>,
+        explicit: bool,
+    ) -> ConsentState {
         let given: Vec<Given> = self.consents.iter().map(|consent| consent.given.clone()).collect();
         let state = rules.state(now, &self.regime, &given, ask, explicit);
         let over = self.regime_until.is_some_and(|month| month <= now);

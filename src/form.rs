@@ -219,7 +219,8 @@ mod tests {
     fn every_wrong_field_is_named_at_once() {
         assert!(read(Some(&context())).is_ok());
         assert!(read(None).is_err());
-        let bad = v1::RequestContext { article: "41".into(), acting_role: 99, user_ref: "Jan de Vries".into(), ..context() };
+        let bad =
+            v1::RequestContext { article: "41".into(), acting_role: 99, user_ref: "Jan de Vries".into(), ..context() };
         let crate::ground::RefusalKind::Malformed(fields) = read(Some(&bad)).unwrap_err().kind else { panic!() };
         let named: Vec<&str> = fields.iter().map(|f| f.field.as_str()).collect();
         assert_eq!(named, ["context.article", "context.acting_role", "context.user_ref"]);

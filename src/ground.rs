@@ -15,7 +15,7 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub enum Ground {
     /// An article of the covenant says so.
-    Permit(Permit),
+    Permit(Box<Permit>),
     /// The caller holds an office for which the method table admits it.
     Office(Office),
 }
@@ -35,6 +35,12 @@ impl Office {
     }
 }
 
+impl From<Permit> for Ground {
+    fn from(permit: Permit) -> Self {
+        Self::Permit(Box::new(permit))
+    }
+}
+
 impl Ground {
     pub(crate) fn into_verdict(self) -> Verdict {
         match self {
@@ -43,9 +49,7 @@ impl Ground {
                 clauses: permit.clauses().map(ToOwned::to_owned).collect(),
                 covenant_version: permit.version().number,
             },
-            Self::Office(_) => {
-                Verdict { outcome: Outcome::Allowed, clauses: Vec::new(), covenant_version: 0 }
-            }
+            Self::Office(_) => Verdict { outcome: Outcome::Allowed, clauses: Vec::new(), covenant_version: 0 },
         }
     }
 }

@@ -177,7 +177,9 @@ fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> 
     let revocation = if config.trust.crls.is_empty() {
         Revocation::RegistryOnly
     } else {
-        Revocation::Lists(revocation_lists(config.trust.crls.iter().map(|path: &std::path::PathBuf| -> &Path { path }))?)
+        Revocation::Lists(revocation_lists(
+            config.trust.crls.iter().map(|path: &std::path::PathBuf| -> &Path { path }),
+        )?)
     };
     Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
 }

@@ -79,8 +79,8 @@ impl Registry {
         let mut signatures = Vec::new();
         for (_, version, message) in rows.signatures {
             let version = u32::try_from(version).map_err(|_| StoreError::Inconsistent("covenant_signature"))?;
-            let signature = v1::CovenantSignature::decode(&*message)
-                .map_err(|_| StoreError::Inconsistent("covenant_signature"))?;
+            let signature =
+                v1::CovenantSignature::decode(&*message).map_err(|_| StoreError::Inconsistent("covenant_signature"))?;
             signatures.push((version, signature));
         }
         let known = partners.iter().map(|(oin, entry)| (oin.clone(), entry.partner.clone())).collect();

@@ -142,10 +142,8 @@ impl Store {
 
     /// Writes the event of a refusal. Durable when it returns.
     pub async fn refuse(&self, refusal: &Refusal, draft: Draft) -> Result<String, StoreError> {
-        let outcome =
-            if refusal.fault { Outcome::Failed(refusal.reason) } else { Outcome::Refused(refusal.reason) };
-        let verdict =
-            Verdict { outcome, clauses: refusal.clauses.clone(), covenant_version: refusal.covenant_version };
+        let outcome = if refusal.fault { Outcome::Failed(refusal.reason) } else { Outcome::Refused(refusal.reason) };
+        let verdict = Verdict { outcome, clauses: refusal.clauses.clone(), covenant_version: refusal.covenant_version };
         let (unit, reply) = writer::Pending::new(tx::Nothing(draft), verdict, self.stamp()?);
         self.submit(Box::new(unit)).await?;
         match reply.await.map_err(|_| StoreError::Busy)? {

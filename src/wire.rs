@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn moments_read_back() {
-        for (seconds, nanos, good) in [(0, 0, true), (1_800_000_000, 999_999_999, true), (0, -1, false), (i64::MAX, 0, false)] {
+        for (seconds, nanos, good) in
+            [(0, 0, true), (1_800_000_000, 999_999_999, true), (0, -1, false), (i64::MAX, 0, false)]
+        {
             let at = moment(&Timestamp { seconds, nanos });
             assert_eq!(at.is_some(), good, "{seconds}.{nanos}");
             if let Some(at) = at {

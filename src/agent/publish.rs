@@ -224,10 +224,10 @@ fn draft(open: &v1::OpenRecord) -> Result<(Draft, &'static Schema), Vec<Violatio
     if schema.is_none() {
         wrong("open.schema", KNOWN_SCHEMAS);
     }
-    if let (Some(schema), Some(category), Some(form)) = (schema, category, form) {
-        if !schema.carries(category, form) {
-            wrong("open.schema", "a schema that may carry this category and form");
-        }
+    if let (Some(schema), Some(category), Some(form)) = (schema, category, form)
+        && !schema.carries(category, form)
+    {
+        wrong("open.schema", "a schema that may carry this category and form");
     }
     let name = open.schema.parse().ok();
     let read = (|| {

@@ -253,7 +253,11 @@ fn stage(reads: &BTreeSet<String>) -> Option<Stage> {
         return (!stages.contains(&Stage::Article) && !stages.contains(&Stage::Purpose)).then_some(Stage::Basis);
     }
     if stages.contains(&Stage::Limits) {
-        return Some(if stages.iter().all(|s| matches!(s, Stage::Limits | Stage::Who)) { Stage::Limits } else { None? });
+        return Some(if stages.iter().all(|s| matches!(s, Stage::Limits | Stage::Who)) {
+            Stage::Limits
+        } else {
+            None?
+        });
     }
     (stages.len() == 1).then(|| stages.first().copied())?
 }
@@ -261,16 +265,27 @@ fn stage(reads: &BTreeSet<String>) -> Option<Stage> {
 /// Which subject an attribute belongs to: a closed table, so that a new attribute is a decision.
 fn attribute(path: &str) -> Option<Stage> {
     Some(match path {
-        "principal.role" | "principal.kind" | "context.other.role" | "context.other.kind" | "resource.source" => Stage::Who,
+        "principal.role" | "principal.kind" | "context.other.role" | "context.other.kind" | "resource.source" => {
+            Stage::Who
+        }
         "context.article" => Stage::Article,
         "context.purpose" => Stage::Purpose,
         "context.case.phase" | "context.case.escalated" => Stage::Phase,
         "resource.category" | "resource.form" => Stage::Category,
-        "resource.basisSource" | "resource.consent" | "resource.explicitConsent" | "principal.direct"
-        | "context.other.direct" | "principal.executesMeasure" | "context.other.executesMeasure"
+        "resource.basisSource"
+        | "resource.consent"
+        | "resource.explicitConsent"
+        | "principal.direct"
+        | "context.other.direct"
+        | "principal.executesMeasure"
+        | "context.other.executesMeasure"
         | "context.case.measures" => Stage::Basis,
-        "principal.invited" | "principal.chosen" | "context.case.choiceMade" | "context.case.nearAdulthood"
-        | "context.recipients" | "context.reasonGiven" => Stage::Limits,
+        "principal.invited"
+        | "principal.chosen"
+        | "context.case.choiceMade"
+        | "context.case.nearAdulthood"
+        | "context.recipients"
+        | "context.reasonGiven" => Stage::Limits,
         _ => return None,
     })
 }
@@ -302,7 +317,7 @@ fn is_choice(node: &Value) -> bool {
     let Some((operator, operands)) = node.as_object().and_then(|o| o.iter().next()) else { return false };
     match operator.as_str() {
         "&&" => operands.as_object().is_some_and(|o| o.values().all(is_choice)),
-        "==" | "contains" => operands.as_object().is_some_and(|o| o.values().all(|v| is_plain(v))),
+        "==" | "contains" => operands.as_object().is_some_and(|o| o.values().all(is_plain)),
         _ => false,
     }
 }

@@ -169,12 +169,7 @@ impl ConsentRules {
     }
 
     /// The last thing this giver did decides: a withdrawal ends every consent given before it for the same question.
-    fn of_one<'g>(
-        &self,
-        now: OffsetDateTime,
-        regime: &Regime,
-        given: impl Iterator<Item = &'g Given>,
-    ) -> ConsentState {
+    fn of_one<'g>(&self, now: OffsetDateTime, regime: &Regime, given: impl Iterator<Item = &'g Given>) -> ConsentState {
         let given: Vec<&Given> = given.filter(|g| g.given_at <= now).collect();
         let withdrawn = given.iter().filter_map(|g| g.withdrawn_at).filter(|at| *at <= now).max();
         let live = given.iter().filter(|g| g.withdrawn_at.is_none_or(|at| at > now));

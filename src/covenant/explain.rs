@@ -76,7 +76,9 @@ impl Covenant {
                 None,
                 Vec::new(),
             ),
-            Some(rule) => (format!("Geweigerd: {}", rule.deny), format!("Refused: {}", rule.deny_en), clause, Vec::new()),
+            Some(rule) => {
+                (format!("Geweigerd: {}", rule.deny), format!("Refused: {}", rule.deny_en), clause, Vec::new())
+            }
             None => self.near_miss(question),
         };
         Explanation {
@@ -145,15 +147,23 @@ fn say(node: &Value, language: Language) -> String {
     let Some((operator, operands)) = node.as_object().and_then(|o| o.iter().next()) else { return unnamed(language) };
     let part = |name: &str| operands.get(name).unwrap_or(&Value::Null);
     match operator.as_str() {
-        "&&" => format!("{} {} {}", say(part("left"), language), language.pick(("en", "and")), say(part("right"), language)),
-        "||" => format!("{}, {} {}", say(part("left"), language), language.pick(("of", "or")), say(part("right"), language)),
+        "&&" => {
+            format!("{} {} {}", say(part("left"), language), language.pick(("en", "and")), say(part("right"), language))
+        }
+        "||" => {
+            format!("{}, {} {}", say(part("left"), language), language.pick(("of", "or")), say(part("right"), language))
+        }
         "==" => is(part("left"), part("right"), language),
         "contains" => is(part("right"), part("left"), language),
         "!" => say(part("arg"), language),
         "isEmpty" => say(part("arg"), language),
         "<=" => {
             let count = part("right").get("Value").and_then(Value::as_u64).unwrap_or_default();
-            format!("{} {count} {}", language.pick(("ten hoogste", "at most")), language.pick(("ontvangers", "recipients")))
+            format!(
+                "{} {count} {}",
+                language.pick(("ten hoogste", "at most")),
+                language.pick(("ontvangers", "recipients"))
+            )
         }
         _ => unnamed(language),
     }
@@ -197,13 +207,19 @@ fn fact(path: &str) -> words::Both {
         "principal.role" => ("de eigen rol", "the own role"),
         "principal.kind" => ("de soort van de eigen organisatie", "the kind of the own organisation"),
         "principal.direct" => ("zelf rechtstreeks betrokken zijn", "being directly involved oneself"),
-        "principal.invited" => ("een uitnodiging aan de tafel van deze casus", "an invitation to the table of this case"),
+        "principal.invited" => {
+            ("een uitnodiging aan de tafel van deze casus", "an invitation to the table of this case")
+        }
         "principal.chosen" => ("de gekozen aanbieder zijn", "being the chosen provider"),
         "principal.executesMeasure" => ("zelf de maatregel uitvoeren", "carrying out the measure oneself"),
         "context.other.role" => ("de rol van de andere partij", "the role of the other party"),
         "context.other.kind" => ("de soort van de andere partij", "the kind of the other party"),
-        "context.other.direct" => ("rechtstreekse betrokkenheid van de andere partij", "direct involvement of the other party"),
-        "context.other.executesMeasure" => ("de andere partij voert de maatregel uit", "the other party carries out the measure"),
+        "context.other.direct" => {
+            ("rechtstreekse betrokkenheid van de andere partij", "direct involvement of the other party")
+        }
+        "context.other.executesMeasure" => {
+            ("de andere partij voert de maatregel uit", "the other party carries out the measure")
+        }
         "context.article" => ("het artikel", "the article"),
         "context.purpose" => ("het doel", "the purpose"),
         "context.reasonGiven" => ("een opgegeven reden", "a stated reason"),
@@ -226,11 +242,55 @@ fn fact(path: &str) -> words::Both {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::covenant::facts::{Action, Question};
+    use crate::covenant::facts::{Actor, CaseFacts, ConsentState, Item, Kind, Purpose};
+    use crate::party::{Category, Form, OrgKind, Phase, Role};
+
+    fn table_asks(category: Category, phase: Phase) -> Explanation {
+        let member = Actor { invited: true, ..Actor::participant(OrgKind::Aanbieder, Role::R05) };
+        Covenant::embedded().unwrap().explain(&Question {
+            action: Action::Receive,
+            article: Article::new(13).unwrap(),
+            purpose: Purpose::Advies,
+            actor: member,
+            other: Some(Actor::participant(OrgKind::Gemeente, Role::R02)),
+            case: Some(CaseFacts::in_phase(phase, OrgKind::Gemeente)),
+            item: Some(Item {
+                category,
+                form: Form::P,
+                source: Kind::Partner(OrgKind::Aanbieder),
+                consent: ConsentState::Incomplete,
+                explicit_consent: ConsentState::Missing,
+                expired: false,
+            }),
+            recipients: 1,
+            reason_given: true,
+        })
+    }
 
     #[test]
     fn outsiders_learn_nothing() {
         let explanation = Explanation::for_outsiders();
         assert_eq!((explanation.reason, explanation.article, explanation.clause), (None, None, None));
         assert!(!explanation.allowed && explanation.missing.is_empty());
+    }
+
+    #[test]
+    fn a_near_miss_says_what_is_missing() {
+        let explanation = table_asks(Category::C08, Phase::F3);
+        assert_eq!(explanation.reason, Some(Reason::ConsentIncomplete));
+        assert_eq!(explanation.clause.as_deref(), Some("13.a"));
+        let [(nl, en)] = explanation.missing.as_slice() else { panic!("{explanation:?}") };
+        assert_eq!(nl, "de soort van de bron is gemeente, of de toestemming is volledig");
+        assert_eq!(en, "the kind of the source is gemeente, or the consent is complete");
+        assert!(explanation.sentence_nl.contains("Tafel bespreekt de casus"), "{}", explanation.sentence_nl);
+    }
+
+    #[test]
+    fn prohibitions_speak_for_themselves() {
+        let explanation = table_asks(Category::C08, Phase::F8);
+        assert_eq!(explanation.reason, Some(Reason::CaseClosed));
+        assert_eq!(explanation.sentence_nl, "Geweigerd: De casus is gesloten.");
+        assert_eq!(explanation.sentence_en, "Refused: The case is closed.");
     }
 }

@@ -165,10 +165,7 @@ fn schema(text: &str) -> Result<Schema, LoadError> {
     warnings.next().map_or(Ok(schema), |warning| Err(syntax(SCHEMA, &warning.to_string())))
 }
 
-fn clauses(
-    files: &BTreeMap<String, String>,
-    parameters: &Parameters,
-) -> Result<BTreeMap<String, Clause>, LoadError> {
+fn clauses(files: &BTreeMap<String, String>, parameters: &Parameters) -> Result<BTreeMap<String, Clause>, LoadError> {
     let mut clauses = BTreeMap::new();
     for (path, text) in files {
         let article = match article_file(path) {

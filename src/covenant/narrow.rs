@@ -103,7 +103,8 @@ fn basis_reason(question: &Question, rule: &PermitRule) -> Reason {
     let consent = question.item.map_or(ConsentState::Missing, |item| {
         if rule.reads(Stage::Basis, "resource.explicitConsent") { item.explicit_consent } else { item.consent }
     });
-    let asks_consent = rule.reads(Stage::Basis, "resource.consent") || rule.reads(Stage::Basis, "resource.explicitConsent");
+    let asks_consent =
+        rule.reads(Stage::Basis, "resource.consent") || rule.reads(Stage::Basis, "resource.explicitConsent");
     if measure_absent && (!asks_consent || (measure_leads && consent == ConsentState::Missing)) {
         return Reason::MeasureAbsent;
     }
@@ -130,7 +131,8 @@ fn limit_reason(question: &Question, rule: &PermitRule) -> Reason {
     let reads = |path| rule.reads(Stage::Limits, path);
     let choice = question.case.as_ref().is_some_and(|case| case.choice_made);
     let adult = question.case.as_ref().is_some_and(|case| case.near_adulthood);
-    if (reads("principal.invited") && !question.actor.invited) || (reads("principal.chosen") && !question.actor.chosen) {
+    if (reads("principal.invited") && !question.actor.invited) || (reads("principal.chosen") && !question.actor.chosen)
+    {
         Reason::NotInvolved
     } else if (reads("context.case.choiceMade") && !choice) || (reads("context.case.nearAdulthood") && !adult) {
         Reason::PhaseNotAllowed

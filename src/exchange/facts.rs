@@ -103,10 +103,7 @@ impl Exchange {
     pub(super) async fn facts(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
         let now = self.clock.now();
         let registry = Arc::clone(&self.registry.borrow());
-        let caller = registry
-            .registrations
-            .caller(&call.certificate, now)
-            .map_err(Stop::standing)?;
+        let caller = registry.registrations.caller(&call.certificate, now).map_err(Stop::standing)?;
         let mut facts = Facts { now, caller, registry, found: Found::NotAsked, record: None };
         match target {
             Target::Nothing => {}
@@ -292,7 +289,14 @@ impl Facts {
             actor: self.caller_as(hub, context),
             other: None,
             case: self.case_facts(),
-            item: Some(self.item(hub, context.article, goods, Kind::Facility, None, &self.seat_of_caller(hub, context))),
+            item: Some(self.item(
+                hub,
+                context.article,
+                goods,
+                Kind::Facility,
+                None,
+                &self.seat_of_caller(hub, context),
+            )),
             recipients: 1,
             reason_given: self.reason_given(hub, context),
         };
@@ -365,8 +369,7 @@ impl Facts {
         recipient: &Seat,
         recipients: u32,
     ) -> Result<Question, Refusal> {
-        let (me, other) =
-            if action == Action::Send { (sender, recipient) } else { (recipient, sender) };
+        let (me, other) = if action == Action::Send { (sender, recipient) } else { (recipient, sender) };
         let source_kind = match (goods.source_external, &sender.party) {
             (Some(external), _) => Kind::External(external),
             (None, Party::External(external)) => Kind::External(*external),
@@ -438,7 +441,9 @@ impl Facts {
 
     fn actor(&self, hub: &Exchange, seat: &Seat) -> Actor {
         let oin = match &seat.party {
-            Party::External(kind) => return Actor { role: seat.role, standing: seat.standing, ..Actor::external(*kind) },
+            Party::External(kind) => {
+                return Actor { role: seat.role, standing: seat.standing, ..Actor::external(*kind) };
+            }
             Party::Partner(oin) => oin,
         };
         let entry = self.registry.get(oin);

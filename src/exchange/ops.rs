@@ -33,12 +33,7 @@ pub struct Change {
 }
 
 impl Change {
-    fn read(
-        fields: &mut Fields,
-        request_id: &str,
-        context: Option<&v1::RequestContext>,
-        case: &str,
-    ) -> Option<Self> {
+    fn read(fields: &mut Fields, request_id: &str, context: Option<&v1::RequestContext>, case: &str) -> Option<Self> {
         let request_id = fields.uuid("request_id", request_id);
         let context = fields.context(context);
         let case = fields.named("case", "cases", case);

@@ -170,7 +170,8 @@ impl Exchange {
     fn may_hear(&self, facts: &Facts, item: &v1::InboxItem) -> bool {
         use v1::case_changed::Kind;
         let Some(case) = facts.case() else { return false };
-        let farewell = matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
+        let farewell =
+            matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
         farewell || case.is_participant(facts.caller.oin(), facts.now, self.terms())
     }
 
@@ -184,23 +185,25 @@ impl Exchange {
         loop {
             let facts = self.facts(call, Target::Nothing).await?;
             let oin = facts.caller.oin().clone();
-            let mut reader = self.store.read().await?;
-            let waiting = record::seal_requests(&mut reader, oin.as_str()).await?;
+            // No connection is held while another is waited for: streams enough would wait for one another.
+            let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
             told.retain(|known| waiting.contains(known));
             for request in waiting {
                 if told.contains(&request) {
                     continue;
                 }
                 let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
-                let key = record::key(&mut reader, &request.record_id, oin.as_str()).await?.unwrap_or_default();
-                let message =
-                    of_record.record.as_ref().and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
+                let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
+                let key = key.unwrap_or_default();
+                let message = of_record
+                    .record
+                    .as_ref()
+                    .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
                 if let Some(message) = message {
                     sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
                 }
                 told.insert(request);
             }
-            drop(reader);
             let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Registry;
             wait(&mut wakes, sender, mine).await?;
         }

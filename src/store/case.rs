@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 use sqlx::AnyConnection;
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::{Reader, StoreError, Tx, Wake, WorkError, consent};
@@ -72,7 +72,11 @@ pub async fn names(
 }
 
 /// What an organisation calls a case, with key epoch and tag of its subject.
-pub async fn label(reader: &mut Reader, case_id: &str, oin: &str) -> Result<Option<(String, u32, Vec<u8>)>, StoreError> {
+pub async fn label(
+    reader: &mut Reader,
+    case_id: &str,
+    oin: &str,
+) -> Result<Option<(String, u32, Vec<u8>)>, StoreError> {
     let row = sqlx::query(
         "SELECT n.name, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
          WHERE n.case_id = $1 AND n.oin = $2",
@@ -91,7 +95,8 @@ pub async fn label(reader: &mut Reader, case_id: &str, oin: &str) -> Result<Opti
 /// Reads a case whole. Its revision is read first: a change in between makes the picture look older, never newer.
 pub async fn load(reader: &mut Reader, case_id: &str) -> Result<Option<CaseFile>, StoreError> {
     let conn = reader.conn();
-    let row = sqlx::query("SELECT * FROM case_file WHERE case_id = $1").bind(case_id).fetch_optional(&mut *conn).await?;
+    let row =
+        sqlx::query("SELECT * FROM case_file WHERE case_id = $1").bind(case_id).fetch_optional(&mut *conn).await?;
     let Some(row) = row else { return Ok(None) };
     let mut case = case_file(&row)?;
     case.names = load_names(conn, case_id).await?;
@@ -103,9 +108,7 @@ pub async fn load(reader: &mut Reader, case_id: &str) -> Result<Option<CaseFile>
 
 fn case_file(row: &AnyRow) -> Result<CaseFile, StoreError> {
     let moment = |column: &str| -> Result<_, StoreError> { Ok(from_micros(row.try_get(column)?)) };
-    let maybe = |column: &str| -> Result<_, StoreError> {
-        Ok(row.try_get::<Option<i64>, _>(column)?.map(from_micros))
-    };
+    let maybe = |column: &str| -> Result<_, StoreError> { Ok(row.try_get::<Option<i64>, _>(column)?.map(from_micros)) };
     let flag = |column: &str| -> Result<bool, StoreError> { Ok(row.try_get::<i64, _>(column)? != 0) };
     let text = |column: &str| -> Result<String, StoreError> { Ok(row.try_get(column)?) };
     Ok(CaseFile {
@@ -137,9 +140,7 @@ fn oin(text: Option<String>) -> Result<Option<Oin>, StoreError> {
 
 async fn load_names(conn: &mut AnyConnection, case_id: &str) -> Result<BTreeMap<Oin, String>, StoreError> {
     let rows = sqlx::query("SELECT oin, name FROM case_name WHERE case_id = $1").bind(case_id).fetch_all(conn).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get::<String, _>(0)?.parse().map_err(|_| BAD)?, row.try_get(1)?)))
-        .collect()
+    rows.iter().map(|row| Ok((row.try_get::<String, _>(0)?.parse().map_err(|_| BAD)?, row.try_get(1)?))).collect()
 }
 
 async fn load_assignments(conn: &mut AnyConnection, case_id: &str) -> Result<Vec<Assignment>, StoreError> {
@@ -184,10 +185,8 @@ async fn load_measures(conn: &mut AnyConnection, case_id: &str) -> Result<Vec<Me
 
 /// Refuses a commit whose decision saw an older case.
 pub async fn check_rev(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), WorkError> {
-    let row = sqlx::query("SELECT rev FROM case_file WHERE case_id = $1")
-        .bind(case_id)
-        .fetch_optional(&mut *tx.conn)
-        .await?;
+    let row =
+        sqlx::query("SELECT rev FROM case_file WHERE case_id = $1").bind(case_id).fetch_optional(&mut *tx.conn).await?;
     match row.map(|row| row.try_get::<i64, _>(0)).transpose()? {
         Some(rev) if rev == seen => Ok(()),
         _ => Err(WorkError::Stale),

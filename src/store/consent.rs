@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
 use sqlx::AnyConnection;
+use sqlx::Row as _;
 
 use super::case::{regime_from_text, regime_to_text};
 use super::{StoreError, Tx};
 use crate::case::ConsentOnFile;
 use crate::clock::{from_micros, micros};
-use crate::covenant::consent::{Giver, Given, Scope};
+use crate::covenant::consent::{Given, Giver, Scope};
 use crate::party::{Article, Category, Oin, Role};
 use crate::wire::Numbered as _;
 
@@ -105,7 +105,11 @@ fn scope_from_text(text: &str) -> Result<(Scope, bool), StoreError> {
         articles: text.articles.iter().map(|n| Article::new(*n).ok_or(BAD)).collect::<Result<_, _>>()?,
         categories: text.categories.iter().map(|c| c.parse::<Category>().map_err(|_| BAD)).collect::<Result<_, _>>()?,
         recipients: parse(&text.recipients)?,
-        recipient_roles: text.recipient_roles.iter().map(|r| r.parse::<Role>().map_err(|_| BAD)).collect::<Result<_, _>>()?,
+        recipient_roles: text
+            .recipient_roles
+            .iter()
+            .map(|r| r.parse::<Role>().map_err(|_| BAD))
+            .collect::<Result<_, _>>()?,
         sources: parse(&text.sources)?,
     };
     Ok((scope, text.explicit))

@@ -65,10 +65,8 @@ pub async fn push(tx: &mut Tx<'_>, item: NewItem<'_>) -> Result<(), StoreError> 
 
 /// The last place given out and the last one acknowledged.
 pub async fn head(reader: &mut Reader, oin: &str) -> Result<(i64, i64), StoreError> {
-    let row = sqlx::query("SELECT seq, acked FROM inbox_head WHERE oin = $1")
-        .bind(oin)
-        .fetch_optional(reader.conn())
-        .await?;
+    let row =
+        sqlx::query("SELECT seq, acked FROM inbox_head WHERE oin = $1").bind(oin).fetch_optional(reader.conn()).await?;
     row.map_or(Ok((0, 0)), |row| Ok((row.try_get("seq")?, row.try_get("acked")?)))
 }
 

@@ -70,7 +70,6 @@ pub struct SealRequestRow {
     pub created_at: i64,
 }
 
-
 fn record(row: &AnyRow) -> Result<RecordRow, sqlx::Error> {
     Ok(RecordRow {
         record_id: row.try_get("record_id")?,
@@ -134,12 +133,7 @@ pub async fn insert_chunk(tx: &mut Tx<'_>, record_id: &str, seq: i64, bytes: &[u
 }
 
 /// Adds a recipient. Nothing happens if it is one in that role already.
-pub async fn insert_recipient(
-    tx: &mut Tx<'_>,
-    record_id: &str,
-    row: &RecipientRow,
-    at: i64,
-) -> Result<(), StoreError> {
+pub async fn insert_recipient(tx: &mut Tx<'_>, record_id: &str, row: &RecipientRow, at: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO record_recipient (record_id, oin, role, external_kind, clauses, added_at) \
          VALUES ($1,$2,$3,$4,$5,$6) ON CONFLICT (record_id, oin, role, external_kind) DO NOTHING",
@@ -170,10 +164,8 @@ pub async fn insert_key(tx: &mut Tx<'_>, record_id: &str, oin: &str, message: &[
 
 /// A record by id.
 pub async fn find(reader: &mut Reader, record_id: &str) -> Result<Option<RecordRow>, StoreError> {
-    let row = sqlx::query("SELECT * FROM record WHERE record_id = $1")
-        .bind(record_id)
-        .fetch_optional(reader.conn())
-        .await?;
+    let row =
+        sqlx::query("SELECT * FROM record WHERE record_id = $1").bind(record_id).fetch_optional(reader.conn()).await?;
     Ok(row.as_ref().map(record).transpose()?)
 }
 

@@ -99,13 +99,20 @@ pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
         .iter()
         .map(|row| Ok((row.try_get("oin")?, row.try_get("message")?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    let signatures =
-        sqlx::query("SELECT oin, version, message FROM covenant_signature ORDER BY version, oin").fetch_all(conn).await?;
+    let signatures = sqlx::query("SELECT oin, version, message FROM covenant_signature ORDER BY version, oin")
+        .fetch_all(conn)
+        .await?;
     let signatures = signatures
         .iter()
         .map(|row| Ok((row.try_get("oin")?, row.try_get("version")?, row.try_get("message")?)))
         .collect::<Result<_, sqlx::Error>>()?;
     Ok(Rows { rev, partners, certificates, key_sets, signatures })
+}
+
+/// The revision now.
+pub async fn rev(reader: &mut Reader) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(reader.conn()).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Refuses a commit whose decision saw an older registry.
@@ -140,7 +147,12 @@ pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreE
 }
 
 /// Sets a partner's status. False if there is no such partner.
-pub async fn set_status(tx: &mut Tx<'_>, oin: &str, status: &str, withdrawn_at: Option<i64>) -> Result<bool, StoreError> {
+pub async fn set_status(
+    tx: &mut Tx<'_>,
+    oin: &str,
+    status: &str,
+    withdrawn_at: Option<i64>,
+) -> Result<bool, StoreError> {
     let done = sqlx::query("UPDATE partner SET status = $2, withdrawn_at = $3 WHERE oin = $1")
         .bind(oin)
         .bind(status)

@@ -7,8 +7,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use sqlx::AnyPool;
 use sqlx::AnyConnection;
+use sqlx::AnyPool;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::tx::{Tx, Wake, Work, WorkError};
@@ -80,11 +80,7 @@ impl<W: Work> Unit for Pending<W> {
 }
 
 /// The writer's loop. Ends when the store is dropped.
-pub(super) async fn run(
-    pool: AnyPool,
-    mut queue: mpsc::Receiver<Box<dyn Unit>>,
-    wakes: broadcast::Sender<Wake>,
-) {
+pub(super) async fn run(pool: AnyPool, mut queue: mpsc::Receiver<Box<dyn Unit>>, wakes: broadcast::Sender<Wake>) {
     let mut group = Vec::with_capacity(GROUP);
     while queue.recv_many(&mut group, GROUP).await > 0 {
         let mut units = std::mem::take(&mut group);
@@ -95,7 +91,11 @@ pub(super) async fn run(
             }
             Err(error) if units.len() == 1 => vec![Err(error.into())],
             Err(error) => {
-                tracing::warn!(error = crate::telemetry::chain(&error), units = units.len(), "group failed; one by one");
+                tracing::warn!(
+                    error = crate::telemetry::chain(&error),
+                    units = units.len(),
+                    "group failed; one by one"
+                );
                 one_by_one(&pool, &mut units, &wakes).await
             }
         };
@@ -107,11 +107,7 @@ pub(super) async fn run(
 
 type Outcomes = Vec<Result<(), CommitError>>;
 
-async fn one_by_one(
-    pool: &AnyPool,
-    units: &mut [Box<dyn Unit>],
-    wakes: &broadcast::Sender<Wake>,
-) -> Outcomes {
+async fn one_by_one(pool: &AnyPool, units: &mut [Box<dyn Unit>], wakes: &broadcast::Sender<Wake>) -> Outcomes {
     let mut outcomes = Vec::with_capacity(units.len());
     for unit in units.chunks_mut(1) {
         outcomes.push(match commit(pool, unit).await {

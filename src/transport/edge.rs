@@ -20,7 +20,8 @@ use crate::status::{EVENT, status};
 use crate::tls::PeerInfo;
 
 /// Services that carry no case and need no row: any certificate of the network may ask them.
-const OPEN: [&str; 3] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
+const OPEN: [&str; 3] =
+    ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
 /// A method that nobody serves.
 static UNKNOWN: Method =
@@ -88,7 +89,9 @@ where
                 None => inner.call(request).await?,
                 Some(deadline) => match tokio::time::timeout(deadline, inner.call(request)).await {
                     Ok(response) => response?,
-                    Err(_) => Status::deadline_exceeded("the call took too long; its outcome is in the log").into_http(),
+                    Err(_) => {
+                        Status::deadline_exceeded("the call took too long; its outcome is in the log").into_http()
+                    }
                 },
             };
             Ok(seen_to(&exchange, peer, method, response).await)

@@ -101,7 +101,7 @@ impl Operation for QueryEvents {
         if !self.case.is_empty() && facts.case().is_none() {
             return Err(Refusal::denied(Reason::CaseUnknown));
         }
-        Ok((Ground::Permit(permit), ()))
+        Ok((Ground::from(permit), ()))
     }
 
     async fn apply(
@@ -206,7 +206,11 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         clauses: words(&line.clauses),
         case: if case.is_empty() { String::new() } else { format!("cases/{case}") },
         subject: if subject.is_empty() && own { line.subject.clone() } else { subject },
-        categories: words(&line.categories).iter().filter_map(|c| c.parse::<Category>().ok()).map(|c| c.number()).collect(),
+        categories: words(&line.categories)
+            .iter()
+            .filter_map(|c| c.parse::<Category>().ok())
+            .map(|c| c.number())
+            .collect(),
         form: line.form.parse::<crate::party::Form>().map(|form| form.number()).unwrap_or_default(),
         recipients: words(&line.recipients).iter().map(|oin| partner_name(oin)).collect(),
         record: if line.record.is_empty() { String::new() } else { format!("records/{}", line.record) },
@@ -241,7 +245,8 @@ impl Operation for ReportRefusal {
         let request_id = fields.uuid("request_id", &message.request_id);
         // The refused request may have been refused for its context, so a context that can't be read is left out.
         let context = Fields::default().context(message.context.as_ref());
-        let case = if message.case.is_empty() { Some(String::new()) } else { fields.named("case", "cases", &message.case) };
+        let case =
+            if message.case.is_empty() { Some(String::new()) } else { fields.named("case", "cases", &message.case) };
         let method = METHODS.iter().find(|method| method.name == message.method);
         if method.is_none() {
             fields.wrong("method", "package.Service/Method of this API");

@@ -80,7 +80,7 @@ impl Operation for GetCase {
             });
         }
         let permit = ground.ok_or_else(|| Refusal::malformed("view", "a view"))?;
-        Ok((Ground::Permit(permit), ()))
+        Ok((Ground::from(permit), ()))
     }
 
     async fn apply(
@@ -126,8 +126,11 @@ impl Operation for ListCases {
         let user_ref = message.context.map(|context| context.user_ref).unwrap_or_default();
         let user_ref = fields.reference("context.user_ref", &user_ref);
         let page_size = fields.page_size(message.page_size, 50, 100);
-        let after =
-            if message.page_token.is_empty() { Some(String::new()) } else { fields.uuid("page_token", &message.page_token) };
+        let after = if message.page_token.is_empty() {
+            Some(String::new())
+        } else {
+            fields.uuid("page_token", &message.page_token)
+        };
         fields.done((|| Some(Self { user_ref: user_ref?, page_size: page_size?, after: after? }))())
     }
 
@@ -178,13 +181,7 @@ impl Operation for ListCases {
 }
 
 /// A case as the caller's organisation sees it in a role.
-pub(super) fn case_reply(
-    hub: &Exchange,
-    facts: &Facts,
-    case: &CaseFile,
-    role: Role,
-    participants: bool,
-) -> v1::Case {
+pub(super) fn case_reply(hub: &Exchange, facts: &Facts, case: &CaseFile, role: Role, participants: bool) -> v1::Case {
     let oin = facts.caller.oin();
     let name = case.name_for(oin).unwrap_or_default();
     let show = |a: &Assignment| assignment_reply(hub, case, name, a);
@@ -243,7 +240,10 @@ fn etag(name: &str, rev: i64) -> String {
 }
 
 /// Who must consent, from the wire.
-pub(super) fn read_regime(fields: &mut Fields, regime: Option<&v1::ConsentRegime>) -> Option<(Regime, Option<OffsetDateTime>)> {
+pub(super) fn read_regime(
+    fields: &mut Fields,
+    regime: Option<&v1::ConsentRegime>,
+) -> Option<(Regime, Option<OffsetDateTime>)> {
     let Some(regime) = regime else {
         fields.wrong("regime", "age band, capacity and who holds authority");
         return None;

@@ -49,7 +49,9 @@ impl Step {
             Self::Measure(_) => &[Category::C01, Category::C12],
             Self::Regime(..) => &[Category::C04, Category::C23],
             Self::Restrict { .. } => &[Category::C23],
-            Self::Phase(_) | Self::Choose(_) | Self::Escalate(_) | Self::Deescalate | Self::Close(_) => &[Category::C01],
+            Self::Phase(_) | Self::Choose(_) | Self::Escalate(_) | Self::Deescalate | Self::Close(_) => {
+                &[Category::C01]
+            }
         }
     }
 
@@ -70,7 +72,9 @@ impl Step {
             Self::Choose(oin) => (oin, Role::R09),
             Self::Measure(measure) => (&measure.executor, Role::R08),
             Self::Escalate(oin) => (oin, Role::R11),
-            Self::Phase(_) | Self::Regime(..) | Self::Restrict { .. } | Self::Deescalate | Self::Close(_) => return None,
+            Self::Phase(_) | Self::Regime(..) | Self::Restrict { .. } | Self::Deescalate | Self::Close(_) => {
+                return None;
+            }
         };
         let kind = facts.kind(oin)?;
         let seat = facts.seat(hub, oin, role);
@@ -252,7 +256,7 @@ macro_rules! step {
 fn decide(hub: &Exchange, facts: &Facts, change: &Change, step: &Step) -> Result<(Ground, After), Refusal> {
     let permit = facts.manage(hub, step.action(), &change.context, step.other(facts, hub), 1)?;
     let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
-    Ok((Ground::Permit(permit), step.take(hub, facts, case)?))
+    Ok((Ground::from(permit), step.take(hub, facts, case)?))
 }
 
 async fn apply(

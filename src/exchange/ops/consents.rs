@@ -73,7 +73,10 @@ impl Operation for RecordConsent {
         let latest = latest.ok_or_else(|| Refusal::malformed("expire_time", "a moment that the calendar knows"))?;
         let valid_until = self.expires.unwrap_or(latest);
         if valid_until <= facts.now || valid_until > latest {
-            return Err(Refusal::malformed("expire_time", "a moment in the future, at most six months ahead (article 7)"));
+            return Err(Refusal::malformed(
+                "expire_time",
+                "a moment in the future, at most six months ahead (article 7)",
+            ));
         }
         let given = Given {
             giver: self.giver,
@@ -86,7 +89,7 @@ impl Operation for RecordConsent {
         };
         let consent =
             ConsentOnFile { id: uuid::Uuid::new_v4().to_string(), text_version: self.text_version.clone(), given };
-        Ok((Ground::Permit(permit), consent))
+        Ok((Ground::from(permit), consent))
     }
 
     async fn apply(
@@ -166,7 +169,7 @@ impl Operation for WithdrawConsent {
         };
         consent.given.withdrawn_at = Some(consent.given.withdrawn_at.unwrap_or(facts.now));
         let consent = consent.clone();
-        Ok((Ground::Permit(permit), (case, consent)))
+        Ok((Ground::from(permit), (case, consent)))
     }
 
     async fn apply(
@@ -206,8 +209,11 @@ impl Operation for ListConsents {
         let context = fields.context(message.context.as_ref());
         let case = fields.named("case", "cases", &message.case);
         let page_size = fields.page_size(message.page_size, 50, 100);
-        let after =
-            if message.page_token.is_empty() { Some(String::new()) } else { fields.uuid("page_token", &message.page_token) };
+        let after = if message.page_token.is_empty() {
+            Some(String::new())
+        } else {
+            fields.uuid("page_token", &message.page_token)
+        };
         fields.done((|| Some(Self { context: context?, case: case?, page_size: page_size?, after: after? }))())
     }
 
@@ -227,10 +233,10 @@ impl Operation for ListConsents {
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, bool), Refusal> {
         let goods = |form| Goods { category: Category::C23, form, source_external: None, expired: false };
         if let Ok(permit) = facts.from_facility(hub, &self.context, goods(Form::I)) {
-            return Ok((Ground::Permit(permit), true));
+            return Ok((Ground::from(permit), true));
         }
         let permit = facts.from_facility(hub, &self.context, goods(Form::L))?;
-        Ok((Ground::Permit(permit), false))
+        Ok((Ground::from(permit), false))
     }
 
     async fn apply(

@@ -80,7 +80,7 @@ impl Operation for GetCovenant {
         let signatures = &done.facts.registry.signatures;
         Ok(v1::Covenant {
             name: version_name(hub),
-            title: hub.covenant.display_title().to_owned(),
+            title: version.title.clone(),
             content_hash: content_hash(hub),
             effective_time: Some(timestamp(version.valid_from.midnight().assume_utc())),
             expire_time: Some(timestamp(version.valid_until.midnight().assume_utc())),
@@ -123,7 +123,10 @@ impl Operation for SignCovenant {
             return Err(Refusal::malformed("name", "the version in force (GetCovenant)"));
         }
         if message.content_hash != content_hash(hub) {
-            return Err(Refusal::malformed("content_hash", "the hash of that version: the text that was read is another"));
+            return Err(Refusal::malformed(
+                "content_hash",
+                "the hash of that version: the text that was read is another",
+            ));
         }
         if !is_callers_leaf(facts, &message.certificate_chain) {
             return Err(Refusal::malformed("certificate_chain", "the certificate with which the caller is connected"));
@@ -219,11 +222,19 @@ impl Operation for ExplainDecision {
     }
 
     /// Asking why is allowed to every partner; what it may be told depends on whether it takes part.
-    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Self::Plan), Refusal> {
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, Self::Plan), Refusal> {
         let me = facts.seat_of_caller(hub, &self.context);
         let other = match (&self.counterpart, self.counterpart_role) {
             (Some(oin), Some(role)) => facts.seat(hub, oin, role),
-            (None, Some(role)) => Seat { party: me.party.clone(), role: Some(role), standing: Standing::None, involved: false },
+            (None, Some(role)) => {
+                Seat { party: me.party.clone(), role: Some(role), standing: Standing::None, involved: false }
+            }
             (Some(oin), None) => {
                 Seat { party: Party::Partner(oin.clone()), role: None, standing: Standing::None, involved: false }
             }

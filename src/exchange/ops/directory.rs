@@ -94,8 +94,11 @@ impl Operation for ListPartners {
     ) -> Result<v1::ListPartnersResponse, WorkError> {
         let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
         let partners = &done.facts.registry.partners;
-        let page: Vec<(&Oin, &Entry)> =
-            partners.iter().filter(|(oin, _)| self.after.as_ref().is_none_or(|after| *oin > after)).take(size + 1).collect();
+        let page: Vec<(&Oin, &Entry)> = partners
+            .iter()
+            .filter(|(oin, _)| self.after.as_ref().is_none_or(|after| *oin > after))
+            .take(size + 1)
+            .collect();
         let more = page.len() > size;
         let page: Vec<_> = page.into_iter().take(size).collect();
         let next = page.last().filter(|_| more).map(|(oin, _)| oin.to_string()).unwrap_or_default();
@@ -121,7 +124,13 @@ impl Operation for GetPartner {
         fields.done(oin.map(|oin| Self { oin }))
     }
 
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, v1::Partner), Refusal> {
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, v1::Partner), Refusal> {
         let entry = facts.registry.get(&self.oin).ok_or_else(Refusal::not_found)?;
         Ok((admitted.office(), partner_reply(&self.oin, entry)))
     }
@@ -166,10 +175,16 @@ impl Operation for PublishKeys {
     fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
         let oin = facts.caller.oin();
         if !is_callers_leaf(facts, &self.keys.certificate_chain) {
-            return Err(Refusal::malformed("keys.certificate_chain", "the certificate with which the caller is connected"));
+            return Err(Refusal::malformed(
+                "keys.certificate_chain",
+                "the certificate with which the caller is connected",
+            ));
         }
         let Some(new) = verify_keys(&self.keys, oin) else {
-            return Err(Refusal::malformed("keys.signature", "a signature with that certificate over the caller's key set"));
+            return Err(Refusal::malformed(
+                "keys.signature",
+                "a signature with that certificate over the caller's key set",
+            ));
         };
         let mut entry = facts.registry.get(oin).ok_or_else(Refusal::not_found)?.clone();
         let known = entry.keys.as_ref().and_then(|keys| verify_keys(keys, oin));

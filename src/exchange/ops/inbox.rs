@@ -67,7 +67,13 @@ impl Operation for OpenInbox {
     }
 
     /// An inbox is the organisation's own list; what is in it is decided item by item.
-    fn decide(&self, _: &Exchange, facts: &Facts, head: &(i64, i64), admitted: Admitted) -> Result<(Ground, i64), Refusal> {
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        head: &(i64, i64),
+        admitted: Admitted,
+    ) -> Result<(Ground, i64), Refusal> {
         let (last, acked) = *head;
         let after = match self.cursor.as_str() {
             "" => acked,
@@ -118,7 +124,13 @@ impl Operation for AcknowledgeInbox {
         inbox::head(reader, facts.caller.oin().as_str()).await
     }
 
-    fn decide(&self, _: &Exchange, facts: &Facts, head: &(i64, i64), admitted: Admitted) -> Result<(Ground, i64), Refusal> {
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        head: &(i64, i64),
+        admitted: Admitted,
+    ) -> Result<(Ground, i64), Refusal> {
         let seq = place(facts.caller.oin(), &self.cursor).filter(|seq| *seq <= head.0).ok_or_else(stale)?;
         Ok((admitted.office(), seq))
     }

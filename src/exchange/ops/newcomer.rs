@@ -165,7 +165,7 @@ impl Operation for AddRecipient {
             external_kind: String::new(),
             clauses,
         };
-        Ok((Ground::Permit(permit), recipient))
+        Ok((Ground::from(permit), recipient))
     }
 
     async fn apply(

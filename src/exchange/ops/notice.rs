@@ -23,11 +23,8 @@ pub(super) async fn tell(
     kind: Kind,
     role: Option<Role>,
 ) -> Result<(), StoreError> {
-    let changed = CaseChanged {
-        kind: kind as i32,
-        role: role.map_or(0, |role| role.number()),
-        phase: case.phase.number(),
-    };
+    let changed =
+        CaseChanged { kind: kind as i32, role: role.map_or(0, |role| role.number()), phase: case.phase.number() };
     let item = InboxItem { item: Some(inbox_item::Item::Changed(changed)), ..InboxItem::default() };
     push(
         tx,

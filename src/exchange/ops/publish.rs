@@ -80,14 +80,7 @@ impl Operation for PublishRecord {
         }
         let keys = read_keys(&mut fields, open.keys);
         fields.done((|| {
-            Some(Self {
-                request_id: request_id?,
-                wanted: wanted?,
-                record: record?,
-                header: header?,
-                keys: keys?,
-                body,
-            })
+            Some(Self { request_id: request_id?, wanted: wanted?, record: record?, header: header?, keys: keys?, body })
         })())
     }
 
@@ -113,7 +106,7 @@ impl Operation for PublishRecord {
         let plan = self.wanted.plan(hub, facts)?;
         self.check_header(facts)?;
         self.check_route(facts, &plan)?;
-        Ok((Ground::Permit(plan.permit.clone()), plan))
+        Ok((Ground::from(plan.permit.clone()), plan))
     }
 
     async fn apply(

@@ -51,10 +51,11 @@ pub(super) fn any_form(answers: impl Iterator<Item = Result<Permit, Refusal>>) -
 
 /// Asks both halves of an exchange that happened once, as they stand now.
 fn exchange_now(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow) -> Result<Permit, Refusal> {
-    let (category, form, author, role) = match (row.category.parse(), row.form.parse(), row.author_oin.parse(), row.author_role.parse()) {
-        (Ok(category), Ok(form), Ok(author), Ok(role)) => (category, form, author, role),
-        _ => return Err(Refusal { fault: true, ..Refusal::denied(Reason::LogUnavailable) }),
-    };
+    let (category, form, author, role) =
+        match (row.category.parse(), row.form.parse(), row.author_oin.parse(), row.author_role.parse()) {
+            (Ok(category), Ok(form), Ok(author), Ok(role)) => (category, form, author, role),
+            _ => return Err(Refusal { fault: true, ..Refusal::denied(Reason::LogUnavailable) }),
+        };
     let goods = Goods {
         category,
         form,
@@ -117,7 +118,13 @@ impl Operation for FetchRecord {
         crate::store::record::key(reader, &self.record, facts.caller.oin().as_str()).await
     }
 
-    fn decide(&self, hub: &Exchange, facts: &Facts, key: &Option<Vec<u8>>, _: Admitted) -> Result<(Ground, ()), Refusal> {
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        key: &Option<Vec<u8>>,
+        _: Admitted,
+    ) -> Result<(Ground, ()), Refusal> {
         let Some((row, recipients)) = &facts.record else {
             return Err(Refusal::denied(match facts.found {
                 super::super::Found::NotInvolved => Reason::NotInvolved,
@@ -146,7 +153,7 @@ impl Operation for FetchRecord {
         if key.is_none() {
             return Err(Refusal::precondition("the record is not sealed for the caller yet"));
         }
-        Ok((Ground::Permit(permit), ()))
+        Ok((Ground::from(permit), ()))
     }
 
     async fn apply(
@@ -215,13 +222,7 @@ impl Operation for ListRecords {
         let page_size = fields.page_size(message.page_size, 50, 100);
         let after = read_token(&mut fields, &message.page_token);
         fields.done((|| {
-            Some(Self {
-                context: context?,
-                case: case?,
-                categories: categories?,
-                page_size: page_size?,
-                after: after?,
-            })
+            Some(Self { context: context?, case: case?, categories: categories?, page_size: page_size?, after: after? })
         })())
     }
 
@@ -269,7 +270,7 @@ impl Operation for ListRecords {
         };
         let open = rows.iter().filter(asked);
         let open = open.filter(|row| exchange_now(hub, facts, &self.context, row).is_ok()).cloned().collect();
-        Ok((Ground::Permit(permit), open))
+        Ok((Ground::from(permit), open))
     }
 
     async fn apply(
@@ -311,10 +312,8 @@ fn could_receive(
     forms: &[Form],
 ) -> Result<Permit, Refusal> {
     let me = facts.seat_of_caller(hub, context);
-    let mut senders: Vec<Seat> = facts
-        .case()
-        .map(|case| case.active(facts.now, hub.terms()).map(Facts::seat_of).collect())
-        .unwrap_or_default();
+    let mut senders: Vec<Seat> =
+        facts.case().map(|case| case.active(facts.now, hub.terms()).map(Facts::seat_of).collect()).unwrap_or_default();
     if senders.is_empty() {
         // Outside any case, or in nobody's: the question is asked all the same, so that the refusal is the covenant's.
         senders.push(me.clone());
@@ -353,9 +352,7 @@ impl Operation for RequestRecords {
         }
         let form = fields.word("form", message.form);
         let sources = fields.partners("sources", &message.sources);
-        fields.done((|| {
-            Some(Self { change: change?, categories: categories?, form: form?, sources: sources? })
-        })())
+        fields.done((|| Some(Self { change: change?, categories: categories?, form: form?, sources: sources? }))())
     }
 
     fn describe(&self, _: &Facts, draft: &mut Draft) {
@@ -372,7 +369,8 @@ impl Operation for RequestRecords {
             let mut permits = Vec::new();
             for category in &self.categories {
                 let goods = Goods { category: *category, form: self.form, source_external: None, expired: false };
-                permits.push(facts.exchange(hub, context, goods, &seat, &me, 1).map(|(send, receive)| send.and(receive)));
+                permits
+                    .push(facts.exchange(hub, context, goods, &seat, &me, 1).map(|(send, receive)| send.and(receive)));
             }
             let whole: Result<Vec<Permit>, Refusal> = permits.into_iter().collect();
             if let Ok(permits) = whole {
@@ -385,9 +383,10 @@ impl Operation for RequestRecords {
                 asked.push(seat);
             }
         }
-        let missing = self.sources.iter().any(|oin| !asked.iter().any(|seat| seat.party == Party::Partner(oin.clone())));
+        let missing =
+            self.sources.iter().any(|oin| !asked.iter().any(|seat| seat.party == Party::Partner(oin.clone())));
         match ground.filter(|_| !missing) {
-            Some(permit) => Ok((Ground::Permit(permit), asked)),
+            Some(permit) => Ok((Ground::from(permit), asked)),
             None => Err(self.refused(hub, facts, &me)),
         }
     }
@@ -408,8 +407,7 @@ impl Operation for RequestRecords {
             categories: self.categories.iter().map(|category| category.number()).collect(),
             form: self.form.number(),
         };
-        let item =
-            v1::InboxItem { item: Some(v1::inbox_item::Item::Requested(requested)), ..v1::InboxItem::default() };
+        let item = v1::InboxItem { item: Some(v1::inbox_item::Item::Requested(requested)), ..v1::InboxItem::default() };
         for oin in &partners {
             let seat = done.plan.iter().find(|seat| seat.party == Party::Partner((*oin).clone()));
             let new = inbox::NewItem {

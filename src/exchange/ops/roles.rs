@@ -99,7 +99,7 @@ impl Operation for AssignRole {
         }
         case.assignments.push(assignment.clone());
         let open = newcomer::may_open(hub, facts, &case, &assignment, records);
-        Ok((Ground::Permit(permit), Seated { case, assignment, open }))
+        Ok((Ground::from(permit), Seated { case, assignment, open }))
     }
 
     async fn apply(
@@ -197,7 +197,7 @@ impl Operation for EndRole {
             return Err(Refusal::precondition("the role has ended already"));
         }
         assignment.ended_at = Some(facts.now);
-        Ok((Ground::Permit(permit), case))
+        Ok((Ground::from(permit), case))
     }
 
     async fn apply(
@@ -275,7 +275,7 @@ impl Operation for HandOverCase {
         };
         case.names.entry(self.to.clone()).or_insert_with(|| uuid::Uuid::new_v4().to_string());
         case.assignments.push(begun.clone());
-        Ok((Ground::Permit(permit), (case, ended, begun)))
+        Ok((Ground::from(permit), (case, ended, begun)))
     }
 
     async fn apply(

@@ -141,12 +141,7 @@ impl Wanted {
     }
 
     fn goods(&self) -> Goods {
-        Goods {
-            category: self.category,
-            form: self.form,
-            source_external: self.source_external,
-            expired: false,
-        }
+        Goods { category: self.category, form: self.form, source_external: self.source_external, expired: false }
     }
 
     fn is_named(&self, seat: &Seat) -> bool {
@@ -160,23 +155,11 @@ impl Wanted {
 
     /// Everybody who holds a role that could receive, leaving the rest to the covenant.
     fn candidates(&self, hub: &Exchange, facts: &Facts, sender: &Seat) -> Vec<Seat> {
-        let mut seats: Vec<Seat> = match facts.case() {
-            Some(case) => case.active(facts.now, hub.terms()).map(Facts::seat_of).collect(),
-            None if self.context.article.number() == 20 => facts
-                .registry
-                .partners
-                .iter()
-                .filter(|(_, entry)| entry.takes_part(facts.now))
-                .map(|(oin, _)| standing_seat(oin, None, Standing::None))
-                .collect(),
-            None => [Role::R03, Role::R04, Role::R05]
-                .iter()
-                .flat_map(|role| {
-                    let holders = facts.registry.standing(*role, facts.now);
-                    holders.map(|oin| standing_seat(oin, Some(*role), Standing::Office))
-                })
-                .collect(),
-        };
+        let mut seats: Vec<Seat> = Vec::new();
+        if let Some(case) = facts.case() {
+            seats.extend(case.active(facts.now, hub.terms()).map(Facts::seat_of));
+        }
+        seats.extend(self.offices(facts));
         // What a third party gave the casusregisseur is recorded for the casusregisseur itself (article 25); anything else
         // is not sent to oneself.
         let for_oneself = self.source_external.is_some();
@@ -185,6 +168,25 @@ impl Wanted {
         seats.retain(|seat| self.named.is_empty() || self.is_named(seat));
         seats.sort_by_key(|seat| seat.role);
         seats
+    }
+
+    /// Who may receive outside any role in the case: by standing role, or (article 20) every partner.
+    fn offices(&self, facts: &Facts) -> Vec<Seat> {
+        let roles: &[Role] = match self.context.article.number() {
+            9 => &[Role::R03, Role::R04, Role::R05],
+            20 => {
+                let partners = facts.registry.partners.iter().filter(|(_, entry)| entry.takes_part(facts.now));
+                return partners.map(|(oin, _)| standing_seat(oin, None, Standing::None)).collect();
+            }
+            31 | 33 => &[Role::R13],
+            32 => &[Role::R11],
+            _ => &[],
+        };
+        let holders = |role: &Role| {
+            let role = *role;
+            facts.registry.standing(role, facts.now).map(move |oin| standing_seat(oin, Some(role), Standing::Office))
+        };
+        roles.iter().flat_map(holders).collect()
     }
 
     /// With nobody to send to, the sender's own half still says whether it could send at all.
@@ -211,7 +213,12 @@ fn standing_seat(oin: &Oin, role: Option<Role>, standing: Standing) -> Seat {
 }
 
 /// A route for the wire. What goes to a third party goes to the caller's own organisation, which passes it on.
-pub(super) fn route_reply(facts: &Facts, route: &Route, article: crate::party::Article, record: Option<Uuid>) -> v1::Route {
+pub(super) fn route_reply(
+    facts: &Facts,
+    route: &Route,
+    article: crate::party::Article,
+    record: Option<Uuid>,
+) -> v1::Route {
     let (oin, external) = match &route.seat.party {
         Party::Partner(oin) => (oin, 0),
         Party::External(kind) => (facts.caller.oin(), kind.number()),
@@ -287,7 +294,7 @@ impl Operation for PlanRoute {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Plan), Refusal> {
         let plan = self.wanted.plan(hub, facts)?;
-        Ok((Ground::Permit(plan.permit.clone()), plan))
+        Ok((Ground::from(plan.permit.clone()), plan))
     }
 
     async fn apply(

@@ -49,7 +49,13 @@ impl Operation for AdvanceClock {
         Some(&self.request_id)
     }
 
-    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Duration), Refusal> {
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, Duration), Refusal> {
         let by = match self.by {
             By::Duration(by) => by,
             By::WorkingDays(days) => {
