@@ -98,6 +98,11 @@ pub trait Operation: Send + Sync + Sized + 'static {
         async { Ok(Self::Rows::default()) }
     }
 
+    /// Whether it changes who is known here, with which keys and signatures.
+    fn changes_registry(&self) -> bool {
+        false
+    }
+
     /// Asks the covenant. Pure.
     fn decide(
         &self,
@@ -199,9 +204,13 @@ impl Stop {
 
     /// Its own standing is the caller's to know; whether a stranger is close to somebody known is not.
     fn standing(reason: Reason) -> Self {
-        let told = matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired);
-        Self::Refused { refusal: Refusal::denied(reason), told }
+        Self::Refused { refusal: Refusal::denied(reason), told: is_own_standing(reason) }
     }
+}
+
+/// Reasons that a caller is told although it is not admitted.
+pub(crate) const fn is_own_standing(reason: Reason) -> bool {
+    matches!(reason, Reason::PartnerSuspended | Reason::PartnerWithdrawn | Reason::CertExpired)
 }
 
 impl Exchange {
@@ -229,10 +238,10 @@ impl Exchange {
         let (caller, admitted) = self.admit(call).await?;
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
-        if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
-            return self.repeat(again, admitted, draft).await;
-        }
         for _ in 0..ATTEMPTS {
+            if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
+                return self.repeat(again, admitted, draft).await;
+            }
             let facts = self.facts(call, operation.target()).await?;
             let mut draft_now = draft.clone();
             facts.describe(self, &mut draft_now);
@@ -248,6 +257,10 @@ impl Exchange {
                     continue;
                 }
                 Err(refusal) => {
+                    // The same request may have been carried out while this one was on its way here.
+                    if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
+                        return self.repeat(again, admitted, draft).await;
+                    }
                     *draft = draft_now;
                     return Err(Stop::Refused { refusal, told: facts.may_know(self) });
                 }
@@ -260,7 +273,12 @@ impl Exchange {
                 body_hash: body_hash.to_vec(),
             };
             match self.store.run_tx(ground, work).await {
-                Ok(committed) => return Ok(Answer { reply: committed.output, event_id: committed.event_id }),
+                Ok(committed) => {
+                    if operation.changes_registry() {
+                        self.show_registry().await;
+                    }
+                    return Ok(Answer { reply: committed.output, event_id: committed.event_id });
+                }
                 Err(CommitError::Stale) => self.refresh().await?,
                 Err(CommitError::Refused(refusal)) => return Err(Stop::own(refusal)),
                 Err(CommitError::Store(error)) => return Err(error.into()),
@@ -384,15 +402,20 @@ impl Exchange {
         Ok(())
     }
 
+    /// Whoever changed the registry finds it changed when the reply arrives.
+    async fn show_registry(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
+        }
+    }
+
     /// Keeps the picture of the registry new. Ends with the store.
     pub async fn follow_registry(self: Arc<Self>) {
         let mut wakes = self.store.wakes();
         loop {
             match wakes.recv().await {
                 Ok(Wake::Registry) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
-                    if let Err(error) = self.refresh().await {
-                        tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
-                    }
+                    self.show_registry().await;
                 }
                 Ok(_) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,

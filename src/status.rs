@@ -27,16 +27,37 @@ pub fn status(refused: &Refused) -> Status {
     let Some(event_id) = &refused.event_id else {
         return Status::unavailable("the audit log can't be written: nothing was done");
     };
-    let mut status = if refused.told { told(&refused.refusal, event_id) } else { opaque(event_id) };
+    let reason = refused.refusal.reason;
+    let mut status = if refused.told { told(&refused.refusal, event_id) } else { opaque(reason, event_id) };
     if let Some(value) = event_value(event_id) {
         status.metadata_mut().insert(EVENT, value);
     }
     status
 }
 
-fn opaque(event_id: &str) -> Status {
+/// Whether the caller is known is its own to hear; which of the reasons it was, is not.
+fn opaque(reason: Reason, event_id: &str) -> Status {
     let details = with_info(ErrorDetails::new(), OPAQUE, event_id);
-    Status::with_error_details(Code::PermissionDenied, "the covenant does not allow this", details)
+    let (code, text) = if is_about_certificate(reason) { STRANGER } else { NOT_ALLOWED };
+    Status::with_error_details(code, text, details)
+}
+
+const STRANGER: (Code, &str) = (Code::Unauthenticated, "the certificate does not identify a registered party");
+const NOT_ALLOWED: (Code, &str) = (Code::PermissionDenied, "the covenant does not allow this");
+
+/// Step 1 of the decision order (REFERENCE §5.5), and an organisation that is in no registry.
+const fn is_about_certificate(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::CertUntrusted
+            | Reason::CertExpired
+            | Reason::CertRevoked
+            | Reason::CertPolicy
+            | Reason::OinMissing
+            | Reason::OinMismatch
+            | Reason::CrlStale
+            | Reason::PartnerUnknown
+    )
 }
 
 fn told(refusal: &Refusal, event_id: &str) -> Status {
@@ -84,12 +105,10 @@ fn with_info(mut details: ErrorDetails, reason: &str, event_id: &str) -> ErrorDe
 const fn denied(reason: Reason) -> (Code, &'static str) {
     use Reason as R;
     match reason {
-        R::CertUntrusted | R::CertRevoked | R::CertPolicy | R::OinMissing | R::OinMismatch | R::CrlStale => {
-            (Code::Unauthenticated, "the certificate is not good for this")
-        }
         R::CertExpired => (Code::Unauthenticated, "the certificate has expired: renew it"),
         R::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
         R::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
+        _ if is_about_certificate(reason) => STRANGER,
         _ => (Code::PermissionDenied, sentence(reason)),
     }
 }
@@ -117,7 +136,7 @@ const fn sentence(reason: Reason) -> &'static str {
         R::RetentionElapsed => "the retention period has elapsed",
         R::RecipientLimit => "more recipients than the article allows",
         R::RequestIncomplete => "the article asks for a stated reason (context.reason)",
-        _ => "the covenant does not allow this",
+        _ => NOT_ALLOWED.1,
     }
 }
 
@@ -139,13 +158,14 @@ mod tests {
 
     #[test]
     fn an_outsider_hears_the_same_for_every_reason() {
-        let first = status(&refused(Reason::CaseUnknown, false));
         for reason in Reason::ALL {
+            let like = if is_about_certificate(*reason) { Reason::CertUntrusted } else { Reason::CaseUnknown };
+            let first = status(&refused(like, false));
             let other = status(&refused(*reason, false));
             assert_eq!((first.code(), first.message()), (other.code(), other.message()));
             assert_eq!(first.details(), other.details(), "{reason}");
+            assert_eq!(other.get_error_details().error_info().unwrap().reason, OPAQUE);
         }
-        assert_eq!(first.get_error_details().error_info().unwrap().reason, OPAQUE);
     }
 
     #[test]

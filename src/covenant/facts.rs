@@ -191,7 +191,10 @@ impl Action {
 
     /// Whether it concerns the facility rather than one case.
     pub const fn is_facility(self) -> bool {
-        matches!(self, Self::Refer | Self::QueryLog | Self::SignCovenant | Self::PublishKeys)
+        matches!(
+            self,
+            Self::Refer | Self::QueryLog | Self::SignCovenant | Self::PublishKeys | Self::ResolvePseudonym
+        )
     }
 }
 

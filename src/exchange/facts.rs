@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
+use super::ops::records::rank;
 use super::{Call, Exchange, Stop};
 use crate::audit::Draft;
 use crate::case::{Assignment, CaseFile, Held, Party};
@@ -313,9 +314,15 @@ impl Facts {
         recipient: &Seat,
         recipients: u32,
     ) -> Result<(Permit, Permit), Refusal> {
-        let receive = self.half(hub, Action::Receive, context, goods, sender, recipient, recipients)?;
-        let send = self.half(hub, Action::Send, context, goods, sender, recipient, recipients)?;
-        Ok((send, receive))
+        let receive = self.half(hub, Action::Receive, context, goods, sender, recipient, recipients);
+        let send = self.half(hub, Action::Send, context, goods, sender, recipient, recipients);
+        match (send, receive) {
+            (Ok(send), Ok(receive)) => Ok((send, receive)),
+            (Err(refusal), Ok(_)) | (Ok(_), Err(refusal)) => Err(refusal),
+            // The first failure in the decision order is the reason, whichever half it is in.
+            (Err(send), Err(receive)) if rank(send.reason) < rank(receive.reason) => Err(send),
+            (Err(_), Err(receive)) => Err(receive),
+        }
     }
 
     /// Asks the receiving half only.

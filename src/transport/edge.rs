@@ -12,10 +12,9 @@ use tonic::{Code, Status};
 use tower::Layer;
 
 use crate::audit::Action;
-use crate::exchange::{Call, Exchange};
+use crate::exchange::{Call, Exchange, is_own_standing};
 use crate::ground::Refusal;
 use crate::method::{Callers, METHODS, Method, find};
-use crate::reason::Reason;
 use crate::status::{EVENT, status};
 use crate::tls::PeerInfo;
 
@@ -118,11 +117,10 @@ async fn seen_to(
         _ => Refusal::malformed("", "a message of the documented type, within its size"),
     };
     let known = exchange.registry.borrow().registrations.caller(&call.certificate, exchange.clock.now());
-    let refusal = match known {
-        Ok(_) => refusal,
-        Err(reason) => Refusal::denied(reason),
+    let (refusal, told) = match known {
+        Ok(_) => (refusal, true),
+        Err(reason) => (Refusal::denied(reason), is_own_standing(reason)),
     };
-    let told = !matches!(refusal.reason, Reason::PartnerUnknown | Reason::CertUntrusted | Reason::OinMismatch);
     let refused = exchange.refuse(refusal, told, exchange.draft(&call)).await;
     let mut answer = status(&refused);
     if code == Code::Unimplemented && told {

@@ -6,5 +6,9 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod calls;
+mod direct;
 mod fuzz;
+mod network;
 mod processes;
+mod smoke;

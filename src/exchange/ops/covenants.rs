@@ -113,6 +113,10 @@ impl Operation for SignCovenant {
         fields.done(id.map(|_| Self { message }))
     }
 
+    fn changes_registry(&self) -> bool {
+        true
+    }
+
     fn request_id(&self) -> Option<&str> {
         Some(&self.message.request_id)
     }

@@ -168,6 +168,10 @@ impl Operation for PublishKeys {
         fields.done((|| Some(Self { request_id: request_id?, keys: keys? }))())
     }
 
+    fn changes_registry(&self) -> bool {
+        true
+    }
+
     fn request_id(&self) -> Option<&str> {
         Some(&self.request_id)
     }

@@ -24,7 +24,7 @@ pub(super) fn furthest(refusals: Vec<Refusal>) -> Option<Refusal> {
 }
 
 /// Position of a reason in the decision order of REFERENCE §5.5: role, case, phase, category, basis, limits.
-const fn rank(reason: Reason) -> u8 {
+pub(in crate::exchange) const fn rank(reason: Reason) -> u8 {
     match reason {
         Reason::CaseUnknown | Reason::NotInvolved => 0,
         Reason::RoleNotAllowed => 1,

@@ -60,6 +60,10 @@ impl Operation for RegisterPartner {
         })())
     }
 
+    fn changes_registry(&self) -> bool {
+        true
+    }
+
     fn request_id(&self) -> Option<&str> {
         Some(&self.request_id)
     }
@@ -167,6 +171,10 @@ impl Operation for RegisterCertificate {
         })())
     }
 
+    fn changes_registry(&self) -> bool {
+        true
+    }
+
     fn request_id(&self) -> Option<&str> {
         Some(&self.request_id)
     }
@@ -232,6 +240,10 @@ impl Operation for RevokeCertificate {
         fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
     }
 
+    fn changes_registry(&self) -> bool {
+        true
+    }
+
     fn request_id(&self) -> Option<&str> {
         Some(&self.request_id)
     }
@@ -286,6 +298,10 @@ impl Operation for SetPartnerStatus {
             fields.wrong("reason", "a motivation");
         }
         fields.done((|| Some(Self { request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
+    }
+
+    fn changes_registry(&self) -> bool {
+        true
     }
 
     fn request_id(&self) -> Option<&str> {

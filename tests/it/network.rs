@@ -1,0 +1,480 @@
+//! A network: a private CA, a hub that runs in this process, and partners that call it with certificates of their own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_core::OsRng;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sluis::api::v1;
+use sluis::ca::profile::alternative;
+use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
+use sluis::clock::{Clock as _, SystemClock, TlsClock};
+use sluis::config::HubConfig;
+use sluis::identity::certificate::Environment;
+use sluis::party::Oin;
+use sluis::pseudonym::{Blinding, Bsn, Epoch, Keyholder, SecretKey};
+use sluis::seal::AgentKeys;
+use sluis::seal::certificate_signature::{Domain, sign};
+use sluis::tls::{Anchors, ClientTls, Identity, Revocation};
+use sqlx::Row as _;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::calls::Client;
+
+/// OINs of the usual partners.
+pub(crate) const GEMEENTE: &str = "00000099100001410000";
+pub(crate) const ANDERE_GEMEENTE: &str = "00000099100001420000";
+pub(crate) const GI: &str = "00000099200000010000";
+pub(crate) const AANBIEDER: &str = "00000099300000010000";
+pub(crate) const EXPERT: &str = "00000099300000020000";
+pub(crate) const ANALIST: &str = "00000099300000030000";
+pub(crate) const NETWERK: &str = "00000099400000010000";
+
+/// A certificate with its key, and a connection that shows it.
+pub(crate) struct Holder {
+    pub(crate) oin: Oin,
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
+    pub(crate) key_hash: String,
+    pub(crate) client: Client,
+}
+
+/// A partner that seals for itself.
+pub(crate) struct Party {
+    pub(crate) holder: Holder,
+    pub(crate) keys: AgentKeys,
+}
+
+impl Party {
+    pub(crate) fn oin(&self) -> &Oin {
+        &self.holder.oin
+    }
+
+    /// `partners/{oin}`
+    pub(crate) fn name(&self) -> String {
+        format!("partners/{}", self.holder.oin)
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.holder.client
+    }
+}
+
+/// A hub that runs.
+struct Running {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), sluis::hub::HubError>>,
+}
+
+/// The network.
+pub(crate) struct Network {
+    folder: TempDir,
+    authority: Authority,
+    config: String,
+    pub(crate) address: String,
+    keyholder: Keyholder,
+    running: Option<Running>,
+    pub(crate) operator: Holder,
+    pub(crate) officer: Holder,
+    pub(crate) netwerk: Party,
+    issued: std::sync::atomic::AtomicUsize,
+}
+
+impl Network {
+    /// Starts a hub, registers the network's office with its officer, and waits until it answers.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority =
+            Authority::init(&folder.path().join("ca"), &"Proefnetwerk".parse().unwrap(), Environment::Test, now())
+                .unwrap();
+        let keyholder = prepare(folder.path(), &authority);
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let config = config(&address, &keyholder);
+        let running = run(folder.path(), &config);
+        let tls = |name: &str| Certificates::load(&folder.path().join("ca"), name);
+        let operator = tls("operator").hold(folder.path(), &address).await;
+        let office = issue_organisation(&authority, "netwerk", NETWERK);
+        let office = office.hold(folder.path(), &address).await;
+        let officer = tls("fg-netwerk").hold(folder.path(), &address).await;
+        let netwerk = Party { holder: office, keys: AgentKeys::generate(&mut OsRng).unwrap() };
+        let network = Self {
+            folder,
+            authority,
+            config,
+            address,
+            keyholder,
+            running: Some(running),
+            operator,
+            officer,
+            netwerk,
+            issued: std::sync::atomic::AtomicUsize::new(0),
+        };
+        network.until_it_serves().await;
+        let standing = [v1::Role::R03, v1::Role::R04];
+        network.register_partner(NETWERK, v1::OrganisationKind::Netwerk, &standing).await;
+        network.register_certificate(&network.netwerk.holder, v1::HolderKind::Organisation, "").await;
+        network.register_certificate(&network.officer, v1::HolderKind::NetworkOfficer, "fg-netwerk").await;
+        network.join(&network.netwerk).await;
+        network
+    }
+
+    async fn until_it_serves(&self) {
+        let request = v1::ListPartnersRequest::default();
+        let asked = || self.operator.client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request);
+        for _ in 0..200 {
+            match asked().await {
+                Ok(_) => return,
+                Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+            }
+        }
+        panic!("the hub does not serve: {:?}", asked().await.err());
+    }
+
+    /// A partner that is registered, has published keys and signed the covenant.
+    pub(crate) async fn partner(&self, oin: &str, kind: v1::OrganisationKind) -> Party {
+        let party = self.registered(oin, kind).await;
+        self.join(&party).await;
+        party
+    }
+
+    /// A partner that is registered and nothing more.
+    pub(crate) async fn registered(&self, oin: &str, kind: v1::OrganisationKind) -> Party {
+        self.register_partner(oin, kind, &[]).await;
+        let holder = self.certificate(oin).await;
+        self.register_certificate(&holder, v1::HolderKind::Organisation, "").await;
+        Party { holder, keys: AgentKeys::generate(&mut OsRng).unwrap() }
+    }
+
+    /// A new certificate of an organisation, which nobody has registered.
+    pub(crate) async fn certificate(&self, oin: &str) -> Holder {
+        let name = format!("org-{}", self.number());
+        issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
+    }
+
+    /// A person of an organisation in a function.
+    pub(crate) async fn person(&self, oin: &str, function: v1::HolderKind) -> Holder {
+        let name = format!("person-{}", self.number());
+        let profile = Profile::Person { person: name.parse().unwrap(), oin: oin.parse().unwrap() };
+        self.authority.issue(&name, &profile, DEFAULT_DAYS, now()).unwrap();
+        let holder = Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await;
+        self.register_certificate(&holder, function, &name).await;
+        holder
+    }
+
+    /// A certificate of the same name from another authority.
+    pub(crate) async fn stranger(&self, oin: &str) -> Holder {
+        let folder = self.path(&format!("other-ca-{}", self.number()));
+        let other = Authority::init(&folder, &"Elders".parse().unwrap(), Environment::Test, now()).unwrap();
+        let name = "org";
+        let profile = Profile::Organisation { name: "Elders".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
+        other.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
+        Certificates::load(&folder, name).hold(self.folder.path(), &self.address).await
+    }
+
+    /// A connection that shows no certificate at all.
+    pub(crate) fn anonymous(&self) -> Client {
+        Client::new(anonymous(&self.path("ca/anchors.pem"), &self.address))
+    }
+
+    fn number(&self) -> usize {
+        self.issued.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(crate) async fn register_partner(&self, oin: &str, kind: v1::OrganisationKind, standing: &[v1::Role]) {
+        let request = v1::RegisterPartnerRequest {
+            request_id: id(),
+            oin: oin.to_owned(),
+            display_name: format!("Partner {}", &oin[8..14]),
+            kind: kind as i32,
+            standing_roles: standing.iter().map(|role| *role as i32).collect(),
+            effective_time: None,
+        };
+        let done = self.operator.client.call::<_, v1::Partner>("Registry/RegisterPartner", &request).await;
+        done.unwrap();
+    }
+
+    pub(crate) async fn register_certificate(&self, holder: &Holder, kind: v1::HolderKind, person: &str) {
+        let request = v1::RegisterCertificateRequest {
+            request_id: id(),
+            certificate: holder.chain[0].to_vec(),
+            holder: kind as i32,
+            person_ref: person.to_owned(),
+        };
+        let call = self.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+        assert_eq!(call.await.unwrap().message.key_hash, holder.key_hash);
+    }
+
+    /// Publishes keys and signs the covenant.
+    pub(crate) async fn join(&self, party: &Party) {
+        self.publish_keys(party).await;
+        self.sign(party).await;
+    }
+
+    pub(crate) async fn publish_keys(&self, party: &Party) {
+        let request = publish_keys(party);
+        party.client().call::<_, v1::PublishKeysResponse>("Directory/PublishKeys", &request).await.unwrap();
+    }
+
+    pub(crate) async fn sign(&self, party: &Party) {
+        let request = self.signature(party).await;
+        party.client().call::<_, v1::CovenantSignature>("Covenants/SignCovenant", &request).await.unwrap();
+    }
+
+    /// The signature of a partner under the covenant in force.
+    pub(crate) async fn signature(&self, party: &Party) -> v1::SignCovenantRequest {
+        let request = v1::GetCovenantRequest::default();
+        let covenant = self.operator.client.call::<_, v1::Covenant>("Covenants/GetCovenant", &request).await.unwrap();
+        let v1::Covenant { name, content_hash, .. } = covenant.message;
+        let signature = sign(&party.holder.key, Domain::Covenant, &content_hash).unwrap();
+        v1::SignCovenantRequest {
+            request_id: id(),
+            name,
+            content_hash,
+            signature_scheme: u32::from(signature.scheme.code()),
+            signature: signature.signature,
+            certificate_chain: party.holder.chain.iter().map(|der| der.to_vec()).collect(),
+        }
+    }
+
+    /// Sets a partner's status.
+    pub(crate) async fn set_status(&self, oin: &Oin, status: v1::PartnerStatus) {
+        let request = v1::SetPartnerStatusRequest {
+            request_id: id(),
+            name: format!("partners/{oin}"),
+            status: status as i32,
+            reason: "proef".to_owned(),
+        };
+        self.operator.client.call::<_, v1::Partner>("Registry/SetPartnerStatus", &request).await.unwrap();
+    }
+
+    /// What the keyholder makes of a BSN, 64 bytes.
+    pub(crate) fn voprf(&self, bsn: &str) -> Vec<u8> {
+        let bsn = Bsn::parse(bsn).unwrap();
+        let (blinding, blinded) = Blinding::start(&bsn.canonical_input(), &mut OsRng).unwrap();
+        let evaluation = self.keyholder.evaluate(&blinded, &mut OsRng).unwrap();
+        let output = blinding.finish(&evaluation.evaluated[0], &evaluation.proof, &self.keyholder.public_key());
+        output.unwrap().as_bytes().to_vec()
+    }
+
+    /// The digest that agents compare at connect.
+    pub(crate) fn known_answer(&self) -> Vec<u8> {
+        self.keyholder.evaluate_known_answer().unwrap().as_bytes().to_vec()
+    }
+
+    /// Everything that the hub keeps on disk.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("hub")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A connection of our own to the hub's database.
+    pub(crate) async fn database(&self) -> Database {
+        Database::open(&self.path("hub/hub.db")).await
+    }
+
+    /// A connection of a holder, made anew.
+    pub(crate) async fn reconnect(&self, holder: &Holder) -> Client {
+        let identity = Identity::new(holder.chain.clone(), holder.key.clone_key()).unwrap();
+        connect(&self.path("ca/anchors.pem"), &identity, &self.address).await
+    }
+
+    /// Stops the hub as a signal would, and waits for it.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            let _ = running.stop.take().unwrap().send(());
+            running.task.await.unwrap().unwrap();
+        }
+    }
+
+    /// Starts it again over the same data.
+    pub(crate) async fn restart(&mut self) {
+        self.running = Some(run(self.folder.path(), &self.config));
+        self.until_it_serves().await;
+    }
+}
+
+/// A new request id.
+pub(crate) fn id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// The time of the machine.
+pub(crate) fn now() -> time::OffsetDateTime {
+    SystemClock.now()
+}
+
+/// A partner's key set, signed with its certificate.
+pub(crate) fn publish_keys(party: &Party) -> v1::PublishKeysRequest {
+    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, now()).unwrap();
+    let signed = set.sign(&party.holder.key).unwrap();
+    v1::PublishKeysRequest {
+        request_id: id(),
+        keys: Some(v1::KeySet {
+            document: signed.bytes,
+            signature_scheme: u32::from(signed.signature.scheme.code()),
+            signature: signed.signature.signature,
+            certificate_chain: party.holder.chain.iter().map(|der| der.to_vec()).collect(),
+        }),
+    }
+}
+
+/// Makes keys and the certificates that exist before the hub runs.
+fn prepare(folder: &Path, authority: &Authority) -> Keyholder {
+    let mut said = Vec::new();
+    sluis::cli::init::hub(&folder.join("keys"), &mut said).unwrap();
+    let facts = sluis::cli::init::keyholder(&folder.join("keyholder"), &mut said).unwrap();
+    let seed = SecretKey::from_hex_file_text(&std::fs::read_to_string(&facts.file).unwrap()).unwrap();
+    std::fs::create_dir(folder.join("hub")).unwrap();
+    let server = Profile::Server {
+        name: "hub".parse().unwrap(),
+        oin: None,
+        alternatives: vec![alternative("127.0.0.1").unwrap()],
+    };
+    authority.issue("hub", &server, DEFAULT_DAYS, now()).unwrap();
+    for name in ["operator", "fg-netwerk"] {
+        let profile = Profile::Person { person: name.parse().unwrap(), oin: NETWERK.parse().unwrap() };
+        authority.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
+    }
+    Keyholder::from_seed(&seed).unwrap()
+}
+
+fn config(address: &str, keyholder: &Keyholder) -> String {
+    let known = keyholder.evaluate_known_answer().unwrap();
+    let known: String = known.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        r#"
+node = "hub-1"
+listen = {{ address = "{address}" }}
+tls = {{ certificate = "ca/hub.pem", key = "ca/hub.key", anchors = "ca/anchors.pem" }}
+trust = {{ environment = "test" }}
+store = {{ url = "sqlite:hub/hub.db", spool = "hub/spool" }}
+keys = {{ directory = "keys" }}
+keyholder = {{ known_answer = "{known}" }}
+bootstrap = {{ operator = "ca/operator.pem", organisation_name = "Netwerkbureau" }}
+simulation = {{ clock = true }}
+limits = {{ drain_seconds = 1 }}
+"#
+    )
+}
+
+fn run(folder: &Path, config: &str) -> Running {
+    let config: HubConfig = sluis::config::parse(&folder.join("hub.toml"), config).unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(sluis::hub::run(config, async move {
+        let _ = stopped.await;
+    }));
+    Running { stop: Some(stop), task }
+}
+
+fn issue_organisation(authority: &Authority, name: &str, oin: &str) -> Certificates {
+    let profile = Profile::Organisation {
+        name: format!("Organisatie {name}").parse().unwrap(),
+        oin: oin.parse().unwrap(),
+        alternatives: vec![],
+    };
+    let issued = authority.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
+    Certificates::load(issued.chain.parent().unwrap(), name)
+}
+
+struct Certificates {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Certificates {
+    fn load(folder: &Path, name: &str) -> Self {
+        let chain = CertificateDer::pem_file_iter(folder.join(format!("{name}.pem"))).unwrap();
+        Self {
+            chain: chain.map(Result::unwrap).collect(),
+            key: PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key"))).unwrap(),
+        }
+    }
+
+    async fn hold(self, folder: &Path, address: &str) -> Holder {
+        let identity = Identity::new(self.chain.clone(), self.key.clone_key()).unwrap();
+        let leaf = sluis::identity::certificate::Leaf::read(&self.chain[0]).unwrap();
+        Holder {
+            oin: leaf.oin().unwrap(),
+            key_hash: leaf.key_hash.to_string(),
+            chain: self.chain,
+            key: self.key,
+            client: connect(&folder.join("ca/anchors.pem"), &identity, address).await,
+        }
+    }
+}
+
+async fn connect(anchors: &Path, identity: &Identity, address: &str) -> Client {
+    let anchors = Anchors::load([anchors]).unwrap();
+    let tls = ClientTls::new(identity, &anchors, Revocation::RegistryOnly, "127.0.0.1", Arc::new(TlsClock)).unwrap();
+    Client::new(tls.connect_lazy(address).unwrap())
+}
+
+fn anonymous(anchors: &Path, address: &str) -> tonic::transport::Channel {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(anchors).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let target = address.to_owned();
+    let connect = tower::service_fn(move |_: tonic::transport::Uri| {
+        let (connector, target) = (connector.clone(), target.clone());
+        async move {
+            let stream = tokio::net::TcpStream::connect(target).await?;
+            let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+            connector.connect(name, stream).await.map(hyper_util::rt::TokioIo::new)
+        }
+    });
+    tonic::transport::Endpoint::from_static("http://127.0.0.1").connect_with_connector_lazy(connect)
+}
+
+/// A connection to the database beside the hub's.
+pub(crate) struct Database(sqlx::AnyPool);
+
+impl Database {
+    async fn open(file: &Path) -> Self {
+        sqlx::any::install_default_drivers();
+        let url = format!("sqlite:{}", file.display());
+        Self(sqlx::any::AnyPoolOptions::new().max_connections(2).connect(&url).await.unwrap())
+    }
+
+    pub(crate) async fn run(&self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(&self.0).await.unwrap();
+    }
+
+    /// The single number that a query gives.
+    pub(crate) async fn number(&self, query: &'static str) -> i64 {
+        sqlx::query(query).fetch_one(&self.0).await.unwrap().get(0)
+    }
+
+    /// How many events there are.
+    pub(crate) async fn events(&self) -> i64 {
+        self.number("SELECT COUNT(*) FROM audit_event").await
+    }
+
+    /// Outcome, reason and organisation of an event.
+    pub(crate) async fn event(&self, name: &str) -> (String, String, String) {
+        let row = sqlx::query("SELECT outcome, reason, req_oin FROM audit_event WHERE event_id = $1");
+        let row = row.bind(name.trim_start_matches("events/")).fetch_one(&self.0).await.unwrap();
+        (row.get(0), row.get(1), row.get(2))
+    }
+
+    /// What another organisation calls the case that somebody calls `name`; every organisation knows its own only.
+    pub(crate) async fn case_name(&self, name: &str, oin: &Oin) -> String {
+        let row = sqlx::query(
+            "SELECT name FROM case_name WHERE oin = $1 AND case_id = (SELECT case_id FROM case_name WHERE name = $2)",
+        );
+        let row = row.bind(oin.as_str()).bind(name.trim_start_matches("cases/")).fetch_one(&self.0).await.unwrap();
+        format!("cases/{}", row.get::<String, _>(0))
+    }
+}
