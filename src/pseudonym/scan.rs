@@ -9,7 +9,7 @@ use super::bsn::passes_elfproef;
 ///
 /// - exactly nine digits in a row that pass the elfproef;
 /// - exactly eight digits in a row that pass with the leading zero that a spreadsheet dropped;
-/// - groups of digits, joined by single spaces, dots or hyphens, that make nine digits and pass.
+/// - groups of digits, joined by single spaces, dots, hyphens, slashes, underscores or commas, that make nine digits and pass.
 ///
 /// Fullwidth digits count as digits and invisible characters are skipped. A number that is part of a longer one (an OIN
 /// of twenty digits, an amount with thousands separators) does not count, nor does one that leans on a calendar date.
@@ -32,6 +32,9 @@ enum Joint {
     Space,
     Dot,
     Hyphen,
+    Slash,
+    Underscore,
+    Comma,
 }
 
 fn digit_groups(text: &str) -> Vec<Group> {
@@ -79,8 +82,11 @@ fn before(groups: &[Group], start: usize) -> Option<Joint> {
 
 fn starts_with_bsn(left: Option<Joint>, groups: &[Group]) -> bool {
     let Some(first) = groups.first() else { return false };
-    if matches!(first.digits, 8 | 9) {
-        return number_passes(first.value);
+    if matches!(first.digits, 8 | 9) && number_passes(first.value) {
+        return true;
+    }
+    if first.digits >= 9 {
+        return false;
     }
     let (mut value, mut digits, mut inner) = (0, 0, Vec::new());
     for (index, group) in groups.iter().enumerate() {
@@ -137,6 +143,9 @@ fn joint(c: char) -> Option<Joint> {
         ' ' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => Some(Joint::Space),
         '.' | '·' | '．' => Some(Joint::Dot),
         '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '－' => Some(Joint::Hyphen),
+        '/' | '\u{2044}' => Some(Joint::Slash),
+        '_' => Some(Joint::Underscore),
+        ',' => Some(Joint::Comma),
         _ => None,
     }
 }
