@@ -162,6 +162,7 @@ async fn serve_on(
 async fn serve_routes(routes: Routes, incoming: Incoming, stop: serve::Stop) -> Result<(), tonic::transport::Error> {
     Server::builder()
         .max_concurrent_streams(Some(STREAMS))
+        .http2_keepalive_interval(Some(serve::KEEPALIVE))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

@@ -15,17 +15,19 @@ use std::sync::Arc;
 
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 
 use crate::api::v1::keyholder_server::KeyholderServer;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{ConfigError, KeyholderConfig, Roster};
+use crate::config::{ConfigError, KeyholderConfig};
 use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
 use crate::serve;
 use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
 use quota::{Quota, QuotaError};
+use roster::Members;
 use service::Desk;
 
 /// Largest request in bytes: fifty elements and their framing, with room.
@@ -102,15 +104,17 @@ pub(crate) async fn serve_on(
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), KeyholderError> {
-    let roster: Roster = crate::config::load(&config.roster.file)?;
-    let partners = roster.partners.len();
+    let roster = Members::load(&config.roster.file)?;
+    let partners = roster.len();
+    let (renewed, members) = watch::channel(roster);
     let epoch = Epoch::new(config.key.epoch).ok_or(KeyholderError::Epoch)?;
     let key = oprf::Keyholder::from_seed(&read_key(&config.key.file)?)?;
     let quota = Quota::open(config.store.url.as_str()).await?;
-    let desk = Desk::new(key, epoch, roster.into(), quota, Arc::clone(&clock))?;
+    let desk = Desk::new(key, epoch, members, quota, Arc::clone(&clock))?;
     let (gate, incoming) = Gate::open(listener, server_tls(&config, clock.as_ref())?, tls::Limits::default());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, gate);
+    tasks.spawn(roster::follow(config.roster.file.clone(), renewed));
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_service_status("", ServingStatus::Serving).await;
@@ -119,6 +123,7 @@ pub(crate) async fn serve_on(
     serve::until(shutdown, |stop| {
         Server::builder()
             .max_concurrent_streams(STREAMS)
+            .http2_keepalive_interval(Some(serve::KEEPALIVE))
             .add_service(health_service)
             .add_service(KeyholderServer::new(desk).max_decoding_message_size(MAX_MESSAGE))
             .serve_with_incoming_shutdown(incoming, stop)

@@ -15,6 +15,8 @@ use crate::tls::{FileError, Gate, Revocation};
 
 /// How long running calls get to finish.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How often a silent connection is asked for a sign of life.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often open connections are held against the clock and the lists.
 const SWEEP: Duration = Duration::from_secs(60);
 

@@ -1,6 +1,7 @@
 //! Content on its way to be sealed: its size, its schema, and no citizen service number in it, however it was cut into
 //! pieces. What is wrong is said without a word of the content.
 
+use ring::digest;
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,13 +25,20 @@ pub(super) struct Content {
     schema: &'static Schema,
     scan: TextScan,
     size: u64,
+    hash: digest::Context,
     /// The whole, for forms only; they are small.
     form: Zeroizing<Vec<u8>>,
 }
 
 impl Content {
     pub(super) fn new(schema: &'static Schema) -> Self {
-        Self { schema, scan: TextScan::default(), size: 0, form: Zeroizing::default() }
+        Self {
+            schema,
+            scan: TextScan::default(),
+            size: 0,
+            hash: digest::Context::new(&digest::SHA256),
+            form: Zeroizing::default(),
+        }
     }
 
     /// Looks at the next piece, before it is sealed.
@@ -45,15 +53,22 @@ impl Content {
         if matches!(self.schema.kind, Kind::Json(_)) {
             self.form.extend_from_slice(piece);
         }
+        self.hash.update(piece);
         self.scan.push(piece);
         Ok(())
     }
 
-    /// Looks at the whole.
+    /// Looks at the whole; returns its SHA-256.
     ///
     /// # Errors
     /// [`Wrong`].
-    pub(super) fn finish(self) -> Result<(), Wrong> {
+    pub(super) fn finish(self) -> Result<[u8; 32], Wrong> {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.hash.clone().finish().as_ref());
+        self.judge().map(|()| sha256)
+    }
+
+    fn judge(self) -> Result<(), Wrong> {
         let found = self.scan.finish();
         if found == Found::Bsn {
             return Err(Wrong::Bsn);
@@ -173,7 +188,7 @@ mod tests {
         for piece in pieces {
             content.push(piece)?;
         }
-        content.finish()
+        content.finish().map(|_| ())
     }
 
     #[test]

@@ -55,7 +55,9 @@ impl OwnCopy {
     /// case are the hub's to know.
     pub(super) fn grants(&self, article: Article, role: Option<Role>, category: Category, form: Form) -> bool {
         match &self.rights {
-            Rights::Covenant(covenant) => [role, None].into_iter().any(|r| covenant.cell(article, r, category, form).is_some()),
+            Rights::Covenant(covenant) => {
+                [role, None].into_iter().any(|r| covenant.cell(article, r, category, form).is_some())
+            }
             #[cfg(test)]
             Rights::These(these) => [role, None].into_iter().any(|r| these.contains(&(article, r, category, form))),
         }

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::Agent;
 use super::forward::onward;
 use super::links::HUB;
-use super::publish::{PIECE, no_disk};
+use super::publish::{PIECE, SILENCE, no_disk};
 use super::refusal::{EVENT, event_of, upstream};
 use super::sealing::read_sealed_key;
 use super::services::Messages;
@@ -210,7 +210,7 @@ async fn release(
     sender: &mpsc::Sender<Result<v1::FetchRecordResponse, Status>>,
 ) {
     if let Err(status) = pour(opened, body, name, sender).await {
-        drop(sender.send(Err(status)).await);
+        drop(tokio::time::timeout(SILENCE, sender.send(Err(status))).await);
     }
 }
 
@@ -232,21 +232,26 @@ async fn pour(
         }
         opener.push(&piece, &mut content).map_err(refuse)?;
         if !hand_over(&mut content, sender).await {
-            return Ok(());
+            return Err(too_slow());
         }
     }
     opener.finish(&mut content).map_err(refuse)?;
-    hand_over(&mut content, sender).await;
-    Ok(())
+    if hand_over(&mut content, sender).await { Ok(()) } else { Err(too_slow()) }
 }
 
-/// Sends what has been opened; false when nobody takes it any more.
+/// Content must never seem to end where it was cut off.
+fn too_slow() -> Status {
+    Status::deadline_exceeded("the content was not taken for a minute; fetch the record again")
+}
+
+/// Sends what has been opened; false when nobody takes it any more, or not within a minute.
 async fn hand_over(content: &mut Vec<u8>, sender: &mpsc::Sender<Result<v1::FetchRecordResponse, Status>>) -> bool {
     if content.is_empty() {
         return true;
     }
     let chunk = Chunk::Plain(std::mem::take(content).into());
-    sender.send(Ok(v1::FetchRecordResponse { chunk: Some(chunk), ..Default::default() })).await.is_ok()
+    let message = v1::FetchRecordResponse { chunk: Some(chunk), ..Default::default() };
+    matches!(tokio::time::timeout(SILENCE, sender.send(Ok(message))).await, Ok(Ok(())))
 }
 
 fn unopened(name: &str, why: &Unopened, event: Option<&str>) -> Status {

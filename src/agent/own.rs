@@ -4,17 +4,19 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use ring::hmac;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::api::v1;
 use crate::config::AgentConfig;
 use crate::identity::certificate::Leaf;
 use crate::party::Oin;
-use crate::pseudonym::{Epoch, KeyError};
+use crate::pseudonym::{Epoch, KeyError, SecretKey};
 use crate::seal::certificate_signature::{self, CertSignature, CertSignatureError, Domain};
 use crate::seal::{
     AddressedHeader, AgentKeys, KeySet, KeySetError, NotCanonical, RecordKey, SealError, SealedKey, open_record_key,
@@ -63,6 +65,7 @@ pub enum OwnError {
 pub(super) struct Term {
     pub(super) keys: AgentKeys,
     pub(super) set: KeySet,
+    naming: hmac::Key,
 }
 
 /// The partner.
@@ -127,6 +130,19 @@ impl Own {
         certificate_signature::sign(&self.certificate_key, Domain::Covenant, content_hash)
     }
 
+    /// The name of the record that this request with this content makes: the same when a lost reply is asked for again,
+    /// another one for other content. Keyed, so that the name says nothing of the content (UUID version 8).
+    pub(super) fn name_record(&self, request_id: &str, content_sha256: &[u8; 32]) -> Uuid {
+        let mut name = hmac::Context::with_key(&self.current.naming);
+        name.update(content_sha256);
+        name.update(request_id.as_bytes());
+        let mut bytes = [0; 16];
+        for (slot, byte) in bytes.iter_mut().zip(name.sign().as_ref()) {
+            *slot = *byte;
+        }
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
     pub(super) fn chain_der(&self) -> Vec<Vec<u8>> {
         self.chain.iter().map(|der| der.to_vec()).collect()
     }
@@ -153,10 +169,13 @@ fn terms(store: &Path, oin: &Oin, now: OffsetDateTime) -> Result<Vec<Term>, OwnE
             .and_then(|name| name.to_str()?.strip_prefix("agent.")?.strip_suffix(".seed")?.parse().ok())
             .and_then(Epoch::new);
         let Some(epoch) = number else { continue };
-        let keys = AgentKeys::from_seed_file_text(&read_seed(&path)?)
-            .map_err(|source| OwnError::Seed { path: path.clone(), source })?;
+        let text = read_seed(&path)?;
+        let no_seed = |source| OwnError::Seed { path: path.clone(), source };
+        let keys = AgentKeys::from_seed_file_text(&text).map_err(no_seed)?;
+        let naming = SecretKey::from_hex_file_text(&text).map_err(no_seed)?.derive(b"agent/record-name");
+        let naming = hmac::Key::new(hmac::HMAC_SHA256, naming.as_bytes());
         let set = keys.key_set(oin.clone(), epoch, created(&path.with_extension("created"), now)?)?;
-        terms.push((epoch, Term { keys, set }));
+        terms.push((epoch, Term { keys, set, naming }));
     }
     terms.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
     Ok(terms.into_iter().map(|(_, term)| term).collect())

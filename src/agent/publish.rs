@@ -31,8 +31,8 @@ use crate::wire::Numbered as _;
 const METHOD: &str = "sluis.v1.Records/PublishRecord";
 /// Largest piece in one message, in either direction: 1 MiB.
 pub(super) const PIECE: usize = 1 << 20;
-/// How long a local system may be silent in the middle of its content.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long a local system may be silent in the middle of content, in either direction.
+pub(super) const SILENCE: Duration = Duration::from_secs(60);
 /// How often the route is planned anew when it changed while the record was being sealed.
 const PLANS: usize = 3;
 
@@ -40,6 +40,8 @@ const PLANS: usize = 3;
 struct Body {
     sealed: SealedBody,
     spooled: Spooled,
+    /// SHA-256 of the content; goes no further than the agent.
+    content_sha256: [u8; 32],
 }
 
 impl Agent {
@@ -118,13 +120,14 @@ impl Agent {
                 Some(message) => chunk = message.chunk,
             }
         }
-        if let Err(wrong) = content.finish() {
-            return Ok(Err(wrong));
-        }
+        let content_sha256 = match content.finish() {
+            Ok(sha256) => sha256,
+            Err(wrong) => return Ok(Err(wrong)),
+        };
         let sealed = sealer.finish(&mut ciphertext).map_err(|_| Status::internal("the content can't be encrypted"))?;
         spool.write(&ciphertext).await.map_err(|_| no_disk())?;
         let spooled = spool.finish().await.map_err(|_| no_disk())?;
-        Ok(Ok(Body { sealed, spooled }))
+        Ok(Ok(Body { sealed, spooled, content_sha256 }))
     }
 
     /// Plans, seals and sends; again if the route changed in between.
@@ -135,7 +138,7 @@ impl Agent {
         body: &Body,
         trace: &tonic::metadata::MetadataMap,
     ) -> Result<Response<v1::PublishRecordResponse>, Status> {
-        let record = Uuid::new_v4();
+        let record = self.own.name_record(&open.request_id, &body.content_sha256);
         let mut plans = PLANS;
         loop {
             plans = plans.saturating_sub(1);

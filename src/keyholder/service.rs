@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rand_core::OsRng;
+use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -22,7 +23,7 @@ pub(super) struct Desk {
     key: Arc<oprf::Keyholder>,
     epoch: Epoch,
     known_answer: KnownAnswer,
-    members: Members,
+    members: watch::Receiver<Members>,
     quota: Quota,
     clock: Arc<dyn Clock>,
 }
@@ -31,7 +32,7 @@ impl Desk {
     pub(super) fn new(
         key: oprf::Keyholder,
         epoch: Epoch,
-        members: Members,
+        members: watch::Receiver<Members>,
         quota: Quota,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OprfError> {
@@ -43,7 +44,7 @@ impl Desk {
     fn caller<T>(&self, request: &Request<T>) -> Result<(Oin, Allowance), Status> {
         let peer = request.extensions().get::<Arc<PeerInfo>>();
         let certificate = peer.map(|peer| &peer.certificate).filter(|c| c.check_validity(self.clock.now()).is_ok());
-        certificate.and_then(|certificate| self.members.find(certificate)).ok_or_else(|| {
+        certificate.and_then(|certificate| self.members.borrow().find(certificate)).ok_or_else(|| {
             tracing::warn!("a caller that is not on the roster was refused");
             Status::permission_denied("this certificate is not on the keyholder's roster; ask the keyholder's people")
         })

@@ -149,6 +149,23 @@ async fn who_is_not_on_the_roster_learns_nothing() {
 }
 
 #[tokio::test]
+async fn who_is_taken_off_the_roster_is_refused_within_seconds() {
+    let network = Network::new(100);
+    let running = network.start().await;
+    let mut client = network.client(&running, "almelo");
+    assert!(client.get_key(v1::GetKeyRequest {}).await.is_ok());
+    let file = network.dir.path().join("roster.toml");
+    let roster = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "[[partner]]\noin = \"half").unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert!(client.get_key(v1::GetKeyRequest {}).await.is_ok(), "a damaged roster changes nothing");
+    std::fs::write(&file, roster.replace(&network.almelo, &"0".repeat(64))).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert_eq!(client.get_key(v1::GetKeyRequest {}).await.unwrap_err().code(), Code::PermissionDenied);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn used_quota_survives_a_restart() {
     let network = Network::new(3);
     let running = network.start().await;

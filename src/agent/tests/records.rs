@@ -90,6 +90,20 @@ async fn content_arrives_as_it_was_sent_and_the_hub_reads_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_repeated_names_the_same_record_and_other_content_another() {
+    let (_network, almelo, raalte) = pair().await;
+    let open = open(ALMELO, "sluis/tekst/v1");
+    let mut names = Vec::new();
+    for text in [TEXT, TEXT, "iets anders"] {
+        let answer = publish(&almelo, open.clone(), vec![text.into()]).await.unwrap();
+        names.push(answer.into_inner().record.unwrap().name);
+    }
+    assert!(names[0] == names[1] && names[0] != names[2]);
+    assert_ne!(published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await, names[0]);
+    assert_eq!(fetch(&raalte, RAALTE, &names[1]).await.unwrap(), TEXT.as_bytes());
+}
+
+#[tokio::test]
 async fn a_record_that_was_meddled_with_is_not_opened() {
     let (network, almelo, raalte) = pair().await;
     let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
