@@ -1,9 +1,11 @@
 //! The tests of a whole hub, over mutual TLS on loopback.
 
+mod atomic;
 mod bad_input;
 mod calls;
 mod direct;
 mod matrix;
 mod network;
 mod smoke;
+mod streams;
 mod unknown;
