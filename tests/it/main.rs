@@ -4,6 +4,8 @@ mod atomic;
 mod bad_input;
 mod calls;
 mod direct;
+mod leak;
+mod log;
 mod matrix;
 mod network;
 mod smoke;
