@@ -184,10 +184,15 @@ fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> 
     Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
 }
 
+/// How long a stream has to say why it ends before its connection is cut.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
 async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
     let mut registry = exchange.registry.subscribe();
     while registry.changed().await.is_ok() {
+        // New calls are refused already; open streams get a moment to say why they end.
+        tokio::time::sleep(LAST_WORDS).await;
         let picture = Arc::clone(&registry.borrow_and_update());
         let now = exchange.clock.now();
         // A key that is not registered (yet) keeps its connection: it may be the one that is about to be registered.

@@ -52,6 +52,13 @@ pub enum StoreError {
     Busy,
 }
 
+impl StoreError {
+    /// What was to be stored can't be read from the disk.
+    pub const fn disk(error: std::io::Error) -> Self {
+        Self::Unavailable(sqlx::Error::Io(error))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         // A taken key fails its own unit; anything else may have broken the transaction, and fails the group.

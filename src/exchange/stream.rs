@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::facts::{Facts, Found, Target};
 use super::ops::inbox::cursor;
@@ -17,6 +17,7 @@ use super::ops::{newcomer, records};
 use super::{Call, Exchange, Refused, Stop};
 use crate::api::v1;
 use crate::clock::from_micros;
+use crate::registry::Registry;
 use crate::store::inbox::Item;
 use crate::store::{StoreError, Wake, inbox, record};
 use crate::wire::timestamp;
@@ -112,8 +113,9 @@ impl Exchange {
         drain: bool,
         sender: &mpsc::Sender<Result<v1::InboxItem, Refused>>,
     ) -> Result<(), End> {
-        let mut wakes = self.store.wakes();
+        let (mut wakes, mut registry) = (self.store.wakes(), self.registry.subscribe());
         loop {
+            registry.mark_unchanged();
             let facts = self.facts(call, Target::Nothing).await?;
             let oin = facts.caller.oin().clone();
             let mut reader = self.store.read().await?;
@@ -133,8 +135,8 @@ impl Exchange {
             if drain {
                 return Ok(());
             }
-            let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Registry;
-            wait(&mut wakes, sender, mine).await?;
+            let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str());
+            wait(&mut wakes, &mut registry, sender, mine).await?;
         }
     }
 
@@ -180,9 +182,10 @@ impl Exchange {
         call: &Call,
         sender: &mpsc::Sender<Result<v1::SealRequest, Refused>>,
     ) -> Result<(), End> {
-        let mut wakes = self.store.wakes();
+        let (mut wakes, mut registry) = (self.store.wakes(), self.registry.subscribe());
         let mut told = HashSet::new();
         loop {
+            registry.mark_unchanged();
             let facts = self.facts(call, Target::Nothing).await?;
             let oin = facts.caller.oin().clone();
             // No connection is held while another is waited for: streams enough would wait for one another.
@@ -204,8 +207,8 @@ impl Exchange {
                 }
                 told.insert(request);
             }
-            let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Registry;
-            wait(&mut wakes, sender, mine).await?;
+            let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str());
+            wait(&mut wakes, &mut registry, sender, mine).await?;
         }
     }
 
@@ -220,9 +223,11 @@ impl Exchange {
     }
 }
 
-/// Waits until something of interest happened, the reader is gone, or it is time to look again.
+/// Waits until something of interest happened, the reader is gone, or it is time to look again. A change of the registry
+/// is waited for in its picture: the word that it changed may come before the picture does.
 async fn wait<T>(
     wakes: &mut broadcast::Receiver<Wake>,
+    registry: &mut watch::Receiver<Arc<Registry>>,
     sender: &mpsc::Sender<T>,
     mine: impl Fn(&Wake) -> bool,
 ) -> Result<(), End> {
@@ -238,6 +243,7 @@ async fn wait<T>(
     };
     tokio::select! {
         woken = wait => woken,
+        changed = registry.changed() => changed.map_err(|_| End::Stop(Stop::Store(StoreError::Busy))),
         () = sender.closed() => Err(End::Gone),
         () = tokio::time::sleep(POLL) => Ok(()),
     }

@@ -123,7 +123,7 @@ async fn seen_to(
     };
     let refused = exchange.refuse(refusal, told, exchange.draft(&call)).await;
     let mut answer = status(&refused);
-    if code == Code::Unimplemented && told {
+    if code == Code::Unimplemented && told && refused.event_id.is_some() {
         let mut unimplemented = Status::unimplemented("the hub has no such method");
         *unimplemented.metadata_mut() = answer.metadata().clone();
         answer = unimplemented;

@@ -445,7 +445,7 @@ impl Database {
     async fn open(file: &Path) -> Self {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite:{}", file.display());
-        Self(sqlx::any::AnyPoolOptions::new().max_connections(2).connect(&url).await.unwrap())
+        Self(sqlx::any::AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap())
     }
 
     pub(crate) async fn run(&self, statement: &'static str) {

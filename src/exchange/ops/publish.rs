@@ -234,7 +234,7 @@ impl PublishRecord {
     }
 
     async fn store_body(&self, tx: &mut Tx<'_>, record_id: &str) -> Result<(), WorkError> {
-        let disk = |error| StoreError::Unavailable(sqlx::Error::Io(error));
+        let disk = StoreError::disk;
         let mut file = self.body.open().await.map_err(disk)?;
         let mut piece = vec![0; PIECE];
         let mut seq = 0;
