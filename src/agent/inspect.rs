@@ -169,7 +169,10 @@ fn holds_bsn(field: &str, text: &str) -> bool {
         "bsn" => false,
         "page_token" | "cursor" | "pseudonym" | "etag" => text.len() <= SHORT && contains_bsn(text),
         "reason" | "user_ref" | "purpose" | "text_version" | "display_name" => contains_bsn(text),
-        _ => text.split('/').any(|part| uuid::Uuid::try_parse(part).is_err() && contains_bsn(part)),
+        _ => {
+            let known = |part| if uuid::Uuid::try_parse(part).is_ok() { "uuid" } else { part };
+            contains_bsn(&text.split('/').map(known).collect::<Vec<_>>().join("/"))
+        }
     }
 }
 
@@ -198,6 +201,7 @@ mod tests {
         assert!(dirty("sluis.v1.Cases/GetCase", &get(&case, "overleg op 2026-11-21")).is_empty());
         assert_eq!(dirty("sluis.v1.Cases/GetCase", &get(&case, "over 999 900 006")), ["context.reason"]);
         assert_eq!(dirty("sluis.v1.Cases/GetCase", &get("cases/999900006", "")), ["name"]);
+        assert_eq!(dirty("sluis.v1.Cases/GetCase", &get("999/900/006", "")), ["name"]);
         let consent = v1::RecordConsentRequest {
             scope: Some(v1::ConsentScope { recipients: vec!["partners/999900006".into()], ..Default::default() }),
             text_version: "v1.999900006".into(),
