@@ -177,6 +177,8 @@ pub struct Settings {
     pub spool: std::path::PathBuf,
     /// SHA-256 digest of the keyholder's known answer.
     pub known_answer: [u8; 32],
+    /// Verifies the certificate chains of published keys.
+    pub chains: crate::tls::ChainVerifier,
     /// The demo network's movable clock.
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
 }
@@ -239,13 +241,14 @@ impl Exchange {
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
         for _ in 0..ATTEMPTS {
-            if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
-                return self.repeat(again, admitted, draft).await;
-            }
+            let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
             let facts = self.facts(call, operation.target()).await?;
             let mut draft_now = draft.clone();
-            facts.describe(self, &mut draft_now);
+            facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
+            if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
+                return self.repeat(again, admitted, draft_now, &facts).await;
+            }
             let mut reader = self.store.read().await?;
             let rows = operation.gather(self, &facts, &mut reader).await?;
             drop(reader);
@@ -258,8 +261,9 @@ impl Exchange {
                 }
                 Err(refusal) => {
                     // The same request may have been carried out while this one was on its way here.
-                    if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
-                        return self.repeat(again, admitted, draft).await;
+                    let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
+                    if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
+                        return self.repeat(again, admitted, draft_now, &facts).await;
                     }
                     *draft = draft_now;
                     return Err(Stop::Refused { refusal, told: facts.may_know(self) });
@@ -342,7 +346,8 @@ impl Exchange {
     ) -> Result<Option<Remembered>, Stop> {
         let Some(request_id) = operation.request_id() else { return Ok(None) };
         let mut reader = self.store.read().await?;
-        let found = crate::store::request::find(&mut reader, caller.oin().as_str(), request_id).await?;
+        let since = micros(self.clock.now() - self.request_id_retention());
+        let found = crate::store::request::find(&mut reader, caller.oin().as_str(), request_id, since).await?;
         match found {
             Some(found) if found.method != call.method.name || found.body_hash != body_hash => {
                 Err(Stop::own(Refusal::malformed("request_id", "an id not used before with another request")))
@@ -356,11 +361,12 @@ impl Exchange {
         self: &Arc<Self>,
         again: Remembered,
         admitted: Admitted,
-        draft: &Draft,
+        draft: Draft,
+        facts: &Facts,
     ) -> Result<Answer<R>, Stop> {
         let reply = R::decode(&*again.reply).map_err(|_| StoreError::Inconsistent("request"))?;
-        let rev = self.registry.borrow().rev;
-        let work = Repeat { draft: draft.clone(), rev };
+        let case = facts.case().map(|case| (case.id.clone(), case.rev));
+        let work = Repeat { draft, registry: facts.registry.rev, case };
         match self.store.run_tx(admitted.office(), work).await {
             Ok(committed) => Ok(Answer { reply, event_id: committed.event_id }),
             Err(CommitError::Store(error)) => Err(error.into()),
@@ -380,6 +386,11 @@ impl Exchange {
             }
             Err(error) => unavailable(&error),
         }
+    }
+
+    /// For how long a request id is remembered.
+    fn request_id_retention(&self) -> time::Duration {
+        time::Duration::hours(i64::from(self.terms().terms.request_id_hours))
     }
 
     /// Terms, limits and calendar of the covenant in force.
@@ -468,9 +479,9 @@ impl<O: Operation> Work for Perform<O> {
                 event_id: tx.event_id().to_owned(),
             };
             let at = micros(facts.now);
-            let horizon = time::Duration::hours(i64::from(self.hub.terms().terms.request_id_hours));
-            crate::store::request::forget(tx, micros(facts.now - horizon)).await?;
-            if !crate::store::request::remember(tx, oin, request_id, &remembered, at).await? {
+            let since = micros(facts.now - self.hub.request_id_retention());
+            crate::store::request::forget(tx, since).await?;
+            if !crate::store::request::remember(tx, oin, request_id, &remembered, at, since).await? {
                 // The same id is being carried out by another call: let this one find its reply.
                 return Err(WorkError::Stale);
             }
@@ -481,14 +492,18 @@ impl<O: Operation> Work for Perform<O> {
 
 struct Repeat {
     draft: Draft,
-    rev: i64,
+    registry: i64,
+    case: Option<(String, i64)>,
 }
 
 impl Work for Repeat {
     type Output = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
-        crate::store::registry::check_rev(tx, self.rev).await?;
+        crate::store::registry::check_rev(tx, self.registry).await?;
+        if let Some((case_id, rev)) = &self.case {
+            crate::store::case::check_rev(tx, case_id, *rev).await?;
+        }
         Ok(((), self.draft.clone()))
     }
 }

@@ -24,7 +24,7 @@ use crate::exchange::{Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
 use crate::store::{Store, StoreError};
 use crate::tls::files::{Anchors, revocation_lists};
-use crate::tls::{FileError, Gate, Identity, Limits, Revocation, ServerTls, TlsError};
+use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, Revocation, ServerTls, TlsError};
 use crate::transport::Hub;
 use crate::transport::edge::EdgeLayer;
 
@@ -164,6 +164,7 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,
+            chains: ChainVerifier::new(&anchors(config)?, revocation(config)?, config.trust.rules())?,
             shifted,
         },
     })
@@ -173,15 +174,22 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
 fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> {
     let now = SystemClock.now();
     let identity = Identity::load(&config.tls.certificate, &config.tls.key, now)?;
-    let anchors = Anchors::load([config.tls.anchors.as_path()])?;
-    let revocation = if config.trust.crls.is_empty() {
+    let (anchors, revocation) = (anchors(config)?, revocation(config)?);
+    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
+}
+
+fn anchors(config: &HubConfig) -> Result<Anchors, HubError> {
+    Ok(Anchors::load([config.tls.anchors.as_path()])?)
+}
+
+fn revocation(config: &HubConfig) -> Result<Revocation, HubError> {
+    Ok(if config.trust.crls.is_empty() {
         Revocation::RegistryOnly
     } else {
         Revocation::Lists(revocation_lists(
             config.trust.crls.iter().map(|path: &std::path::PathBuf| -> &Path { path }),
         )?)
-    };
-    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
+    })
 }
 
 /// How long a stream has to say why it ends before its connection is cut.

@@ -23,6 +23,9 @@ pub enum KeyFileError {
     /// Not readable.
     #[error("{0} can't be read")]
     Read(PathBuf, #[source] std::io::Error),
+    /// Readable by others.
+    #[error("{0} can be read by others; make it readable by the hub alone (chmod 600)")]
+    Open(PathBuf),
     /// Not a key.
     #[error("{0} does not hold a key of 64 hexadecimal digits")]
     Key(PathBuf, #[source] KeyError),
@@ -54,15 +57,17 @@ impl HubKeys {
 }
 
 fn ring(directory: &Path, name: &'static str) -> Result<KeyRing, KeyFileError> {
+    // The newest file says how many there must be: a lost one in between must not silently change every pseudonym.
+    let last = newest(directory, name).map_err(|error| KeyFileError::Read(directory.to_owned(), error))?;
     let mut ring: Option<KeyRing> = None;
     let mut epoch = Epoch::FIRST;
     loop {
         let path = directory.join(format!("{name}.{}.key", epoch.number()));
-        if !path.exists() {
+        if epoch.number() > last {
             return ring.ok_or(KeyFileError::None(name));
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| KeyFileError::Read(path.clone(), error))?;
-        let text = Zeroizing::new(text);
+        let text = read_private(&path).map_err(|error| KeyFileError::Read(path.clone(), error))?;
+        let text = text.ok_or_else(|| KeyFileError::Open(path.clone()))?;
         let key = SecretKey::from_hex_file_text(&text).map_err(|error| KeyFileError::Key(path.clone(), error))?;
         match &mut ring {
             None => ring = Some(KeyRing::new(epoch, key)),
@@ -70,4 +75,27 @@ fn ring(directory: &Path, name: &'static str) -> Result<KeyRing, KeyFileError> {
         }
         epoch = epoch.next();
     }
+}
+
+/// The highest epoch that has a file; 0 if none has.
+fn newest(directory: &Path, name: &str) -> std::io::Result<u32> {
+    let mut newest = 0;
+    for entry in std::fs::read_dir(directory)? {
+        let file = entry?.file_name();
+        let epoch = file.to_str().and_then(|file| file.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".key"));
+        newest = newest.max(epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0));
+    }
+    Ok(newest)
+}
+
+/// The text of a file that only its owner can read; `None` if others can.
+fn read_private(path: &Path) -> std::io::Result<Option<Zeroizing<String>>> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path)?;
+    if crate::tls::files::is_open_to_others(&file)? {
+        return Ok(None);
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    Ok(Some(text))
 }

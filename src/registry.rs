@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::api::v1;
 use crate::clock::from_micros;
+use crate::identity::certificate::Leaf;
 use crate::identity::{Function, Holder, KeyHash, KeyState, Partner, Registration, Registrations};
 use crate::party::{Oin, PartnerStatus, Role};
 use crate::store::StoreError;
@@ -61,13 +62,6 @@ impl Registry {
                 .collect::<Result<_, _>>()?;
             partners.insert(oin, Entry { partner, standing_roles, keys: None });
         }
-        for (oin, message) in rows.key_sets {
-            let oin: Oin = oin.parse().map_err(bad("key_set"))?;
-            let keys = v1::KeySet::decode(&*message).map_err(|_| StoreError::Inconsistent("key_set"))?;
-            if let Some(entry) = partners.get_mut(&oin) {
-                entry.keys = Some(keys);
-            }
-        }
         let mut keys = HashMap::new();
         for row in rows.certificates {
             let hash: KeyHash = row.key_hash.parse().map_err(bad("certificate"))?;
@@ -75,6 +69,13 @@ impl Registry {
             let state = if row.revoked_at.is_some() { KeyState::Revoked } else { KeyState::Active };
             let oin = row.oin.parse().map_err(bad("certificate"))?;
             keys.insert(hash, Registration { oin, holder, state });
+        }
+        for (oin, message) in rows.key_sets {
+            let oin: Oin = oin.parse().map_err(bad("key_set"))?;
+            let set = v1::KeySet::decode(&*message).map_err(|_| StoreError::Inconsistent("key_set"))?;
+            if let Some(entry) = partners.get_mut(&oin).filter(|_| vouched_for(&set, &oin, &keys)) {
+                entry.keys = Some(set);
+            }
         }
         let mut signatures = Vec::new();
         for (_, version, message) in rows.signatures {
@@ -108,6 +109,17 @@ impl Entry {
             && self.partner.effective_from <= now
             && self.partner.withdrawn_at.is_none_or(|at| now < at)
     }
+}
+
+/// Whether the key that signed a published set is registered for this organisation's systems and not revoked: a set under
+/// a revoked certificate is in force no longer.
+fn vouched_for(set: &v1::KeySet, oin: &Oin, keys: &HashMap<KeyHash, Registration>) -> bool {
+    let leaf = set.certificate_chain.first().and_then(|leaf| Leaf::read(leaf).ok());
+    leaf.and_then(|leaf| keys.get(&leaf.key_hash)).is_some_and(|registration| {
+        registration.oin == *oin
+            && registration.state == KeyState::Active
+            && registration.holder == Holder::Organisation
+    })
 }
 
 fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {

@@ -119,6 +119,7 @@ impl Store {
     /// Opens the store, brings its schema up to date and starts the writer. `url` is `sqlite:PATH`.
     pub async fn open(url: &str, node: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         sqlx::any::install_default_drivers();
+        schema::make_private(url).map_err(sqlx::Error::Io)?;
         let writer = schema::options(1).connect(&schema::url(url)).await?;
         schema::migrate(&writer).await?;
         let readers: AnyPoolOptions = schema::options(8);

@@ -212,14 +212,20 @@ impl Facts {
         }
     }
 
-    /// Names case, subject and author in the event.
-    pub(super) fn describe(&self, hub: &Exchange, draft: &mut Draft) {
+    /// Whether a remembered reply may be given once more: to nobody whose part in the case has ended since.
+    pub(super) fn may_repeat(&self, hub: &Exchange) -> bool {
+        match &self.found {
+            Found::NotAsked => true,
+            Found::Unknown | Found::NotInvolved => false,
+            Found::Case(case) => case.is_participant(self.caller.oin(), self.now, hub.terms()),
+        }
+    }
+
+    /// Names case and author in the event. The youth's pseudonym is derived when an officer reads, never stored beside a case.
+    pub(super) fn describe(&self, draft: &mut Draft) {
         draft.organisation = self.caller.oin().to_string();
         if let Some(case) = self.case() {
             draft.case_id = Some(case.id.clone());
-            let tag = subject_tag(case.tag_epoch, &case.subject_tag);
-            let pseudonym = tag.and_then(|tag| hub.keys.pseudonym(&tag, self.caller.oin(), Scope::Log).ok());
-            draft.subject = pseudonym.map(|p| p.to_text()).unwrap_or_default();
         }
         if let Some((record, _)) = &self.record {
             draft.record.clone_from(&record.record_id);

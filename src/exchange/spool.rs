@@ -87,6 +87,8 @@ impl Drop for Spooled {
 /// Removes what a killed process left behind. At start, before anything arrives.
 pub async fn clean(directory: &Path) -> std::io::Result<()> {
     tokio::fs::create_dir_all(directory).await?;
+    #[cfg(unix)]
+    tokio::fs::set_permissions(directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).await?;
     let mut entries = tokio::fs::read_dir(directory).await?;
     while let Some(entry) = entries.next_entry().await? {
         if entry.path().extension().is_some_and(|extension| extension == "part") {

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use super::facts::{Facts, Found, Target};
 use super::ops::inbox::cursor;
 use super::ops::{newcomer, records};
-use super::{Call, Exchange, Refused, Stop};
+use super::{Call, Exchange, Operation as _, Refused, Stop};
 use crate::api::v1;
 use crate::clock::from_micros;
 use crate::registry::Registry;
@@ -28,6 +28,9 @@ const WAITING: usize = 32;
 const BATCH: i64 = 64;
 /// Without any wake-up the store is looked at this often.
 const POLL: Duration = Duration::from_secs(5);
+
+/// A record of 25 MiB over a slow line; then the fetch is given up.
+const LONGEST_FETCH: Duration = Duration::from_secs(300);
 
 /// A stream towards the caller.
 pub type Outgoing<T> = mpsc::Receiver<Result<T, Refused>>;
@@ -71,14 +74,15 @@ impl Exchange {
     pub fn stream_pieces(
         self: &Arc<Self>,
         first: v1::FetchRecordResponse,
-        record_id: String,
+        call: Call,
+        fetch: records::FetchRecord,
     ) -> Outgoing<v1::FetchRecordResponse> {
         let (sender, receiver) = mpsc::channel(4);
         let hub = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(End::Stop(Stop::Store(error))) = hub.pump_pieces(first, &record_id, &sender).await {
-                drop(sender.send(Err(super::unavailable(&error))).await);
-            }
+            let pieces = hub.pump_pieces(first, &call, &fetch, &sender);
+            let ended = tokio::time::timeout(LONGEST_FETCH, pieces).await.unwrap_or(Err(End::Gone));
+            hub.end(&call, ended, &sender).await;
         });
         receiver
     }
@@ -86,13 +90,21 @@ impl Exchange {
     async fn pump_pieces(
         &self,
         mut first: v1::FetchRecordResponse,
-        record_id: &str,
+        call: &Call,
+        fetch: &records::FetchRecord,
         sender: &mpsc::Sender<Result<v1::FetchRecordResponse, Refused>>,
     ) -> Result<(), End> {
         use v1::fetch_record_response::Chunk;
+        let (mut wakes, registry) = (self.store.wakes(), self.registry.subscribe());
         for seq in 0.. {
+            // Anything that changed a case or the registry meanwhile may have ended the right.
+            if seq > 0 && (has_woken(&mut wakes) || registry.has_changed().unwrap_or(true)) {
+                let facts = self.facts(call, fetch.target()).await?;
+                let told = facts.may_know(self);
+                let _still = fetch.permit(self, &facts).map_err(|refusal| Stop::Refused { refusal, told })?;
+            }
             let mut reader = self.store.read().await?;
-            let piece = record::chunk(&mut reader, record_id, seq).await?;
+            let piece = record::chunk(&mut reader, fetch.record(), seq).await?;
             drop(reader);
             let last = piece.is_none();
             first.chunk = piece.map(|piece| Chunk::Sealed(piece.into()));
@@ -198,9 +210,12 @@ impl Exchange {
                 let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
                 let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
                 let key = key.unwrap_or_default();
+                // Who asked for it may have left since, and so may the author.
+                let open = |row: &crate::store::record::RecordRow| newcomer::still_open(self, &of_record, row, &request);
                 let message = of_record
                     .record
                     .as_ref()
+                    .filter(|(row, _)| open(row))
                     .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
                 if let Some(message) = message {
                     sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
@@ -220,6 +235,19 @@ impl Exchange {
             Err(End::Stop(Stop::Refused { refusal, told })) => self.refuse(refusal, told, self.draft(call)).await,
         };
         drop(sender.send(Err(refused)).await);
+    }
+}
+
+/// Whether a case or the registry changed since this was asked last.
+fn has_woken(wakes: &mut broadcast::Receiver<Wake>) -> bool {
+    use broadcast::error::TryRecvError;
+    let mut woken = false;
+    loop {
+        match wakes.try_recv() {
+            Ok(Wake::Case(_) | Wake::Registry) | Err(TryRecvError::Lagged(_)) => woken = true,
+            Ok(Wake::Inbox(_) | Wake::Seal(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return woken,
+        }
     }
 }
 

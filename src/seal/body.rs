@@ -58,6 +58,16 @@ pub enum BodyError {
     TooLarge,
 }
 
+/// Whether a sealed body can have this length: one of the size buckets, encrypted. Plain text hardly ever has.
+pub fn is_sealed_len(ciphertext: u64) -> bool {
+    let chunk = padding::CHUNK + padding::TAG;
+    let padded = ciphertext.saturating_sub(padding::TAG * ciphertext.div_ceil(chunk));
+    let content = padded.saturating_sub(padding::FRAME * padded.div_ceil(padding::CHUNK));
+    content <= MAX_CONTENT_LEN
+        && padding::padded_len(content) == padded
+        && padding::ciphertext_len(padded) == ciphertext
+}
+
 /// Seals one body, piece by piece.
 pub struct BodySealer {
     key: RecordKey,

@@ -17,11 +17,18 @@ pub struct Remembered {
     pub event_id: String,
 }
 
-/// What was replied to this request id of this organisation.
-pub async fn find(reader: &mut Reader, oin: &str, request_id: &str) -> Result<Option<Remembered>, StoreError> {
-    let row = sqlx::query("SELECT method, body_hash, reply, event_id FROM request WHERE oin = $1 AND request_id = $2")
+/// What was replied to this request id of this organisation, not before `since` (microseconds).
+pub async fn find(
+    reader: &mut Reader,
+    oin: &str,
+    request_id: &str,
+    since: i64,
+) -> Result<Option<Remembered>, StoreError> {
+    let query = "SELECT method, body_hash, reply, event_id FROM request WHERE oin = $1 AND request_id = $2 AND at >= $3";
+    let row = sqlx::query(query)
         .bind(oin)
         .bind(request_id)
+        .bind(since)
         .fetch_optional(reader.conn())
         .await?;
     row.map(|row| {
@@ -42,10 +49,13 @@ pub async fn remember(
     request_id: &str,
     reply: &Remembered,
     at: i64,
+    since: i64,
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
+        // One that was forgotten but not yet removed gives its place up.
         "INSERT INTO request (oin, request_id, method, body_hash, reply, event_id, at) VALUES ($1,$2,$3,$4,$5,$6,$7) \
-         ON CONFLICT (oin, request_id) DO NOTHING",
+         ON CONFLICT (oin, request_id) DO UPDATE SET method = excluded.method, body_hash = excluded.body_hash, \
+         reply = excluded.reply, event_id = excluded.event_id, at = excluded.at WHERE request.at < $8",
     )
     .bind(oin)
     .bind(request_id)
@@ -54,6 +64,7 @@ pub async fn remember(
     .bind(&reply.reply)
     .bind(&reply.event_id)
     .bind(at)
+    .bind(since)
     .execute(&mut *tx.conn)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -24,7 +24,7 @@ use crate::exchange::ops::{
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::Outgoing;
-use crate::exchange::{Call, Refused};
+use crate::exchange::{Call, Operation as _, Refused};
 use crate::ground::Refusal;
 use crate::reason::Reason;
 use crate::status::status;
@@ -150,11 +150,12 @@ impl Records for Hub {
     }
     async fn fetch_record(&self, r: Request<FetchRecordRequest>) -> Reply<Self::FetchRecordStream> {
         let call = call(&r)?;
-        let answer = self.exchange.handle::<records::FetchRecord>(&call, r.into_inner()).await;
+        let request = r.into_inner();
+        let fetch = records::FetchRecord::parse(request.clone());
+        let answer = self.exchange.handle::<records::FetchRecord>(&call, request).await;
         let answer = answer.map_err(|refused| status(&refused))?;
-        let record = answer.reply.record.as_ref().map(|record| record.name.clone()).unwrap_or_default();
-        let record = record.trim_start_matches("records/").to_owned();
-        let pieces = self.exchange.stream_pieces(answer.reply, record);
+        let fetch = fetch.map_err(|_| Status::internal("what was answered can't be read"))?;
+        let pieces = self.exchange.stream_pieces(answer.reply, call, fetch);
         Ok(named(Response::new(outgoing(pieces)), &answer.event_id))
     }
     async fn list_records(&self, r: Request<ListRecordsRequest>) -> Reply<ListRecordsResponse> {

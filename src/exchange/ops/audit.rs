@@ -12,7 +12,7 @@ use crate::covenant::facts::{Action, Standing};
 use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal};
 use crate::identity::Function;
-use crate::method::{Admitted, METHODS, Method};
+use crate::method::{Admitted, Callers, METHODS, Method};
 use crate::party::{Category, Role};
 use crate::pseudonym::Scope;
 use crate::reason::Reason;
@@ -72,7 +72,10 @@ impl Operation for QueryEvents {
             Some(Function::NetworkOfficer) => None,
             _ => Some(facts.caller.oin().to_string()),
         };
-        let filter = Filter { scope, case_id, limit: self.page_size + 1, ..self.filter.clone() };
+        let mut filter = Filter { scope, case_id, limit: self.page_size + 1, ..self.filter.clone() };
+        if filter.scope.is_some() {
+            filter.cover_unknown_cases();
+        }
         let lines = select(reader, &filter).await?;
         let mut cases = BTreeMap::new();
         for case_id in lines.iter().filter_map(|line| line.case_id.as_ref()) {
@@ -116,7 +119,8 @@ impl Operation for QueryEvents {
         let page: Vec<&Line> = lines.iter().take(size).collect();
         let next = page.last().filter(|_| lines.len() > size).map(|line| format!("{}.{}", line.at, line.event_id));
         let reader = done.facts.caller.oin().as_str();
-        let events = page.into_iter().map(|line| event_reply(line, cases, reader)).collect();
+        let whole = done.facts.caller.function() == Some(Function::NetworkOfficer);
+        let events = page.into_iter().map(|line| event_reply(line, cases, reader, whole)).collect();
         Ok(v1::QueryEventsResponse { events, next_page_token: next.unwrap_or_default() })
     }
 }
@@ -174,6 +178,7 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
         article: article?.map(|article| i64::from(article.number())),
         outcome,
         reason: reason?.map(Reason::code),
+        reason_too: None,
         from: from.map(micros),
         until: until.map(micros),
         before,
@@ -186,42 +191,53 @@ fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Optio
     if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
-fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: &str) -> v1::Event {
+/// An event as one organisation's officer sees it; `whole` for the network's. Of what others did, an officer sees that
+/// it concerned the own organisation: not which employee, why, or who else got it. And nobody but the network's officer
+/// is told whether a case that its organisation was refused exists.
+fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: &str, whole: bool) -> v1::Event {
     let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<String>>();
     let (case, subject) = line.case_id.as_ref().and_then(|id| cases.get(id)).cloned().unwrap_or_default();
-    let own = line.organisation == reader;
+    let own = whole || line.organisation == reader;
+    let recipients = words(&line.recipients);
+    let theirs = |oin: &&String| own || line.source == reader || oin.as_str() == reader;
+    let reason = if whole { &line.reason } else { covered(&line.reason) };
     v1::Event {
         name: format!("events/{}", line.event_id),
         time: Some(timestamp(from_micros(line.at))),
         method: line.method.clone(),
         action: line.action.clone(),
         outcome: outcome_number(&line.outcome),
-        reason: line.reason.clone(),
+        reason: reason.to_owned(),
         organisation: partner_name(&line.organisation),
-        user_ref: line.user_ref.clone(),
+        user_ref: if own { line.user_ref.clone() } else { String::new() },
         role: line.role.parse::<Role>().map(|role| role.number()).unwrap_or_default(),
         purpose: line.purpose.clone(),
         article: if line.article == 0 { String::new() } else { line.article.to_string() },
         covenant_version: u32::try_from(line.covenant_version).unwrap_or(0),
         clauses: words(&line.clauses),
         case: if case.is_empty() { String::new() } else { format!("cases/{case}") },
-        subject: if subject.is_empty() && own { line.subject.clone() } else { subject },
+        subject: if subject.is_empty() && line.organisation == reader { line.subject.clone() } else { subject },
         categories: words(&line.categories)
             .iter()
             .filter_map(|c| c.parse::<Category>().ok())
             .map(|c| c.number())
             .collect(),
         form: line.form.parse::<crate::party::Form>().map(|form| form.number()).unwrap_or_default(),
-        recipients: words(&line.recipients).iter().map(|oin| partner_name(oin)).collect(),
+        recipients: recipients.iter().filter(theirs).map(|oin| partner_name(oin)).collect(),
         record: if line.record.is_empty() { String::new() } else { format!("records/{}", line.record) },
         consents: words(&line.consents),
         emergency: line.emergency,
-        motivation: line.motivation.clone(),
+        motivation: if own { line.motivation.clone() } else { String::new() },
         key_hash: line.key_hash.clone(),
         node: line.node.clone(),
         trace_id: line.trace_id.clone(),
         source: if line.source.is_empty() { String::new() } else { partner_name(&line.source) },
     }
+}
+
+/// One word for both, so that an organisation's own log does not tell whether somebody else has a case.
+fn covered(reason: &str) -> &str {
+    if reason == Reason::CaseUnknown.code() { Reason::NotInvolved.code() } else { reason }
 }
 
 /// `Audit.ReportRefusal`.
@@ -247,13 +263,14 @@ impl Operation for ReportRefusal {
         let context = Fields::default().context(message.context.as_ref());
         let case =
             if message.case.is_empty() { Some(String::new()) } else { fields.named("case", "cases", &message.case) };
-        let method = METHODS.iter().find(|method| method.name == message.method);
+        let for_partners = |method: &&Method| method.callers == Callers::Organisations;
+        let method = METHODS.iter().filter(for_partners).find(|method| method.name == message.method);
         if method.is_none() {
             fields.wrong("method", "package.Service/Method of this API");
         }
-        let reason = message.reason.parse().ok();
+        let reason = message.reason.parse().ok().filter(|r| matches!(r, Reason::BsnInText | Reason::RequestIncomplete));
         if reason.is_none() {
-            fields.wrong("reason", "a reason code");
+            fields.wrong("reason", "BSN_IN_TEXT or REQUEST_INCOMPLETE: what an agent refuses by itself");
         }
         let categories = fields.words("categories", &message.categories);
         fields.done((|| {

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use super::super::{Decided, Exchange, Facts, Operation};
 use crate::api::v1;
 use crate::audit::Draft;
-use crate::clock::micros;
+use crate::clock::{Clock as _, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::identity::KeyHash;
@@ -176,13 +176,17 @@ impl Operation for PublishKeys {
         Some(&self.request_id)
     }
 
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
+    fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
         let oin = facts.caller.oin();
         if !is_callers_leaf(facts, &self.keys.certificate_chain) {
             return Err(Refusal::malformed(
                 "keys.certificate_chain",
                 "the certificate with which the caller is connected",
             ));
+        }
+        // The same test as every peer's agent will make: a set that they refuse would stop them from sending at all.
+        if !self.chain_holds(hub) {
+            return Err(Refusal::malformed("keys.certificate_chain", "at most 4 certificates that lead to an anchor"));
         }
         let Some(new) = verify_keys(&self.keys, oin) else {
             return Err(Refusal::malformed(
@@ -214,6 +218,22 @@ impl Operation for PublishKeys {
         })
     }
 }
+
+impl PublishKeys {
+    fn chain_holds(&self, hub: &Exchange) -> bool {
+        let chain: Vec<CertificateDer<'_>> =
+            self.keys.certificate_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+        let short = chain.len() <= LONGEST_CHAIN && chain.iter().all(|der| der.len() <= LARGEST_CERTIFICATE);
+        let read = chain.iter().all(|der| crate::identity::certificate::Leaf::read(der).is_ok());
+        // Certificates follow the machine's clock, not a demo network's.
+        short && read && hub.settings.chains.verify(&chain, crate::clock::SystemClock.now()).is_ok()
+    }
+}
+
+/// Certificates in a chain, at most.
+const LONGEST_CHAIN: usize = 4;
+/// Bytes of one of them, at most.
+const LARGEST_CERTIFICATE: usize = 8 * 1024;
 
 /// The hash of a certificate's key, for the registry.
 pub(super) fn leaf_of(der: &[u8]) -> Option<(KeyHash, Oin, time::OffsetDateTime)> {

@@ -35,9 +35,10 @@ pub struct Upload {
 
 impl Hashed for Upload {
     fn sha256(&self) -> [u8; 32] {
-        let mut bytes = self.open.encode_to_vec();
-        bytes.extend_from_slice(&self.body.sha256);
-        bytes.sha256()
+        // Sealing is never the same twice: a repeat is known by what was asked, under the record's name, which the sealing
+        // side derives from request id and content.
+        let open = v1::OpenRecord { header: None, keys: Vec::new(), ..self.open.clone() };
+        open.encode_to_vec().sha256()
     }
 }
 
@@ -183,6 +184,12 @@ impl PublishRecord {
         if (header.body.sha256, header.body.len) != (self.body.sha256, self.body.len) {
             return wrong("hash and length of the body that was sent");
         }
+        if !crate::seal::body::is_sealed_len(self.body.len) {
+            return wrong("a body that is sealed and padded to a size bucket: plain content is not taken");
+        }
+        if !is_schema(header.schema.as_str()) {
+            return wrong("a schema name like sluis/tekst/v1");
+        }
         let Some(keys) = published_keys(facts, facts.caller.oin()) else {
             return Err(Refusal::precondition("the caller has not published its keys (Directory.PublishKeys)"));
         };
@@ -197,8 +204,18 @@ impl PublishRecord {
         let expected = addressees(facts, &plan.routes);
         let header = self.header.header();
         let bound = |oin: &Oin, case: &CaseBinding| binding(facts, self.record, oin) == *case;
+        let own = self.wanted.context.role;
+        // Somebody without a role (article 20) stands in the header under the author's.
+        let plays = |oin: &Oin, role: Role| {
+            let mut seats = plan.routes.iter().filter(|r| r.seat.party == Party::Partner(oin.clone())).peekable();
+            let author = oin == facts.caller.oin() && role == own;
+            author || seats.any(|route| route.seat.role.unwrap_or(own) == role)
+        };
         let agrees = header.recipients.len() == expected.len()
-            && header.recipients.iter().all(|r| expected.contains(&r.oin) && bound(&r.oin, &r.case));
+            && header
+                .recipients
+                .iter()
+                .all(|r| expected.contains(&r.oin) && bound(&r.oin, &r.case) && plays(&r.oin, r.role));
         let sealed = self.keys.len() == expected.len() && self.keys.keys().all(|oin| expected.contains(oin));
         if agrees && sealed {
             Ok(())
@@ -254,6 +271,19 @@ impl PublishRecord {
             seq += 1;
         }
     }
+}
+
+/// `word/word/vN`, letters and dashes: a name, with no room for a number or a person.
+fn is_schema(name: &str) -> bool {
+    let mut parts = name.split('/');
+    let word = |part: Option<&str>| {
+        part.is_some_and(|p| (1..=32).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+    };
+    let version = |part: Option<&str>| {
+        part.and_then(|p| p.strip_prefix('v'))
+            .is_some_and(|n| (1..=3).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    word(parts.next()) && word(parts.next()) && version(parts.next()) && parts.next().is_none()
 }
 
 /// When a record goes: the shortest of the retention classes of its clauses that run from writing. Classes that run from

@@ -125,31 +125,7 @@ impl Operation for FetchRecord {
         key: &Option<Vec<u8>>,
         _: Admitted,
     ) -> Result<(Ground, ()), Refusal> {
-        let Some((row, recipients)) = &facts.record else {
-            return Err(Refusal::denied(match facts.found {
-                super::super::Found::NotInvolved => Reason::NotInvolved,
-                _ => Reason::CaseUnknown,
-            }));
-        };
-        let oin = facts.caller.oin();
-        let own_name = facts.case().and_then(|case| case.name_for(oin)).unwrap_or_default();
-        if own_name != self.case {
-            return Err(Refusal::denied(Reason::CaseUnknown));
-        }
-        let role = self.context.role.code();
-        let addressed = recipients.iter().any(|r| r.oin == oin.as_str() && (r.role == role || r.role.is_empty()));
-        let author = row.author_oin == oin.as_str();
-        if !addressed && !author {
-            return Err(Refusal::denied(Reason::RoleNotAllowed));
-        }
-        if i64::from(self.context.article.number()) != row.article {
-            return Err(Refusal::denied(Reason::PurposeMismatch));
-        }
-        let permit = if addressed {
-            exchange_now(hub, facts, &self.context, row)?
-        } else {
-            own_record(hub, facts, &self.context, row)?
-        };
+        let permit = self.permit(hub, facts)?;
         if key.is_none() {
             return Err(Refusal::precondition("the record is not sealed for the caller yet"));
         }
@@ -176,6 +152,42 @@ impl Operation for FetchRecord {
             author_keys: author.and_then(|oin| facts.registry.get(&oin)).and_then(|entry| entry.keys.clone()),
             chunk: None,
         })
+    }
+}
+
+impl FetchRecord {
+    /// UUID of the record.
+    pub(in crate::exchange) fn record(&self) -> &str {
+        &self.record
+    }
+
+    /// Whether the caller may have the record now: asked before the first piece, and again while pieces go out.
+    pub(in crate::exchange) fn permit(&self, hub: &Exchange, facts: &Facts) -> Result<Permit, Refusal> {
+        let Some((row, recipients)) = &facts.record else {
+            return Err(Refusal::denied(match facts.found {
+                super::super::Found::NotInvolved => Reason::NotInvolved,
+                _ => Reason::CaseUnknown,
+            }));
+        };
+        let oin = facts.caller.oin();
+        let own_name = facts.case().and_then(|case| case.name_for(oin)).unwrap_or_default();
+        if own_name != self.case {
+            return Err(Refusal::denied(Reason::CaseUnknown));
+        }
+        let role = self.context.role.code();
+        let addressed = recipients.iter().any(|r| r.oin == oin.as_str() && (r.role == role || r.role.is_empty()));
+        let author = row.author_oin == oin.as_str();
+        if !addressed && !author {
+            return Err(Refusal::denied(Reason::RoleNotAllowed));
+        }
+        if i64::from(self.context.article.number()) != row.article {
+            return Err(Refusal::denied(Reason::PurposeMismatch));
+        }
+        if addressed {
+            exchange_now(hub, facts, &self.context, row)
+        } else {
+            own_record(hub, facts, &self.context, row)
+        }
     }
 }
 
