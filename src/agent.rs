@@ -15,7 +15,6 @@ mod content;
 mod covenant;
 mod fetch;
 mod forward;
-mod inspect;
 mod links;
 mod newcomers;
 mod own;
@@ -46,6 +45,7 @@ use crate::ca::{Name, Profile};
 use crate::clock::{Clock, SystemClock, TlsClock};
 use crate::config::{Address, AgentConfig, ServerName};
 use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
 use crate::serve;
@@ -53,7 +53,6 @@ use crate::tls::{
     self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Incoming, Revocation, ServerTls, TlsError,
 };
 use covenant::{CovenantError, OwnCopy};
-use inspect::Shapes;
 use links::{Link, Links};
 use own::{Own, OwnError};
 use partners::Partners;

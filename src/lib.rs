@@ -50,6 +50,7 @@ pub mod store;
 // Words and tools.
 pub mod ca;
 pub mod clock;
+mod inspect;
 pub mod party;
 pub mod reason;
 pub mod redact;

@@ -4,13 +4,14 @@ use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
 
 use super::Agent;
-use super::inspect::Look;
 use super::links::HUB;
 use super::refusal::{Violation, event_of, invalid, passed_on, upstream};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
+use crate::inspect::{BsnField, Look};
 use crate::pseudonym::contains_bsn;
 use crate::reason::Reason;
 use crate::redact::log;
@@ -56,7 +57,9 @@ impl Agent {
 
     /// Refuses a request with a citizen service number in a text.
     pub(super) async fn inspect(&self, method: &'static str, request: &impl Message) -> Result<Look, Status> {
-        let look = self.shapes.look(method, request).map_err(|_| Status::internal("the request can't be read"))?;
+        let bytes = Zeroizing::new(request.encode_to_vec());
+        let look = self.shapes.look(method, &bytes, BsnField::CheckedElsewhere);
+        let look = look.map_err(|_| Status::internal("the request can't be read"))?;
         if look.dirty.is_empty() { Ok(look) } else { Err(self.refuse_bsn(method, &look).await) }
     }
 

@@ -3,16 +3,17 @@
 
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::Agent;
 use super::content::{Content, Wrong};
 use super::forward::onward;
-use super::inspect::Look;
 use super::links::HUB;
 use super::refusal::{Violation, passed_on, upstream};
 use super::schema::{self, Schema};
@@ -22,6 +23,7 @@ use super::words;
 use crate::api::v1;
 use crate::api::v1::publish_record_request::Chunk;
 use crate::api::v1::records_client::RecordsClient;
+use crate::inspect::{BsnField, Look};
 use crate::party::{Category, Form, Role};
 use crate::reason::Reason;
 use crate::redact::log;
@@ -57,7 +59,9 @@ impl Agent {
             let violation = [Violation::new("open", "the first message opens the record")];
             return Err(self.refuse(METHOD, &Look::default(), Reason::RequestIncomplete, &violation).await);
         };
-        let look = self.shapes.look_into(".sluis.v1.OpenRecord", &open);
+        let bytes = Zeroizing::new(open.encode_to_vec());
+        let look = self.shapes.look_into(".sluis.v1.OpenRecord", &bytes, BsnField::CheckedElsewhere);
+        drop(bytes);
         let look = look.map_err(|_| Status::internal("the request can't be read"))?;
         if !look.dirty.is_empty() {
             let named = Look { dirty: look.dirty.iter().map(|field| format!("open.{field}")).collect(), ..look };

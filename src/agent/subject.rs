@@ -4,10 +4,10 @@ use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
 use super::Agent;
-use super::inspect::Look;
 use super::refusal::Violation;
 use crate::api::v1;
 use crate::api::v1::subject::Id;
+use crate::inspect::Look;
 use crate::pseudonym::Bsn;
 use crate::reason::Reason;
 

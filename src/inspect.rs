@@ -1,24 +1,23 @@
-//! What stands in a message that is about to leave: walks its wire form by its own description in the API, so that a
-//! text field that somebody adds later is looked at too.
+//! What stands in a message: walks its wire form by its own description in the API, so that a text field that somebody
+//! adds later is looked at too. The agent looks before a message leaves, the hub before it is believed.
 
 use std::collections::HashMap;
 
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use prost::{DecodeError, Message};
+use prost::{DecodeError, Message as _};
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-use super::words;
 use crate::api::v1;
 use crate::pseudonym::contains_bsn;
 
-/// Messages within messages; the API has four levels.
+/// Messages within messages; the API has four levels. Deeper ones are not read at all.
 const MAX_DEPTH: usize = 16;
 /// An opaque token is looked at only when it is this short: a long random one may well hold nine digits in a row.
 const SHORT: usize = 12;
 
 /// The messages of the API: which fields hold text.
-pub(super) struct Shapes {
+pub(crate) struct Shapes {
     fields: HashMap<String, HashMap<u32, Field>>,
     inputs: HashMap<String, String>,
 }
@@ -34,17 +33,38 @@ enum Kind {
     Other,
 }
 
+/// What a field named `bsn` may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BsnField {
+    /// Anything: it becomes something else before the message leaves, and has its own check (the agent).
+    CheckedElsewhere,
+    /// Nothing: a number never comes this far (the hub).
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the hub's edge"))]
+    Refused,
+}
+
+/// The message is not one of that method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the message can't be read")]
+pub(crate) struct Unreadable;
+
+impl From<DecodeError> for Unreadable {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
+
 /// What was found in a request.
 #[derive(Default)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// Paths of the fields that hold a citizen service number.
-    pub(super) dirty: Vec<String>,
+    pub(crate) dirty: Vec<String>,
     /// Why the call is made, if it says so.
-    pub(super) context: Option<v1::RequestContext>,
+    pub(crate) context: Option<v1::RequestContext>,
     /// `cases/{uuid}`, or empty.
-    pub(super) case: String,
+    pub(crate) case: String,
     /// Categories as the caller numbered them.
-    pub(super) categories: Vec<i32>,
+    pub(crate) categories: Vec<i32>,
 }
 
 impl Shapes {
@@ -52,7 +72,7 @@ impl Shapes {
     ///
     /// # Errors
     /// Never for the description that was compiled in.
-    pub(super) fn of_api() -> Result<Self, DecodeError> {
+    pub(crate) fn of_api() -> Result<Self, DecodeError> {
         let set = FileDescriptorSet::decode(crate::api::DESCRIPTORS)?;
         let mut shapes = Self { fields: HashMap::new(), inputs: HashMap::new() };
         for file in &set.file {
@@ -85,29 +105,32 @@ impl Shapes {
         self.fields.insert(name, message.field.iter().filter_map(field).collect());
     }
 
-    /// Looks through the request of `package.Service/Method`.
+    /// Looks through the encoded request of `package.Service/Method`.
     ///
     /// # Errors
-    /// Never for a message of that method.
-    pub(super) fn look(&self, method: &str, request: &impl Message) -> Result<Look, DecodeError> {
-        let input = self.inputs.get(method).map_or("", String::as_str);
-        self.look_into(input, request)
+    /// [`Unreadable`] for a method that the API does not have, and for bytes that are no message of it: what was not
+    /// read was not looked at.
+    pub(crate) fn look(&self, method: &str, request: &[u8], bsn: BsnField) -> Result<Look, Unreadable> {
+        self.look_into(self.inputs.get(method).ok_or(Unreadable)?, request, bsn)
     }
 
-    /// Looks through a message of the named type, `.sluis.v1.Type`.
-    pub(super) fn look_into(&self, message: &str, request: &impl Message) -> Result<Look, DecodeError> {
+    /// Looks through an encoded message of the named type, `.sluis.v1.Type`.
+    ///
+    /// # Errors
+    /// As [`Shapes::look`].
+    pub(crate) fn look_into(&self, message: &str, bytes: &[u8], bsn: BsnField) -> Result<Look, Unreadable> {
         let mut look = Look::default();
-        let bytes = zeroize::Zeroizing::new(request.encode_to_vec());
-        self.walk(message, &bytes, "", MAX_DEPTH, &mut look)?;
+        self.walk(message, bytes, &Place { path: "", depth: MAX_DEPTH, bsn }, &mut look)?;
         Ok(look)
     }
 
-    fn walk(&self, message: &str, bytes: &[u8], path: &str, depth: usize, look: &mut Look) -> Result<(), DecodeError> {
-        let fields = self.fields.get(message);
+    fn walk(&self, message: &str, bytes: &[u8], place: &Place<'_>, look: &mut Look) -> Result<(), Unreadable> {
+        let fields = self.fields.get(message).ok_or(Unreadable)?;
+        let path = place.path;
         let mut rest = bytes;
         while !rest.is_empty() {
             let (tag, wire) = decode_key(&mut rest)?;
-            let field = fields.and_then(|fields| fields.get(&tag));
+            let field = fields.get(&tag);
             if wire != WireType::LengthDelimited {
                 let start = rest;
                 skip_field(wire, tag, &mut rest, DecodeContext::default())?;
@@ -117,22 +140,34 @@ impl Shapes {
                 continue;
             }
             let len = usize::try_from(decode_varint(&mut rest)?).unwrap_or(usize::MAX);
-            // A message that was just encoded is never cut short.
-            let Some((value, after)) = rest.split_at_checked(len) else { return Ok(()) };
+            let (value, after) = rest.split_at_checked(len).ok_or(Unreadable)?;
             rest = after;
             let Some(field) = field else { continue };
             let here = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
             look.note(&here, value);
             match &field.kind {
-                Kind::Text if holds_bsn(&field.name, std::str::from_utf8(value).unwrap_or_default()) => {
-                    look.dirty.push(here);
+                Kind::Text => {
+                    let text = std::str::from_utf8(value).map_err(|_| Unreadable)?;
+                    if holds_bsn(&field.name, text, place.bsn) {
+                        look.dirty.push(here);
+                    }
                 }
-                Kind::Message(name) if depth > 0 => self.walk(name, value, &here, depth - 1, look)?,
-                Kind::Text | Kind::Message(_) | Kind::Other => {}
+                Kind::Message(name) => {
+                    let depth = place.depth.checked_sub(1).ok_or(Unreadable)?;
+                    self.walk(name, value, &Place { path: &here, depth, bsn: place.bsn }, look)?;
+                }
+                Kind::Other => {}
             }
         }
         Ok(())
     }
+}
+
+/// Where in a message a walk is.
+struct Place<'a> {
+    path: &'a str,
+    depth: usize,
+    bsn: BsnField,
 }
 
 impl Look {
@@ -142,7 +177,7 @@ impl Look {
             "context" => self.context = v1::RequestContext::decode(value).ok(),
             "case" | "name" => {
                 let text = std::str::from_utf8(value).unwrap_or_default();
-                if words::id(text, "cases").is_some() {
+                if is_case(text) {
                     text.clone_into(&mut self.case);
                 }
             }
@@ -161,12 +196,17 @@ fn varints(mut bytes: &[u8], most: usize, _of: &str) -> Vec<i32> {
     numbers
 }
 
+/// Whether this is `cases/{uuid}` in its one spelling.
+fn is_case(name: &str) -> bool {
+    let id = name.strip_prefix("cases/").unwrap_or_default();
+    uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id)
+}
+
 /// Whether a text field holds a number that must not leave. Free text is read as a whole; in names the parts that are
 /// UUIDs are left out, because their digits are random; tokens that the hub gave out are looked at only when short.
-fn holds_bsn(field: &str, text: &str) -> bool {
+fn holds_bsn(field: &str, text: &str, bsn: BsnField) -> bool {
     match field {
-        // Turned into something else before the message leaves; has its own check.
-        "bsn" => false,
+        "bsn" => bsn == BsnField::Refused && !text.is_empty(),
         "page_token" | "cursor" | "pseudonym" | "etag" => text.len() <= SHORT && contains_bsn(text),
         "reason" | "user_ref" | "purpose" | "text_version" | "display_name" => contains_bsn(text),
         _ => {
@@ -186,8 +226,12 @@ mod tests {
         Some(v1::RequestContext { article: "14".into(), reason: reason.into(), ..Default::default() })
     }
 
-    fn dirty(method: &str, request: &impl Message) -> Vec<String> {
-        Shapes::of_api().unwrap().look(method, request).unwrap().dirty
+    fn look(method: &str, request: &impl prost::Message) -> Look {
+        Shapes::of_api().unwrap().look(method, &request.encode_to_vec(), BsnField::CheckedElsewhere).unwrap()
+    }
+
+    fn dirty(method: &str, request: &impl prost::Message) -> Vec<String> {
+        look(method, request).dirty
     }
 
     #[test]
@@ -225,18 +269,17 @@ mod tests {
 
     #[test]
     fn what_a_report_needs_is_read_along() {
-        let shapes = Shapes::of_api().unwrap();
         let request = v1::RequestRecordsRequest {
             context: context("x"),
             case: format!("cases/{UUID}"),
             categories: vec![9, 10],
             ..Default::default()
         };
-        let look = shapes.look("sluis.v1.Records/RequestRecords", &request).unwrap();
-        assert_eq!((look.case, look.categories), (format!("cases/{UUID}"), vec![9, 10]));
-        assert_eq!(look.context.unwrap().article, "14");
+        let found = look("sluis.v1.Records/RequestRecords", &request);
+        assert_eq!((found.case, found.categories), (format!("cases/{UUID}"), vec![9, 10]));
+        assert_eq!(found.context.unwrap().article, "14");
         let plan = v1::PlanRouteRequest { category: 9, form: 1, ..Default::default() };
-        assert_eq!(shapes.look("sluis.v1.Records/PlanRoute", &plan).unwrap().categories, [9]);
+        assert_eq!(look("sluis.v1.Records/PlanRoute", &plan).categories, [9]);
     }
 
     #[test]
@@ -245,6 +288,39 @@ mod tests {
         assert!(shapes.inputs.len() > 30);
         for input in shapes.inputs.values() {
             assert!(shapes.fields.contains_key(input), "{input}");
+        }
+        for field in shapes.fields.values().flat_map(HashMap::values) {
+            if let Kind::Message(name) = &field.kind {
+                assert!(shapes.fields.contains_key(name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hub_takes_nothing_in_a_field_for_numbers() {
+        let shapes = Shapes::of_api().unwrap();
+        let dirty = |bsn: &str| {
+            let subject = v1::Subject { id: Some(v1::subject::Id::Bsn(bsn.into())) };
+            let request = v1::ResolvePseudonymRequest { subject: Some(subject), ..Default::default() };
+            let method = "sluis.v1.Pseudonyms/ResolvePseudonym";
+            shapes.look(method, &request.encode_to_vec(), BsnField::Refused).unwrap().dirty
+        };
+        for bsn in ["999900006", "not a number", "1"] {
+            assert_eq!(dirty(bsn), ["subject.bsn"], "{bsn}");
+        }
+        assert!(dirty("").is_empty());
+    }
+
+    #[test]
+    fn what_was_not_read_is_not_clean() {
+        let shapes = Shapes::of_api().unwrap();
+        let get = "sluis.v1.Cases/GetCase";
+        let whole = v1::GetCaseRequest { name: "over 999900006".into(), ..Default::default() }.encode_to_vec();
+        let cut = &whole[..whole.len() - 1];
+        let mut torn = whole.clone();
+        *torn.last_mut().unwrap() = 0xff;
+        for (method, bytes) in [("sluis.v1.Cases/Nothing", &whole[..]), ("", &whole), (get, cut), (get, &torn)] {
+            assert_eq!(shapes.look(method, bytes, BsnField::Refused).map(|look| look.dirty), Err(Unreadable));
         }
     }
 }
