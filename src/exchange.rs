@@ -23,8 +23,9 @@ use crate::clock::{Clock, micros};
 use crate::covenant::Covenant;
 use crate::covenant::parameters::Parameters;
 use crate::form::Context;
-use crate::ground::{Ground, Refusal};
+use crate::ground::{FieldViolation, Ground, Refusal};
 use crate::identity::{Caller, PeerCertificate};
+use crate::inspect::{BsnField, Shapes};
 use crate::keys::HubKeys;
 use crate::method::{Admitted, Method};
 use crate::reason::Reason;
@@ -45,24 +46,30 @@ pub struct Call {
     pub trace_id: String,
 }
 
-/// A request whose bytes can be told apart, so that a request id is not used for two of them.
-pub trait Hashed {
-    /// SHA-256 of everything in it.
-    fn sha256(&self) -> [u8; 32];
-}
+/// A request as bytes: looked through for numbers that may not be in it, and told apart from others, so that a request id
+/// is not used for two.
+pub trait Incoming {
+    /// As a message of the method's type.
+    fn encoded(&self) -> Vec<u8>;
 
-impl<M: Message> Hashed for M {
+    /// SHA-256 of what makes it the same request.
     fn sha256(&self) -> [u8; 32] {
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, &self.encode_to_vec()).as_ref());
+        hash.copy_from_slice(digest(&SHA256, &self.encoded()).as_ref());
         hash
+    }
+}
+
+impl<M: Message> Incoming for M {
+    fn encoded(&self) -> Vec<u8> {
+        self.encode_to_vec()
     }
 }
 
 /// One RPC: how its request is read, decided and carried out.
 pub trait Operation: Send + Sync + Sized + 'static {
     /// The request message.
-    type Message: Hashed;
+    type Message: Incoming;
     /// The reply message.
     type Reply: Message + Default + Send + 'static;
     /// Rows that the decision or the reply needs beyond the case.
@@ -169,6 +176,8 @@ pub struct Exchange {
     pub registry: watch::Sender<Arc<Registry>>,
     /// Settings of single operations.
     pub settings: Settings,
+    /// Which fields of the API hold text.
+    pub(crate) shapes: Shapes,
 }
 
 /// Settings that single operations need.
@@ -236,8 +245,9 @@ impl Exchange {
         message: O::Message,
         draft: &mut Draft,
     ) -> Result<Answer<O::Reply>, Stop> {
-        let body_hash = message.sha256();
         let (caller, admitted) = self.admit(call).await?;
+        self.look_for_bsn(call, &message)?;
+        let body_hash = message.sha256();
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
         for _ in 0..ATTEMPTS {
@@ -289,6 +299,20 @@ impl Exchange {
             }
         }
         Err(Stop::Store(StoreError::Busy))
+    }
+
+    /// No text of any request may hold what reads as a BSN: every field that the API describes is looked at, also those that
+    /// an operation does not read (guarantee G3).
+    fn look_for_bsn(&self, call: &Call, message: &impl Incoming) -> Result<(), Stop> {
+        let bytes = message.encoded();
+        let look = self.shapes.look(call.method.name, &bytes, BsnField::Refused);
+        let dirty = look.map_err(|_| Stop::own(Refusal::malformed("", "a message of the documented type")))?.dirty;
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let expected = "no number that passes the elfproef of a BSN: an agent turns a BSN into a pseudonym";
+        let fields = dirty.into_iter().take(32).map(|field| FieldViolation { field, expected }).collect();
+        Err(Stop::own(Refusal::fields(Reason::BsnInText, fields)))
     }
 
     /// What is known of a call before anything else is.

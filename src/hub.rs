@@ -51,6 +51,9 @@ pub enum HubError {
     /// Reflection.
     #[error("the API's descriptors can't be served")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The API's own description.
+    #[error("the API's description can't be read")]
+    Shapes(#[from] prost::DecodeError),
     /// The server.
     #[error("the server failed")]
     Serve(#[from] tonic::transport::Error),
@@ -161,6 +164,7 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
         keys: HubKeys::load(&config.keys.directory)?,
         clock,
         registry: tokio::sync::watch::Sender::new(Arc::default()),
+        shapes: crate::inspect::Shapes::of_api()?,
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,

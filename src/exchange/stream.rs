@@ -211,7 +211,8 @@ impl Exchange {
                 let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
                 let key = key.unwrap_or_default();
                 // Who asked for it may have left since, and so may the author.
-                let open = |row: &crate::store::record::RecordRow| newcomer::still_open(self, &of_record, row, &request);
+                let open =
+                    |row: &crate::store::record::RecordRow| newcomer::still_open(self, &of_record, row, &request);
                 let message = of_record
                     .record
                     .as_ref()

@@ -24,13 +24,9 @@ pub async fn find(
     request_id: &str,
     since: i64,
 ) -> Result<Option<Remembered>, StoreError> {
-    let query = "SELECT method, body_hash, reply, event_id FROM request WHERE oin = $1 AND request_id = $2 AND at >= $3";
-    let row = sqlx::query(query)
-        .bind(oin)
-        .bind(request_id)
-        .bind(since)
-        .fetch_optional(reader.conn())
-        .await?;
+    let query =
+        "SELECT method, body_hash, reply, event_id FROM request WHERE oin = $1 AND request_id = $2 AND at >= $3";
+    let row = sqlx::query(query).bind(oin).bind(request_id).bind(since).fetch_optional(reader.conn()).await?;
     row.map(|row| {
         Ok(Remembered {
             method: row.try_get("method")?,

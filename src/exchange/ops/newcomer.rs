@@ -207,7 +207,12 @@ impl AddRecipient {
 }
 
 /// Whether the record may go to who waits for it, as things stand now.
-pub(in crate::exchange) fn still_open(hub: &Exchange, facts: &Facts, row: &RecordRow, waiting: &SealRequestRow) -> bool {
+pub(in crate::exchange) fn still_open(
+    hub: &Exchange,
+    facts: &Facts,
+    row: &RecordRow,
+    waiting: &SealRequestRow,
+) -> bool {
     let seat = waiting.oin.parse().ok().zip(waiting.role.parse().ok()).map(|(oin, role)| facts.seat(hub, &oin, role));
     seat.is_some_and(|seat| ask(hub, facts, row, &seat).is_ok())
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
 use super::super::spool::Spooled;
-use super::super::{Decided, Exchange, Facts, Hashed, Operation, Target};
+use super::super::{Decided, Exchange, Facts, Incoming, Operation, Target};
 use super::records::record_reply;
 use super::route::{Plan, Wanted, addressees, binding, read_wanted, route_reply};
 use crate::api::v1;
@@ -33,7 +33,11 @@ pub struct Upload {
     pub body: Spooled,
 }
 
-impl Hashed for Upload {
+impl Incoming for Upload {
+    fn encoded(&self) -> Vec<u8> {
+        v1::PublishRecordRequest { open: Some(self.open.clone()), chunk: None }.encode_to_vec()
+    }
+
     fn sha256(&self) -> [u8; 32] {
         // Sealing is never the same twice: a repeat is known by what was asked, under the record's name, which the sealing
         // side derives from request id and content.
