@@ -402,10 +402,10 @@ impl<'n> Stage<'n> {
         };
         let record = author.publish(&draft).await.unwrap().message.record.unwrap().name;
         author.assign(&case, v1::Role::R07, &self.players.expert).await.unwrap();
+        let asked = author.seal_request(&record).await;
         if given.late {
             self.pass(author, &case, v1::Phase::F8).await;
         }
-        let asked = author.seal_request(&record).await;
         one(&author.add(&asked))
     }
 

@@ -208,7 +208,7 @@ pub(super) const TABLE: &[Row] = &[
     },
     Row {
         rpc: "Records/StreamSealRequests",
-        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
         rpc: "Records/AddRecipient",
