@@ -1,7 +1,9 @@
-//! The agent's own copy of the covenant: what it signs, and by what it decides about newcomers.
+//! The agent's own copy of the covenant: what it signs, and by what it decides to whom it seals.
 
 #[cfg(test)]
 use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::config::CovenantConfig;
 use crate::covenant::Covenant;
@@ -26,13 +28,18 @@ pub(super) struct OwnCopy {
     /// SHA-256 of its content.
     pub(super) content_hash: [u8; 32],
     rights: Rights,
+    /// What was asked before: a cell takes milliseconds, and never changes.
+    known: Mutex<HashMap<Cell, bool>>,
 }
+
+/// An article, the recipient's role (`None`: none at all), a category, a form.
+type Cell = (Article, Option<Role>, Category, Form);
 
 /// Where the rights come from.
 enum Rights {
     Covenant(Box<Covenant>),
     #[cfg(test)]
-    These(BTreeSet<(Article, Option<Role>, Category, Form)>),
+    These(BTreeSet<Cell>),
 }
 
 impl OwnCopy {
@@ -48,25 +55,31 @@ impl OwnCopy {
             name: format!("covenants/{}/versions/{}", version.name, version.number),
             content_hash: *hash.as_bytes(),
             rights: Rights::Covenant(Box::new(covenant)),
+            known: Mutex::default(),
         })
     }
 
-    /// Whether the article lets this role receive this category in this form at all. Phase, consent and the facts of the
-    /// case are the hub's to know.
+    /// Whether the article lets this role receive this category in this form at all; without a role: somebody who acts in
+    /// none. Phase, consent and the facts of the case are the hub's to know.
     pub(super) fn grants(&self, article: Article, role: Option<Role>, category: Category, form: Form) -> bool {
-        match &self.rights {
-            Rights::Covenant(covenant) => {
-                [role, None].into_iter().any(|r| covenant.cell(article, r, category, form).is_some())
-            }
+        let cell = (article, role, category, form);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known.entry(cell).or_insert_with(|| match &self.rights {
+            Rights::Covenant(covenant) => covenant.cell(article, role, category, form).is_some(),
             #[cfg(test)]
-            Rights::These(these) => [role, None].into_iter().any(|r| these.contains(&(article, r, category, form))),
-        }
+            Rights::These(these) => these.contains(&cell),
+        })
     }
 
     /// A copy with these grants only.
     #[cfg(test)]
-    pub(super) fn of(grants: impl IntoIterator<Item = (Article, Option<Role>, Category, Form)>) -> Self {
+    pub(super) fn of(grants: impl IntoIterator<Item = Cell>) -> Self {
         let name = "covenants/proef/versions/1".to_owned();
-        Self { name, content_hash: [7; 32], rights: Rights::These(grants.into_iter().collect()) }
+        Self {
+            name,
+            content_hash: [7; 32],
+            rights: Rights::These(grants.into_iter().collect()),
+            known: Mutex::default(),
+        }
     }
 }

@@ -90,7 +90,7 @@ impl Agent {
         let now = self.clock.now();
         let keys = self.partners.verify(route.keys.as_ref(), &oin, now)?;
         let case = binding(&route.case_binding).ok_or(Declined::Malformed)?;
-        let recipient = Recipient { oin: oin.clone(), role, case };
+        let recipient = Recipient { oin: oin.clone(), role: Some(role), case };
         let addition = Addition::new(&header, recipient, now).sign(&self.own.current().keys)?;
         let sealed = read_sealed_key(key).ok_or(Declined::Malformed)?;
         let key = self.own.open(&own, &sealed)?;

@@ -151,7 +151,7 @@ impl Agent {
             let plan = RecordsClient::new(self.hub()).plan_route(question).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
-            let sealed = addressed(&self.own, &self.partners, draft, &routes, now)
+            let sealed = addressed(&self.own, &self.partners, &self.covenant, draft, &routes, now)
                 .and_then(|recipients| seal_record(&self.own, draft, record, &body.sealed, &recipients, now));
             let (header, keys) = sealed.map_err(|error| unsealable(&error))?;
             let name = format!("records/{record}");
@@ -236,9 +236,26 @@ fn draft(open: &v1::OpenRecord) -> Result<(Draft, &'static Schema), Vec<Violatio
     {
         wrong("open.schema", "a schema that may carry this category and form");
     }
+    let named: Option<Vec<_>> = open.recipients.iter().map(|name| words::partner(name)).collect();
+    if named.is_none() {
+        wrong("open.recipients", "partners/{oin} each, or nobody");
+    }
+    let roles: Option<Vec<_>> = open.recipient_roles.iter().map(|role| Role::from_number(*role)).collect();
+    if roles.is_none() {
+        wrong("open.recipient_roles", "roles, or none");
+    }
     let name = open.schema.parse().ok();
     let read = (|| {
-        Some((Draft { article: article?, category: category?, form: form?, role: role?, schema: name? }, schema?))
+        let draft = Draft {
+            article: article?,
+            category: category?,
+            form: form?,
+            role: role?,
+            schema: name?,
+            named: named?,
+            roles: roles?,
+        };
+        Some((draft, schema?))
     })();
     match read {
         Some(read) if violations.is_empty() => Ok(read),
@@ -273,6 +290,10 @@ fn unsealable(error: &SealRecordError) -> Status {
     match error {
         SealRecordError::Keys(partner, why) => {
             tracing::error!(partner = log(partner), why = %why, "a partner's keys are not believed; nothing was sent");
+            Status::failed_precondition(text)
+        }
+        SealRecordError::Widened(partner, why) => {
+            tracing::error!(partner = log(partner), why = %why, "the hub's route plan goes too far; nothing was sent");
             Status::failed_precondition(text)
         }
         SealRecordError::NotPublished => Status::failed_precondition(text),

@@ -6,6 +6,7 @@ use rand_core::OsRng;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::covenant::OwnCopy;
 use super::own::Own;
 use super::partners::{PartnerKeysError, Partners};
 use super::words;
@@ -25,6 +26,10 @@ pub(super) struct Draft {
     /// Role in which the author acts.
     pub(super) role: Role,
     pub(super) schema: SchemaName,
+    /// Only these partners; empty: whoever the covenant names.
+    pub(super) named: Vec<Oin>,
+    /// Only these roles; empty: whichever the covenant names.
+    pub(super) roles: Vec<Role>,
 }
 
 /// Why a record can't be sealed along its route.
@@ -36,6 +41,9 @@ pub(super) enum SealRecordError {
     /// The own keys.
     #[error("this organisation has not published the keys that its agent uses; call Directory.PublishKeys first")]
     NotPublished,
+    /// A recipient that neither covenant nor caller gave.
+    #[error("the hub's route plan names partners/{0}, {1}; nothing was sent")]
+    Widened(Oin, Widening),
     /// The plan.
     #[error("the hub's route plan can't be read: {0}")]
     Plan(&'static str),
@@ -47,16 +55,32 @@ pub(super) enum SealRecordError {
     Seal(#[from] SealError),
 }
 
+/// How a plan goes further than it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Widening {
+    /// No role, or none that the API has.
+    #[error("in a role that can't be read")]
+    Role,
+    /// The own copy of the covenant.
+    #[error("which the agent's own copy of the covenant does not let receive this")]
+    NotGranted,
+    /// The caller.
+    #[error("for which the caller did not ask")]
+    NotAsked,
+}
+
 /// A recipient and the keys to seal to.
 pub(super) type Addressed = BTreeMap<Oin, (Recipient, KeySet)>;
 
-/// Reads a plan: every organisation once, itself included, with keys that are believed.
+/// Reads a plan: every organisation once, itself included, with keys that are believed. The hub proposes; the own copy of
+/// the covenant and the caller's own wishes decide.
 ///
 /// # Errors
 /// [`SealRecordError`]. One partner without good keys refuses the whole: all recipients or nothing.
 pub(super) fn addressed(
     own: &Own,
     partners: &Partners,
+    covenant: &OwnCopy,
     draft: &Draft,
     routes: &[v1::Route],
     now: OffsetDateTime,
@@ -64,10 +88,16 @@ pub(super) fn addressed(
     let mut addressed = Addressed::new();
     for route in routes {
         let oin = words::partner(&route.partner).ok_or(SealRecordError::Plan("a partner's name"))?;
+        let is_self = oin == *own.oin();
+        // The author, who seals for newcomers, and who passes on what a third party may have.
+        let role = if is_self {
+            Some(draft.role)
+        } else {
+            draft.admits(covenant, &oin, route.role).map_err(|why| SealRecordError::Widened(oin.clone(), why))?
+        };
         if addressed.contains_key(&oin) {
             continue;
         }
-        let is_self = oin == *own.oin();
         let keys = if is_self {
             let published = route.keys.as_ref().is_some_and(|keys| own.is_current(keys));
             if !published {
@@ -78,11 +108,26 @@ pub(super) fn addressed(
             let keys = partners.verify(route.keys.as_ref(), &oin, now);
             keys.map_err(|error| SealRecordError::Keys(oin.clone(), error))?
         };
-        let role = Role::from_number(route.role).filter(|_| !is_self).unwrap_or(draft.role);
         let case = binding(&route.case_binding).ok_or(SealRecordError::Plan("a case binding"))?;
         addressed.insert(oin.clone(), (Recipient { oin, role, case }, keys));
     }
     if addressed.contains_key(own.oin()) { Ok(addressed) } else { Err(SealRecordError::Plan("the author's own place")) }
+}
+
+impl Draft {
+    /// The role in which this partner may be a recipient; `None` where the covenant gives it to partners without a role.
+    fn admits(&self, covenant: &OwnCopy, oin: &Oin, role: i32) -> Result<Option<Role>, Widening> {
+        let role = match role {
+            0 => None,
+            number => Some(Role::from_number(number).ok_or(Widening::Role)?),
+        };
+        if !covenant.grants(self.article, role, self.category, self.form) {
+            return Err(if role.is_none() { Widening::Role } else { Widening::NotGranted });
+        }
+        let named = self.named.is_empty() || self.named.contains(oin);
+        let asked = self.roles.is_empty() || role.is_some_and(|role| self.roles.contains(&role));
+        if named && asked { Ok(role) } else { Err(Widening::NotAsked) }
+    }
 }
 
 /// Signs the header of a body and seals its key to everybody in it.

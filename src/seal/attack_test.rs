@@ -60,7 +60,7 @@ fn record(id: u128, suite: Suite, author: &Party, recipients: &[&Party], content
 }
 
 fn recipient(id: Uuid, party: &Party) -> Recipient {
-    Recipient { oin: party.oin.clone(), role: Role::R07, case: CaseBinding::new(id, &case_ref(party)) }
+    Recipient { oin: party.oin.clone(), role: Some(Role::R07), case: CaseBinding::new(id, &case_ref(party)) }
 }
 
 fn address(record: &Record, author: &Party, me: &Party) -> Result<AddressedHeader, HeaderError> {

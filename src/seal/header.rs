@@ -56,8 +56,8 @@ pub struct Header {
 pub struct Recipient {
     /// The organisation.
     pub oin: Oin,
-    /// Its role in the case, by which the article lets it receive.
-    pub role: Role,
+    /// Its role in the case, by which the article lets it receive; `None` where the article asks for none (article 20).
+    pub role: Option<Role>,
     /// Binds the record to the recipient's case.
     pub case: CaseBinding,
 }

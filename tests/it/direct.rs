@@ -168,7 +168,7 @@ impl Party {
         let oin: Oin = route.partner.trim_start_matches("partners/").parse().unwrap();
         let newcomer = key_set(route.keys.as_ref().unwrap(), &oin);
         let case = CaseBinding::from_bytes(route.case_binding.as_slice().try_into().unwrap());
-        let recipient = Recipient { oin: oin.clone(), role: role_of(route.role()), case };
+        let recipient = Recipient { oin: oin.clone(), role: Some(role_of(route.role())), case };
         let addition = sluis::seal::Addition::new(&header, recipient, now()).sign(&self.keys).unwrap();
         let sealed = sluis::seal::seal_for_addition(&newcomer, &header, &addition, &key, &mut OsRng).unwrap();
         v1::AddRecipientRequest {
@@ -242,7 +242,7 @@ impl Party {
             let role = if route.role == 0 { draft.why.role } else { route.role() };
             let case = CaseBinding::from_bytes(route.case_binding.as_slice().try_into().unwrap());
             sets.push(key_set(route.keys.as_ref().unwrap(), &oin));
-            recipients.push(Recipient { oin, role: role_of(role), case });
+            recipients.push(Recipient { oin, role: Some(role_of(role)), case });
         }
         recipients.sort_by(|a, b| a.oin.cmp(&b.oin));
         let mut body = Vec::new();

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) known_answer: Vec<u8>,
     /// Recipients of every plan, beside the author.
     pub(super) to: Vec<String>,
+    /// In another role than R05.
+    pub(super) to_role: Option<i32>,
     pub(super) records: HashMap<String, Stored>,
     pub(super) reports: Vec<v1::ReportRefusalRequest>,
     pub(super) subjects: Vec<Option<v1::Subject>>,
@@ -253,6 +255,9 @@ impl v1::records_server::Records for FakeHub {
         let mut state = self.state();
         state.plans += 1;
         let mut routes: Vec<_> = state.to.iter().map(|oin| route(&state, oin, v1::Role::R05, &record)).collect();
+        if let Some(role) = state.to_role {
+            routes.iter_mut().for_each(|route| route.role = role);
+        }
         routes.push(route(&state, me.as_str(), v1::Role::Unspecified, &record));
         Ok(answered(v1::RoutePlan { routes, clauses: vec![] }))
     }

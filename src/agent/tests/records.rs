@@ -305,3 +305,47 @@ async fn the_agents_own_copy_of_the_covenant_has_the_last_word() {
     tokio::time::sleep(Duration::from_millis(4000)).await;
     assert!(network.hub.state().asked > 0 && network.hub.state().additions.is_empty());
 }
+
+#[tokio::test]
+async fn the_hub_cannot_name_recipients_of_its_own() {
+    let (network, almelo, _raalte) = pair().await;
+    let zwolle = network.agent(ZWOLLE, true).await;
+    zwolle.publish_keys().await;
+    let open = open(ALMELO, "sluis/tekst/v1");
+    let named = v1::OpenRecord { recipients: vec![format!("partners/{RAALTE}")], ..open.clone() };
+    let roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R05.into()], ..open.clone() };
+    let other_roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R07.into()], ..open.clone() };
+    let other_form = v1::OpenRecord { form: v1::Form::I.into(), ..open.clone() };
+    let other_category = v1::OpenRecord { category: v1::Category::C09.into(), ..open.clone() };
+    let other_article = |mut open: v1::OpenRecord| {
+        open.context.as_mut().unwrap().article = "22".into();
+        open
+    };
+    let (right, wrong) = (None, Some(v1::Role::R07.into()));
+    // What the caller asks, whom the plan names, in which role.
+    let attacks = [
+        (&open, vec![RAALTE, ZWOLLE], wrong),
+        (&open, vec![RAALTE], Some(0)),
+        (&open, vec![RAALTE], Some(99)),
+        (&open, vec![RAALTE], Some(-1)),
+        (&named, vec![RAALTE, ZWOLLE], right),
+        (&named, vec![ZWOLLE], right),
+        (&other_roles, vec![RAALTE], right),
+        (&other_form, vec![RAALTE], right),
+        (&other_category, vec![RAALTE], right),
+        (&other_article(open.clone()), vec![RAALTE], right),
+    ];
+    for (index, (open, to, role)) in attacks.into_iter().enumerate() {
+        network.hub.state().to = to.into_iter().map(str::to_owned).collect();
+        network.hub.state().to_role = role;
+        let refusal = publish(&almelo, open.clone(), vec![TEXT.into()]).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::FailedPrecondition, "{index}: {refusal}");
+        assert!(refusal.message().contains("route plan names"), "{index}: {refusal}");
+    }
+    assert!(network.hub.state().records.is_empty());
+    network.hub.state().to = vec![RAALTE.into()];
+    network.hub.state().to_role = right;
+    for open in [open, named, roles] {
+        publish(&almelo, open, vec![TEXT.into()]).await.unwrap();
+    }
+}

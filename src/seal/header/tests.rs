@@ -9,7 +9,7 @@ fn record() -> Uuid {
 }
 
 fn recipient(n: u64) -> Recipient {
-    Recipient { oin: oin(n), role: Role::R07, case: CaseBinding::new(record(), &format!("case of {n}")) }
+    Recipient { oin: oin(n), role: Some(Role::R07), case: CaseBinding::new(record(), &format!("case of {n}")) }
 }
 
 fn header() -> Header {
@@ -145,6 +145,7 @@ fn other_forms_of_the_same_header_are_refused() {
         text.replace("01993847-1111-7222-8333-0123456789ab", "0199384711117222833301234567 89ab"),
         text.replace("01993847-1111-7222-8333-0123456789ab", "01993847111172228333 0123456789ab"),
         text.replace("R07", "R19"),
+        text.replace("R07", ""),
         text.replace("\"author\":\"0", "\"author\":\"1"),
         text.replace("1040", "-1"),
         text.replace("1040", "1040.5"),
@@ -165,7 +166,7 @@ fn recipients_are_different_organisations_in_order() {
         with(vec![]),
         with(vec![recipient(3), recipient(2)]),
         with(vec![recipient(2), recipient(2)]),
-        with(vec![recipient(2), Recipient { role: Role::R09, ..recipient(2) }]),
+        with(vec![recipient(2), Recipient { role: Some(Role::R09), ..recipient(2) }]),
         many(MAX_RECIPIENTS as u64 + 1),
     ] {
         assert_eq!(bad.sign(&keys).err(), Some(HeaderError::Recipients));

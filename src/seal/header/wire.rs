@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{CaseBinding, Header, HeaderError, MAX_HEADER_LEN, Recipient};
-use crate::party::Article;
+use crate::party::{Article, Role, UnknownCode};
 use crate::seal::body::BodyDigest;
 use crate::seal::canonical::{self, NotCanonical};
 use crate::seal::record_key::KeyCommitment;
 
 const VERSION: u8 = 1;
+/// Stands for no role, as in the clauses.
+const NO_ROLE: &str = "-";
 
 /// All words are the codes of the vocabularies, all byte strings base64url.
 #[derive(Serialize, Deserialize)]
@@ -90,7 +92,7 @@ impl From<&Recipient> for RecipientWire {
     fn from(recipient: &Recipient) -> Self {
         Self {
             oin: recipient.oin.to_string(),
-            role: recipient.role.code().to_owned(),
+            role: recipient.role.map_or(NO_ROLE, Role::code).to_owned(),
             case_binding: canonical::encode(recipient.case.as_bytes()),
         }
     }
@@ -101,10 +103,14 @@ impl TryFrom<&RecipientWire> for Recipient {
     fn try_from(wire: &RecipientWire) -> Result<Self, HeaderError> {
         Ok(Self {
             oin: wire.oin.parse()?,
-            role: wire.role.parse()?,
+            role: read_role(&wire.role)?,
             case: CaseBinding::from_bytes(canonical::decode(&wire.case_binding)?),
         })
     }
+}
+
+fn read_role(text: &str) -> Result<Option<Role>, UnknownCode> {
+    if text == NO_ROLE { Ok(None) } else { text.parse().map(Some) }
 }
 
 /// Hyphenated lower case only; the parser takes other spellings too.
