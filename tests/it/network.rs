@@ -171,7 +171,8 @@ impl Network {
         let folder = self.path(&format!("other-ca-{}", self.number()));
         let other = Authority::init(&folder, &"Elders".parse().unwrap(), Environment::Test, now()).unwrap();
         let name = "org";
-        let profile = Profile::Organisation { name: "Elders".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
+        let profile =
+            Profile::Organisation { name: "Elders".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
         other.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
         Certificates::load(&folder, name).hold(self.folder.path(), &self.address).await
     }
