@@ -243,24 +243,22 @@ pub fn may_advance(from: Phase, to: Phase) -> bool {
     casework(from) && casework(to) && (to > from || order(to) + 1 == order(from))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn phases_go_forward_or_one_step_back() {
-        for (from, to, may) in [
-            (Phase::F1, Phase::F2, true),
-            (Phase::F1, Phase::F5, true),
-            (Phase::F5, Phase::F4, true),
-            (Phase::F5, Phase::F3, false),
-            (Phase::F3, Phase::F3, false),
-            (Phase::F7, Phase::F8, false),
-            (Phase::F8, Phase::F7, false),
-            (Phase::F2, Phase::F0, false),
-            (Phase::F2, Phase::FE, false),
-        ] {
-            assert_eq!(may_advance(from, to), may, "{from} to {to}");
-        }
+/// Which kinds of partner a role of a case is for: whoever gives a role can't make a network office a provider of help.
+pub const fn may_hold(role: Role, kind: OrgKind) -> bool {
+    use OrgKind::{Aanbieder, Gemeente, Gi, Netwerk};
+    match role {
+        Role::R04 | Role::R05 | Role::R06 => true,
+        Role::R01 | Role::R02 => matches!(kind, Gemeente | Gi),
+        Role::R03 => matches!(kind, Netwerk),
+        Role::R07 | Role::R17 => matches!(kind, Gemeente | Gi | Aanbieder),
+        Role::R08 => matches!(kind, Gi),
+        Role::R09 => matches!(kind, Aanbieder),
+        Role::R10 => matches!(kind, Gemeente),
+        Role::R12 => matches!(kind, Aanbieder | Gi),
+        // Held outside a case, by an escalation, or by no partner at all.
+        Role::R11 | Role::R13 | Role::R14 | Role::R15 | Role::R16 | Role::R18 => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,12 +208,13 @@ impl PublishRecord {
         let expected = addressees(facts, &plan.routes);
         let header = self.header.header();
         let bound = |oin: &Oin, case: &CaseBinding| binding(facts, self.record, oin) == *case;
-        let own = self.wanted.context.role;
-        // Somebody without a role (article 20) stands in the header under the author's.
-        let plays = |oin: &Oin, role: Role| {
-            let mut seats = plan.routes.iter().filter(|r| r.seat.party == Party::Partner(oin.clone())).peekable();
+        let own = Some(self.wanted.context.role);
+        let plays = |oin: &Oin, role: Option<Role>| {
             let author = oin == facts.caller.oin() && role == own;
-            author || seats.any(|route| route.seat.role.unwrap_or(own) == role)
+            let seated = |route: &super::route::Route| {
+                route.seat.party == Party::Partner(oin.clone()) && route.seat.role == role
+            };
+            author || plan.routes.iter().any(seated)
         };
         let agrees = header.recipients.len() == expected.len()
             && header

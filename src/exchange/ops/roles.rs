@@ -8,7 +8,7 @@ use super::notice::{Kind, tell};
 use super::{Change, change_of_case, newcomer};
 use crate::api::v1;
 use crate::audit::Draft;
-use crate::case::{Assignment, CaseFile, Party};
+use crate::case::{Assignment, CaseFile, Held, Party, may_hold};
 use crate::clock::micros;
 use crate::covenant::facts::{Action, Actor};
 use crate::form::Fields;
@@ -81,9 +81,15 @@ impl Operation for AssignRole {
             case.active(facts.now, hub.terms()).filter(|a| a.role == self.role && a.party != self.party).count()
         });
         let seats = u32::try_from(already + 1).unwrap_or(u32::MAX);
-        let permit = facts.manage(hub, Action::AssignRole, &self.change.context, self.assignee(facts), seats)?;
+        let permit = facts.manage(
+            hub,
+            Action::AssignRole,
+            &self.change.context,
+            seated(facts, &self.party, self.role),
+            seats,
+        )?;
         let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
-        self.check_party(facts, case)?;
+        self.check_party(hub, facts, case)?;
         let assignment = Assignment {
             id: uuid::Uuid::new_v4().to_string(),
             role: self.role,
@@ -125,36 +131,46 @@ impl Operation for AssignRole {
 }
 
 impl AssignRole {
-    /// The party as the covenant sees it, before it holds the role.
-    fn assignee(&self, facts: &Facts) -> Option<Actor> {
-        match &self.party {
-            Party::External(kind) => Some(Actor::external(*kind)),
-            Party::Partner(oin) => {
-                let kind = facts.kind(oin)?;
-                Some(Actor { role: Some(self.role), ..Actor::partner(kind) })
-            }
-        }
-    }
-
-    fn check_party(&self, facts: &Facts, case: &CaseFile) -> Result<(), Refusal> {
+    fn check_party(&self, hub: &Exchange, facts: &Facts, case: &CaseFile) -> Result<(), Refusal> {
         if matches!(self.role, Role::R02 | Role::R11) {
             return Err(Refusal::malformed("role", "not R02 (HandOverCase) and not R11 (StartEscalation)"));
         }
         if matches!(self.role, Role::R13 | Role::R14 | Role::R15 | Role::R18) {
             return Err(Refusal::malformed("role", "a role that exists in a case"));
         }
-        let Party::Partner(oin) = &self.party else { return Ok(()) };
-        if !facts.registry.get(oin).is_some_and(|entry| entry.takes_part(facts.now)) {
-            return Err(Refusal::malformed("partner", "a partner that takes part now"));
-        }
-        let holds = |a: &Assignment| a.role == self.role && a.partner() == Some(oin) && a.holds(facts.now);
-        if case.assignments.iter().any(holds) {
-            return Err(Refusal::precondition("the partner holds this role already"));
+        let registers = self.change.context.role == Role::R02 && matches!(self.role, Role::R07 | Role::R08 | Role::R09);
+        if self.involved && !registers {
+            return Err(Refusal::malformed("directly_involved", "only for R07, R08 and R09, and only by R02"));
         }
         if self.ends_at.is_some_and(|end| end <= facts.now) {
             return Err(Refusal::malformed("end_time", "a moment in the future"));
         }
+        let Party::Partner(oin) = &self.party else { return Ok(()) };
+        let entry = facts.registry.get(oin).filter(|entry| entry.takes_part(facts.now));
+        let Some(kind) = entry.map(|entry| entry.partner.kind) else {
+            return Err(Refusal::malformed("partner", "a partner that takes part now"));
+        };
+        if !may_hold(self.role, kind) {
+            return Err(Refusal::malformed("partner", "an organisation of a kind that can hold this role"));
+        }
+        if self.change.context.role == Role::R03 && oin == facts.caller.oin() {
+            return Err(Refusal::malformed("partner", "another organisation: the coordinator seats others"));
+        }
+        if matches!(case.held(oin, self.role, facts.now, hub.terms()), Held::Now(_)) {
+            return Err(Refusal::precondition("the partner holds this role already"));
+        }
         Ok(())
+    }
+}
+
+/// A party in a role as the covenant sees it.
+fn seated(facts: &Facts, party: &Party, role: Role) -> Option<Actor> {
+    match party {
+        Party::External(kind) => Some(Actor { role: Some(role), ..Actor::external(*kind) }),
+        Party::Partner(oin) => {
+            let kind = facts.kind(oin)?;
+            Some(Actor { role: Some(role), ..Actor::partner(kind) })
+        }
     }
 }
 
@@ -185,7 +201,7 @@ impl Operation for EndRole {
     }
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, CaseFile), Refusal> {
-        let permit = facts.manage(hub, Action::EndRole, &self.change.context, None, 1)?;
+        let permit = facts.manage(hub, Action::EndRole, &self.change.context, self.holder(facts), 1)?;
         let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
         let Some(assignment) = case.assignments.iter_mut().find(|a| a.id == self.assignment) else {
             return Err(Refusal::not_found());
@@ -217,6 +233,14 @@ impl Operation for EndRole {
             tell(tx, facts, case, oin, Kind::RoleEnded, Some(assignment.role)).await?;
         }
         Ok(assignment_reply(hub, case, case.name_for(facts.caller.oin()).unwrap_or_default(), assignment))
+    }
+}
+
+impl EndRole {
+    /// Who holds the role that is to end, as the covenant sees it.
+    fn holder(&self, facts: &Facts) -> Option<Actor> {
+        let assignment = facts.case()?.assignments.iter().find(|a| a.id == self.assignment)?;
+        seated(facts, &assignment.party, assignment.role)
     }
 }
 
