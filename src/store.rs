@@ -180,3 +180,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The tests of a whole hub, over mutual TLS on loopback.
 
+mod architecture;
 mod atomic;
 mod bad_input;
 mod calls;
@@ -9,5 +10,6 @@ mod log;
 mod matrix;
 mod network;
 mod smoke;
+mod store;
 mod streams;
 mod unknown;
