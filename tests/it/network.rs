@@ -252,6 +252,11 @@ impl Network {
         self.operator.client.call::<_, v1::Partner>("Registry/SetPartnerStatus", &request).await.unwrap();
     }
 
+    /// Connections of whom the network has just put out are cut by now.
+    pub(crate) async fn until_cut(&self) {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+
     /// What the keyholder makes of a BSN, 64 bytes.
     pub(crate) fn voprf(&self, bsn: &str) -> Vec<u8> {
         let bsn = Bsn::parse(bsn).unwrap();
