@@ -1,16 +1,248 @@
-//! The agent. Not part of this build yet: the call site for `sluis agent`.
+//! The agent: the partner's own half of the exchange (DESIGN §1).
+//!
+//! It offers the partner's systems the whole API in plain form, over mutual TLS under the partner's own CA, and speaks
+//! to the hub in the other form: a number becomes a pseudonym's seed, content becomes a sealed record.
+//!
+//! ```text
+//! local call → inspect (no number in any text) → subject (conceal) ─┐
+//!                                              → publish (seal)    ├→ hub
+//!                                              → forward           ─┘
+//! hub        → fetch (verify, open) → local system
+//! hub        → newcomers (decide by the own covenant, seal) → hub
+//! ```
 
-use crate::config::AgentConfig;
+mod content;
+mod covenant;
+mod fetch;
+mod forward;
+mod inspect;
+mod links;
+mod newcomers;
+mod own;
+mod partners;
+mod publish;
+mod refusal;
+mod schema;
+mod sealing;
+mod services;
+mod spool;
+mod subject;
+mod words;
 
-/// The agent is not part of this build.
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::api::v1;
+use crate::ca::{Name, Profile};
+use crate::clock::{Clock, SystemClock, TlsClock};
+use crate::config::{Address, AgentConfig, ServerName};
+use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::pseudonym::OprfError;
+use crate::pseudonym::oprf::PublicKey;
+use crate::serve;
+use crate::tls::{
+    self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Incoming, Revocation, ServerTls, TlsError,
+};
+use covenant::{CovenantError, OwnCopy};
+use inspect::Shapes;
+use links::{Link, Links};
+use own::{Own, OwnError};
+use partners::Partners;
+use spool::SpoolDirectory;
+
+/// Largest message of a local system in bytes: one piece of content and room around it.
+const MAX_MESSAGE: usize = 2 << 20;
+/// Calls at the same time on one local connection.
+const STREAMS: u32 = 64;
+/// Records being published or fetched at the same time; each takes a few pieces of memory.
+const BODIES: usize = 32;
+
+/// Why the agent can't start or had to stop.
 #[derive(Debug, thiserror::Error)]
-#[error("not built yet")]
-pub struct AgentError;
+pub enum AgentError {
+    /// A certificate, key or anchor file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// TLS.
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
+    /// The partner's own keys.
+    #[error(transparent)]
+    Own(#[from] OwnError),
+    /// The store.
+    #[error("the directory of key `store.directory` can't be used; it must belong to the agent")]
+    Store(#[source] io::Error),
+    /// The covenant.
+    #[error(transparent)]
+    Covenant(#[from] CovenantError),
+    /// The pinned key.
+    #[error("key `keyholder.public_key` is not a key; copy the line that `sluis keyholder init` printed")]
+    Keyholder(#[from] OprfError),
+    /// A constant of this program.
+    #[error("a part of the agent itself is broken: {0}")]
+    Broken(&'static str),
+    /// The address.
+    #[error("can't listen at the address of key `local.address`; is another process there?")]
+    Listen(#[source] io::Error),
+    /// The server ended by itself.
+    #[error("the server ended")]
+    Server(#[from] tonic::transport::Error),
+}
 
-/// Serves until `shutdown` is ready.
+/// What answers the partner's systems. Cheap to clone.
+#[derive(Clone)]
+struct Agent(Arc<Parts>);
+
+struct Parts {
+    own: Own,
+    partners: Partners,
+    links: Links,
+    covenant: OwnCopy,
+    shapes: Shapes,
+    spool: SpoolDirectory,
+    bodies: Arc<Semaphore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Deref for Agent {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Runs an agent until `shutdown` resolves.
 ///
 /// # Errors
-/// Always, in this build.
-pub async fn run(_config: AgentConfig, _shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
-    Err(AgentError)
+/// [`AgentError`].
+pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
+    let listener = TcpListener::bind(config.local.address.0).await.map_err(AgentError::Listen)?;
+    let section = config.covenant.clone();
+    let covenant = tokio::task::spawn_blocking(move || OwnCopy::load(&section)).await;
+    let covenant = covenant.map_err(|_| AgentError::Broken("reading the covenant broke off"))??;
+    serve_on(listener, config, covenant, shutdown).await
 }
+
+/// As [`run`], on a socket and with a covenant of the caller's choice.
+async fn serve_on(
+    listener: TcpListener,
+    config: AgentConfig,
+    covenant: OwnCopy,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), AgentError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
+    let (gate, incoming) = Gate::open(listener, local_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let mut tasks = JoinSet::new();
+    serve::sweep(&mut tasks, gate);
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", ServingStatus::NotServing).await;
+    let (reached, reaching) = watch::channel(false);
+    let watched = agent.clone();
+    tasks.spawn(async move { watched.links.watch(reached).await });
+    tasks.spawn(tell_health(reaching, health));
+    if config.sealing.late_joiners {
+        tasks.spawn(agent.clone().serve_newcomers());
+    }
+    let routes = routes(agent).add_service(health_service).add_service(reflection()?);
+    serve::until(shutdown, |stop| serve_routes(routes, incoming, stop)).await?;
+    Ok(())
+}
+
+async fn serve_routes(routes: Routes, incoming: Incoming, stop: serve::Stop) -> Result<(), tonic::transport::Error> {
+    Server::builder()
+        .max_concurrent_streams(Some(STREAMS))
+        .http2_keepalive_interval(Some(serve::KEEPALIVE))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop)
+        .await
+}
+
+/// Every service of the API but those for operators and keyholders.
+fn routes(agent: Agent) -> Routes {
+    Routes::new(v1::directory_server::DirectoryServer::new(agent.clone()))
+        .add_service(v1::covenants_server::CovenantsServer::new(agent.clone()))
+        .add_service(v1::pseudonyms_server::PseudonymsServer::new(agent.clone()))
+        .add_service(v1::cases_server::CasesServer::new(agent.clone()))
+        .add_service(v1::consents_server::ConsentsServer::new(agent.clone()))
+        .add_service(v1::records_server::RecordsServer::new(agent.clone()).max_decoding_message_size(MAX_MESSAGE))
+        .add_service(v1::inbox_server::InboxServer::new(agent.clone()))
+        .add_service(v1::audit_server::AuditServer::new(agent))
+}
+
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    AgentError,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|_| AgentError::Broken("the API's description"))
+}
+
+/// Ready once hub and keyholder have answered; a later outage shows in the calls that it concerns.
+async fn tell_health(mut reached: watch::Receiver<bool>, health: HealthReporter) {
+    if reached.wait_for(|reached| *reached).await.is_ok() {
+        health.set_service_status("", ServingStatus::Serving).await;
+        tracing::info!("the agent is ready: hub and keyholder were reached");
+    }
+}
+
+impl Parts {
+    fn new(config: &AgentConfig, covenant: OwnCopy, clock: Arc<dyn Clock>) -> Result<Self, AgentError> {
+        let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
+        let anchors = Anchors::load([config.tls.anchors.as_path()])?;
+        let revocation = serve::revocation(&config.trust)?;
+        let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
+            let (name, clock) = (name.get(), Arc::new(TlsClock));
+            let tls = ClientTls::new(&identity, &anchors, revocation.clone(), &name.to_str(), clock)?;
+            Ok(Link { channel: tls.connect_lazy(&address.0.to_string())?, tls })
+        };
+        let hub = link(config.hub.address, &config.hub.server_name)?;
+        let keyholder = link(config.keyholder.address, &config.keyholder.server_name)?;
+        let pinned = PublicKey::from_bytes(&config.keyholder.public_key.0)?;
+        let verifier = ChainVerifier::new(&anchors, revocation.clone(), config.trust.rules())?;
+        let store = &config.store.directory;
+        Ok(Self {
+            own: Own::load(config, clock.now())?,
+            partners: Partners::open(store, verifier).map_err(AgentError::Store)?,
+            links: Links::new(hub, keyholder, pinned),
+            covenant,
+            shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
+            spool: SpoolDirectory::open(store).map_err(AgentError::Store)?,
+            bodies: Arc::new(Semaphore::new(BODIES)),
+            clock,
+        })
+    }
+}
+
+/// Local systems show a certificate of the local CA, made for a local system.
+fn local_tls(config: &AgentConfig, clock: &dyn Clock) -> Result<ServerTls, AgentError> {
+    let identity = Identity::load(&config.local.certificate, &config.local.key, clock.now())?;
+    let anchors = Anchors::load([config.local.anchors.as_path()])?;
+    let name: Name = "system".parse().map_err(|_| AgentError::Broken("the local profile"))?;
+    let policy = Profile::Local { system: name }.policy();
+    let policy = policy.parse().map_err(|_| AgentError::Broken("the local policy"))?;
+    let rules = TrustRules {
+        subject: SubjectRule::LocalSystem,
+        purpose: Purpose::ClientAuth,
+        policies: Policies::OneOf([policy].into()),
+        // Says nothing here: a local system has no OIN.
+        environment: Environment::Production,
+    };
+    Ok(ServerTls::new(&identity, &anchors, Revocation::RegistryOnly, rules, Arc::new(TlsClock))?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,9 @@
 
 pub mod ca;
 pub mod init;
+pub mod member;
+pub mod registry;
+pub mod remote;
 
 mod error;
 mod signal;
@@ -42,6 +45,10 @@ enum Command {
     Keyholder(KeyholderArgs),
     /// Make certificates for a network that has no PKIoverheid certificates (yet).
     Ca(ca::CaArgs),
+    /// Add partners and certificates to a hub's registry, and cut them off.
+    Registry(registry::RegistryArgs),
+    /// Read and sign the covenant, at the partner's own agent.
+    Covenant(member::CovenantArgs),
     /// Play a scenario: the chain test of a network.
     #[command(subcommand)]
     Scenario(ScenarioCommand),
@@ -163,6 +170,8 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Agent(AgentArgs { init: Some(AgentInit::Init(args)), .. }) => Ok(init::agent(&args, now, out)?),
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => Ok(ca::run(args, now, out)?),
+        Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),
+        Command::Covenant(args) => Ok(block_on(member::run(args, now, out))??),
         Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
         Command::Demo(args) => {
             let scenario = demo::built_in_scenario()?;

@@ -71,11 +71,6 @@ impl Covenant {
         &self.version
     }
 
-    /// What the partners call it.
-    pub fn display_title(&self) -> &str {
-        &self.parameters.covenant.title
-    }
-
     /// Whether this version is in force on a day.
     pub fn in_force(&self, day: time::Date) -> bool {
         self.version.valid_from <= day && day < self.version.valid_until

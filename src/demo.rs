@@ -38,16 +38,14 @@ pub enum DemoError {
     #[error("can't make the certificates")]
     Ca(#[from] CaError),
     /// A party refused to be set up.
-    #[error("{what} failed: {code} {message}")]
+    #[error("{what} failed: {why}")]
     Enrol {
         /// Which process said so.
         process: String,
         /// What was asked.
         what: String,
-        /// gRPC status.
-        code: String,
         /// The service's own words.
-        message: String,
+        why: String,
     },
     /// Keys.
     #[error("can't make the keys")]

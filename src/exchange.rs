@@ -236,7 +236,7 @@ impl Exchange {
         draft: &mut Draft,
     ) -> Result<Answer<O::Reply>, Stop> {
         let body_hash = message.sha256();
-        let (caller, admitted) = self.admit(call)?;
+        let (caller, admitted) = self.admit(call).await?;
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
         for _ in 0..ATTEMPTS {
@@ -252,6 +252,11 @@ impl Exchange {
             drop(reader);
             let (ground, plan) = match operation.decide(self, &facts, &rows, admitted) {
                 Ok(decision) => decision,
+                // No refusal rests on an old picture of the registry either.
+                Err(_) if self.is_stale(facts.registry.rev).await? => {
+                    self.refresh().await?;
+                    continue;
+                }
                 Err(refusal) => {
                     // The same request may have been carried out while this one was on its way here.
                     if let Some(again) = self.remembered(&*operation, call, &caller, &body_hash).await? {
@@ -297,7 +302,7 @@ impl Exchange {
 
     /// Whether a caller may go on to send a body: the first three steps, before anything is kept for it.
     pub async fn precheck(&self, call: &Call) -> Result<(), Refused> {
-        match self.admit(call) {
+        match self.admit(call).await {
             Ok(_) => Ok(()),
             Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, self.draft(call)).await),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
@@ -305,7 +310,24 @@ impl Exchange {
     }
 
     /// Steps 1–3 of the decision order: certificate, partner, covenant.
-    fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
+    async fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
+        let seen = self.registry.borrow().rev;
+        match self.admit_now(call) {
+            Err(_) if self.is_stale(seen).await? => {
+                self.refresh().await?;
+                self.admit_now(call)
+            }
+            admitted => admitted,
+        }
+    }
+
+    /// Whether the registry has changed since this revision.
+    async fn is_stale(&self, seen: i64) -> Result<bool, StoreError> {
+        let mut reader = self.store.read().await?;
+        Ok(crate::store::registry::rev(&mut reader).await? != seen)
+    }
+
+    fn admit_now(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
         let registry = self.registry.borrow();
         let caller = registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
         let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;

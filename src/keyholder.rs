@@ -1,16 +1,154 @@
-//! The keyholder. Not part of this build yet: the call site for `sluis keyholder`.
+//! The keyholder: a second, independent party that evaluates blinded identifiers (DESIGN §6).
+//!
+//! It sees blinded points and learns nothing from them. What it guards is the number: every organisation on its own
+//! roster has a quota per day and per minute, so that nobody can try all citizen service numbers. It does not take the
+//! hub's word for who takes part.
 
-use crate::config::KeyholderConfig;
+mod quota;
+mod roster;
+mod service;
 
-/// The keyholder is not part of this build.
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::time_provider::DefaultTimeProvider;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+
+use crate::api::v1::keyholder_server::KeyholderServer;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{ConfigError, KeyholderConfig};
+use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
+use crate::serve;
+use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
+use quota::{Quota, QuotaError};
+use roster::Members;
+use service::Desk;
+
+/// Largest request in bytes: fifty elements and their framing, with room.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// Calls at the same time on one connection.
+const STREAMS: u32 = 32;
+
+/// Why the keyholder can't start or had to stop.
 #[derive(Debug, thiserror::Error)]
-#[error("not built yet")]
-pub struct KeyholderError;
+pub enum KeyholderError {
+    /// The roster can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The key file can't be read.
+    #[error("{}: can't be read; make it with `sluis keyholder init --dir`", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Others can read the key file.
+    #[error("{path}: others may read this key; run `chmod 600 {path}`", path = .0.display())]
+    OpenKey(PathBuf),
+    /// The key file holds no key.
+    #[error("{}: not a key file of `sluis keyholder init`", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: KeyError,
+    },
+    /// Epochs count from 1.
+    #[error("key `key.epoch` is 0; epochs count from 1")]
+    Epoch,
+    /// The seed gives no key.
+    #[error("the key can't be used; make another one")]
+    Function(#[from] OprfError),
+    /// Quota.
+    #[error("the database of used quota can't be opened")]
+    Quota(#[from] QuotaError),
+    /// A certificate, key or anchor file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// TLS.
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
+    /// The address.
+    #[error("can't listen at the address of key `listen.address`; is another process there?")]
+    Listen(#[source] io::Error),
+    /// The server ended by itself.
+    #[error("the server ended")]
+    Server(#[from] tonic::transport::Error),
+}
 
-/// Serves until `shutdown` is ready.
+/// Runs a keyholder until `shutdown` resolves.
 ///
 /// # Errors
-/// Always, in this build.
-pub async fn run(_config: KeyholderConfig, _shutdown: impl Future<Output = ()>) -> Result<(), KeyholderError> {
-    Err(KeyholderError)
+/// [`KeyholderError`].
+pub async fn run(
+    config: KeyholderConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), KeyholderError> {
+    let listener = TcpListener::bind(config.listen.address.0).await.map_err(KeyholderError::Listen)?;
+    serve_on(listener, config, Arc::new(SystemClock), shutdown).await
 }
+
+/// As [`run`], on a socket and by a clock of the caller's choice.
+pub(crate) async fn serve_on(
+    listener: TcpListener,
+    config: KeyholderConfig,
+    clock: Arc<dyn Clock>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), KeyholderError> {
+    let roster = Members::load(&config.roster.file)?;
+    let partners = roster.len();
+    let (renewed, members) = watch::channel(roster);
+    let epoch = Epoch::new(config.key.epoch).ok_or(KeyholderError::Epoch)?;
+    let key = oprf::Keyholder::from_seed(&read_key(&config.key.file)?)?;
+    let quota = Quota::open(config.store.url.as_str()).await?;
+    let desk = Desk::new(key, epoch, members, quota, Arc::clone(&clock))?;
+    let (gate, incoming) = Gate::open(listener, server_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let mut tasks = JoinSet::new();
+    serve::sweep(&mut tasks, gate);
+    tasks.spawn(roster::follow(config.roster.file.clone(), renewed));
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", ServingStatus::Serving).await;
+    health.set_serving::<KeyholderServer<Desk>>().await;
+    tracing::info!(partners = crate::redact::log(&partners), "the keyholder is ready");
+    serve::until(shutdown, |stop| {
+        Server::builder()
+            .max_concurrent_streams(STREAMS)
+            .http2_keepalive_interval(Some(serve::KEEPALIVE))
+            .add_service(health_service)
+            .add_service(KeyholderServer::new(desk).max_decoding_message_size(MAX_MESSAGE))
+            .serve_with_incoming_shutdown(incoming, stop)
+    })
+    .await?;
+    Ok(())
+}
+
+fn server_tls(config: &KeyholderConfig, clock: &dyn Clock) -> Result<ServerTls, KeyholderError> {
+    let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
+    let anchors = Anchors::load([config.tls.anchors.as_path()])?;
+    let revocation = serve::revocation(&config.trust)?;
+    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(DefaultTimeProvider))?)
+}
+
+fn read_key(path: &Path) -> Result<SecretKey, KeyholderError> {
+    let unreadable = |source| KeyholderError::KeyFile { path: path.to_owned(), source };
+    let mut file = std::fs::File::open(path).map_err(unreadable)?;
+    if tls::files::is_open_to_others(&file).map_err(unreadable)? {
+        return Err(KeyholderError::OpenKey(path.to_owned()));
+    }
+    let mut text = zeroize::Zeroizing::new(String::new());
+    io::Read::read_to_string(&mut file, &mut text).map_err(unreadable)?;
+    SecretKey::from_hex_file_text(&text).map_err(|source| KeyholderError::Key { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests;

@@ -53,4 +53,5 @@ pub mod clock;
 pub mod party;
 pub mod reason;
 pub mod redact;
+mod serve;
 pub mod telemetry;

@@ -93,7 +93,8 @@ pub static METHODS: &[Method] = &[
     },
     row("sluis.v1.Records/ListRecords", Organisations, true, Read),
     row("sluis.v1.Records/RequestRecords", Organisations, true, Execute),
-    stream("sluis.v1.Records/StreamSealRequests", Read),
+    // Agents ask from their first minute on; what they then do for a newcomer asks for the signature.
+    Method { covenant: false, ..stream("sluis.v1.Records/StreamSealRequests", Read) },
     row("sluis.v1.Records/AddRecipient", Organisations, true, Update),
     stream("sluis.v1.Inbox/StreamInbox", Read),
     row("sluis.v1.Inbox/AcknowledgeInbox", Organisations, true, Update),

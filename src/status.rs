@@ -101,12 +101,42 @@ fn with_info(mut details: ErrorDetails, reason: &str, event_id: &str) -> ErrorDe
     details
 }
 
+/// The code and a sentence that helps whoever may know the reason. It names no case, no person and no value.
 const fn denied(reason: Reason) -> (Code, &'static str) {
+    use Reason as R;
     match reason {
-        Reason::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
-        Reason::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
+        R::CertExpired => (Code::Unauthenticated, "the certificate has expired: renew it"),
+        R::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
+        R::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
         _ if is_about_certificate(reason) => STRANGER,
-        _ => NOT_ALLOWED,
+        _ => (Code::PermissionDenied, sentence(reason)),
+    }
+}
+
+const fn sentence(reason: Reason) -> &'static str {
+    use Reason as R;
+    match reason {
+        R::PartnerSuspended => "your organisation is suspended",
+        R::PartnerWithdrawn => "your organisation has left the covenant",
+        R::CovenantNotAccepted => "your organisation has not signed the covenant in force: Covenants.SignCovenant",
+        R::RoleNotAllowed => "the article does not allow this role, or this kind of caller, to do this",
+        R::RoleExpired => "the role has ended",
+        R::PhaseNotAllowed => "the article does not apply in this phase of the case",
+        R::CaseClosed => "the case is closed",
+        R::CategoryNotAllowed => "the article does not give this category, in this form, to this role",
+        R::PurposeMismatch => "the purpose is not that of the article",
+        R::ConsentMissing => "the consent that this rests on was not given",
+        R::ConsentIncomplete => "not everybody who must consent has done so",
+        R::ConsentExpired => "the consent that this rests on has expired",
+        R::ConsentWithdrawn => "the consent that this rests on was withdrawn",
+        R::RegimeChanged => "the consent was given under another age regime: ask again",
+        R::MeasureAbsent => "the measure that this rests on is not in force",
+        R::Restricted => "processing of this case is restricted",
+        R::Objection => "the data subject has objected to this use",
+        R::RetentionElapsed => "the retention period has elapsed",
+        R::RecipientLimit => "more recipients than the article allows",
+        R::RequestIncomplete => "the article asks for a stated reason (context.reason)",
+        _ => NOT_ALLOWED.1,
     }
 }
 

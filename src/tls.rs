@@ -12,6 +12,7 @@ use rustls::time_provider::TimeProvider;
 use time::OffsetDateTime;
 
 pub mod acceptor;
+pub mod chain;
 pub mod client;
 pub mod connections;
 pub mod failure;
@@ -19,6 +20,7 @@ pub mod files;
 pub mod server;
 
 pub use acceptor::{Gate, Incoming, Limits, TlsConnection};
+pub use chain::ChainVerifier;
 pub use client::ClientTls;
 pub use connections::{Connections, PeerInfo};
 pub use failure::{Failure, Failures};

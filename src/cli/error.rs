@@ -28,6 +28,9 @@ pub enum CliError {
     /// A network file.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// A call to a hub or agent.
+    #[error(transparent)]
+    Remote(#[from] super::remote::RemoteError),
     /// A scenario was played and was not as demanded.
     #[error("{0} steps had another outcome than demanded")]
     OtherOutcome(usize),
@@ -54,7 +57,7 @@ impl CliError {
         match self {
             Self::OtherOutcome(_) => 1,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
-            Self::Demo(_) | Self::Play(_) | Self::Runtime(_) | Self::Service(_) | Self::Telemetry(_) => 3,
+            Self::Demo(_) | Self::Play(_) | Self::Remote(_) | Self::Runtime(_) | Self::Service(_) | Self::Telemetry(_) => 3,
         }
     }
 }

@@ -31,9 +31,26 @@ pub struct AgentConfig {
     /// `[covenant]`
     #[serde(default)]
     pub covenant: CovenantConfig,
+    /// `[sealing]`
+    #[serde(default)]
+    pub sealing: SealingConfig,
     /// `[log]`
     #[serde(default)]
     pub log: LogConfig,
+}
+
+/// Section `[sealing]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SealingConfig {
+    /// Seal own records for organisations that join a case later, where the covenant lets them receive.
+    pub late_joiners: bool,
+}
+
+impl Default for SealingConfig {
+    fn default() -> Self {
+        Self { late_joiners: true }
+    }
 }
 
 /// Section `[organisation]`.

@@ -242,11 +242,55 @@ fn fact(path: &str) -> words::Both {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::covenant::facts::{Action, Question};
+    use crate::covenant::facts::{Actor, CaseFacts, ConsentState, Item, Kind, Purpose};
+    use crate::party::{Category, Form, OrgKind, Phase, Role};
+
+    fn table_asks(category: Category, phase: Phase) -> Explanation {
+        let member = Actor { invited: true, ..Actor::participant(OrgKind::Aanbieder, Role::R05) };
+        Covenant::embedded().unwrap().explain(&Question {
+            action: Action::Receive,
+            article: Article::new(13).unwrap(),
+            purpose: Purpose::Advies,
+            actor: member,
+            other: Some(Actor::participant(OrgKind::Gemeente, Role::R02)),
+            case: Some(CaseFacts::in_phase(phase, OrgKind::Gemeente)),
+            item: Some(Item {
+                category,
+                form: Form::P,
+                source: Kind::Partner(OrgKind::Aanbieder),
+                consent: ConsentState::Incomplete,
+                explicit_consent: ConsentState::Missing,
+                expired: false,
+            }),
+            recipients: 1,
+            reason_given: true,
+        })
+    }
 
     #[test]
     fn outsiders_learn_nothing() {
         let explanation = Explanation::for_outsiders();
         assert_eq!((explanation.reason, explanation.article, explanation.clause), (None, None, None));
         assert!(!explanation.allowed && explanation.missing.is_empty());
+    }
+
+    #[test]
+    fn a_near_miss_says_what_is_missing() {
+        let explanation = table_asks(Category::C08, Phase::F3);
+        assert_eq!(explanation.reason, Some(Reason::ConsentIncomplete));
+        assert_eq!(explanation.clause.as_deref(), Some("13.a"));
+        let [(nl, en)] = explanation.missing.as_slice() else { panic!("{explanation:?}") };
+        assert_eq!(nl, "de soort van de bron is gemeente, of de toestemming is volledig");
+        assert_eq!(en, "the kind of the source is gemeente, or the consent is complete");
+        assert!(explanation.sentence_nl.contains("Tafel bespreekt de casus"), "{}", explanation.sentence_nl);
+    }
+
+    #[test]
+    fn prohibitions_speak_for_themselves() {
+        let explanation = table_asks(Category::C08, Phase::F8);
+        assert_eq!(explanation.reason, Some(Reason::CaseClosed));
+        assert_eq!(explanation.sentence_nl, "Geweigerd: De casus is gesloten.");
+        assert_eq!(explanation.sentence_en, "Refused: The case is closed.");
     }
 }

@@ -1,6 +1,6 @@
 //! The rights matrix: who may receive what, asked of the decision itself with every other condition favourable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Covenant;
 use super::facts::{Action, Actor, CaseFacts, ConsentState, Item, Kind, Purpose, Question, Standing};
@@ -31,8 +31,13 @@ pub enum Phases {
 const RESTING: [Phase; 9] =
     [Phase::F0, Phase::F1, Phase::F2, Phase::F3, Phase::F4, Phase::F5, Phase::F6, Phase::F7, Phase::F8];
 
-/// Step of the check on roles.
+/// Sources that between them satisfy every legal basis.
+const SOURCES: [Kind; 3] =
+    [Kind::Partner(OrgKind::Gemeente), Kind::Partner(OrgKind::Gi), Kind::External(ExternalKind::School)];
+
+/// Steps of the checks on roles and on phase.
 const WHO: u8 = 5;
+const PHASE: u8 = 7;
 
 impl Covenant {
     /// Every grant, ordered by article, recipient, category and form. Takes some seconds in a debug build.
@@ -53,6 +58,12 @@ impl Covenant {
         grants
     }
 
+    /// One cell of the matrix, if the covenant has it: some hundred questions, a few milliseconds.
+    pub fn cell(&self, article: Article, recipient: Option<Role>, category: Category, form: Form) -> Option<Grant> {
+        let purpose = self.purpose(article)?;
+        self.grant(&self.worlds(article, purpose, recipient), category, form)
+    }
+
     fn received(&self) -> BTreeMap<Article, Vec<Category>> {
         let mut received: BTreeMap<Article, Vec<Category>> = BTreeMap::new();
         for (article, category) in self.index.received() {
@@ -61,37 +72,44 @@ impl Covenant {
         received
     }
 
-    /// The favourable questions in which this recipient gets past the check on roles.
+    /// The favourable questions in which this recipient gets past the checks on roles and phase, whatever the category.
     fn worlds(&self, article: Article, purpose: Purpose, recipient: Option<Role>) -> Vec<Question> {
         let mut worlds = Vec::new();
         for kind in kinds() {
-            for source in [
-                Kind::Partner(OrgKind::Gemeente),
-                Kind::Partner(OrgKind::Gi),
-                Kind::External(ExternalKind::School),
-                Kind::Facility,
-            ] {
+            for source in SOURCES {
                 let question = favourable(article, purpose, recipient, kind, source);
-                match self.decide(&question) {
-                    Err(denial) if denial.step == WHO => {}
-                    _ => worlds.push(question),
+                if self.fails_by(&question, WHO) {
+                    continue;
+                }
+                for phase in RESTING {
+                    // An escalation adds a right only where the phase alone does not give it.
+                    let both = [at(&question, phase, false), at(&question, phase, true)];
+                    worlds.extend(both.into_iter().find(|q| !self.fails_by(q, PHASE)));
                 }
             }
         }
         worlds
     }
 
+    fn fails_by(&self, question: &Question, step: u8) -> bool {
+        self.decide(question).is_err_and(|denial| denial.step <= step)
+    }
+
     fn grant(&self, worlds: &[Question], category: Category, form: Form) -> Option<Grant> {
-        let resting = |phase: &Phase| worlds.iter().any(|w| self.allows(&asking(w, category, form, *phase, false)));
-        let mut phases: Vec<Phase> = RESTING.iter().copied().filter(|phase| resting(phase)).collect();
-        if phases.is_empty() {
-            let escalated =
-                |phase: &Phase| worlds.iter().any(|w| self.allows(&asking(w, category, form, *phase, true)));
-            phases.extend(RESTING.iter().any(escalated).then_some(Phase::FE));
+        let mut phases: BTreeSet<Phase> = BTreeSet::new();
+        for world in worlds {
+            let phase = match &world.case {
+                Some(case) if case.escalated => Phase::FE,
+                Some(case) => case.phase,
+                None => continue,
+            };
+            if !phases.contains(&phase) && self.allows(&asking(world, category, form)) {
+                phases.insert(phase);
+            }
         }
         let first = worlds.first().filter(|_| !phases.is_empty())?;
         let bases = self.bases(first, category, form)?;
-        let phases = if phases.len() == RESTING.len() { Phases::Any } else { Phases::In(phases) };
+        let phases = if phases.len() == RESTING.len() { Phases::Any } else { Phases::In(phases.into_iter().collect()) };
         Some(Grant { article: first.article, recipient: first.actor.role, category, form, phases, bases })
     }
 
@@ -112,17 +130,14 @@ fn kinds() -> impl Iterator<Item = Kind> {
     partners.chain(ExternalKind::ALL.iter().copied().map(Kind::External))
 }
 
-fn asking(world: &Question, category: Category, form: Form, phase: Phase, escalated: bool) -> Question {
+fn at(world: &Question, phase: Phase, escalated: bool) -> Question {
     let mut question = world.clone();
-    if let Some(case) = &mut question.case {
-        case.phase = phase;
-        case.escalated = escalated;
-    }
-    if let Some(item) = &mut question.item {
-        item.category = category;
-        item.form = form;
-    }
+    question.case = world.case.clone().map(|case| CaseFacts { phase, escalated, ..case });
     question
+}
+
+fn asking(world: &Question, category: Category, form: Form) -> Question {
+    Question { item: world.item.map(|item| Item { category, form, ..item }), ..world.clone() }
 }
 
 /// Everything that a clause could ask for is so. The category, form and phase are placeholders.

@@ -97,21 +97,19 @@ impl Engine {
             ("purpose", self.word("Purpose", question.purpose.code())?),
             ("reasonGiven", RestrictedExpression::new_bool(question.reason_given)),
             ("recipients", RestrictedExpression::new_long(i64::from(question.recipients))),
-            ("other", self.party(other, question.action, case)?),
+            ("other", self.party(other, question)?),
             ("case", self.case(case)?),
         ])
         .collect())
     }
 
-    /// The other side; the facility where there is none, standing for the casusregisseur whose index it keeps.
-    fn party(
-        &self,
-        other: Option<&Actor>,
-        action: Action,
-        case: Option<&CaseFacts>,
-    ) -> Result<RestrictedExpression, Fault> {
-        let holder_leads = case.is_some_and(|c| matches!(c.holder, OrgKind::Gemeente | OrgKind::Gi));
-        let direct = other.map_or(action == Action::Receive && holder_leads, Actor::direct);
+    /// The other side; the facility where there is none. As source it stands for the casusregisseur whose index it keeps,
+    /// and for nobody otherwise: a forgotten sender must not count as directly involved.
+    fn party(&self, other: Option<&Actor>, question: &Question) -> Result<RestrictedExpression, Fault> {
+        let is_source = question.item.is_some_and(|item| item.source == Kind::Facility);
+        let holder = question.case.as_ref().map(|case| case.holder);
+        let stands_in = is_source && matches!(holder, Some(OrgKind::Gemeente | OrgKind::Gi));
+        let direct = other.map_or(stands_in && question.action == Action::Receive, Actor::direct);
         record([
             ("kind", self.word("Kind", other.map_or(Kind::Facility, |o| o.kind).code())?),
             ("role", self.word("Role", role_code(other))?),

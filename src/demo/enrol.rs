@@ -91,8 +91,7 @@ fn done<T>(process: &str, what: &str, answer: Result<tonic::Response<T>, tonic::
     answer.map(tonic::Response::into_inner).map_err(|status| DemoError::Enrol {
         process: process.to_owned(),
         what: what.to_owned(),
-        code: format!("{:?}", status.code()),
-        message: status.message().to_owned(),
+        why: crate::cli::remote::explain(&status),
     })
 }
 

@@ -188,15 +188,16 @@ impl Exchange {
             registry.mark_unchanged();
             let facts = self.facts(call, Target::Nothing).await?;
             let oin = facts.caller.oin().clone();
-            let mut reader = self.store.read().await?;
-            let waiting = record::seal_requests(&mut reader, oin.as_str()).await?;
+            // No connection is held while another is waited for: streams enough would wait for one another.
+            let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
             told.retain(|known| waiting.contains(known));
             for request in waiting {
                 if told.contains(&request) {
                     continue;
                 }
                 let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
-                let key = record::key(&mut reader, &request.record_id, oin.as_str()).await?.unwrap_or_default();
+                let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
+                let key = key.unwrap_or_default();
                 let message = of_record
                     .record
                     .as_ref()
@@ -206,7 +207,6 @@ impl Exchange {
                 }
                 told.insert(request);
             }
-            drop(reader);
             let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str());
             wait(&mut wakes, &mut registry, sender, mine).await?;
         }

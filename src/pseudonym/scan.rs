@@ -9,9 +9,9 @@ use super::bsn::passes_elfproef;
 ///
 /// - exactly nine digits in a row that pass the elfproef;
 /// - exactly eight digits in a row that pass with the leading zero that a spreadsheet dropped;
-/// - groups of digits, joined by single spaces, dots or hyphens, that make nine digits and pass.
+/// - groups of digits, parted by one to three characters that are neither letter nor digit, that make nine digits and pass.
 ///
-/// Fullwidth digits count as digits and invisible characters are skipped. A number that is part of a longer one (an OIN
+/// Decimal digits of every script count, raised and lowered ones too, and invisible characters are skipped. A number that is part of a longer one (an OIN
 /// of twenty digits, an amount with thousands separators) does not count, nor does one that leans on a calendar date.
 pub fn contains_bsn(text: &str) -> bool {
     let groups = digit_groups(text);
@@ -27,12 +27,19 @@ struct Group {
     joined_by: Option<Joint>,
 }
 
+/// What parts two groups.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Joint {
     Space,
     Dot,
     Hyphen,
+    Other(char),
+    /// Two or three characters.
+    Run,
 }
+
+/// Characters that may stand between two groups of one number.
+const LONGEST_GAP: u8 = 3;
 
 fn digit_groups(text: &str) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
@@ -41,13 +48,14 @@ fn digit_groups(text: &str) -> Vec<Group> {
         if let Some(digit) = digit_value(c) {
             match (gap, groups.last_mut()) {
                 (Gap::Nothing, Some(group)) => group.append(digit),
-                (Gap::Joint(joint), Some(_)) => groups.push(Group { value: digit, digits: 1, joined_by: Some(joint) }),
+                (Gap::Joint(joint, _), Some(_)) => groups.push(Group { value: digit, digits: 1, joined_by: Some(joint) }),
                 _ => groups.push(Group { value: digit, digits: 1, joined_by: None }),
             }
             gap = Gap::Nothing;
         } else {
             gap = match (gap, joint(c)) {
-                (Gap::Nothing, Some(joint)) => Gap::Joint(joint),
+                (Gap::Nothing, Some(joint)) => Gap::Joint(joint, 1),
+                (Gap::Joint(_, length), Some(_)) if length < LONGEST_GAP => Gap::Joint(Joint::Run, length + 1),
                 _ => Gap::Wall,
             };
         }
@@ -59,7 +67,8 @@ fn digit_groups(text: &str) -> Vec<Group> {
 #[derive(Clone, Copy)]
 enum Gap {
     Nothing,
-    Joint(Joint),
+    /// What, and how many characters.
+    Joint(Joint, u8),
     Wall,
 }
 
@@ -79,8 +88,11 @@ fn before(groups: &[Group], start: usize) -> Option<Joint> {
 
 fn starts_with_bsn(left: Option<Joint>, groups: &[Group]) -> bool {
     let Some(first) = groups.first() else { return false };
-    if matches!(first.digits, 8 | 9) {
-        return number_passes(first.value);
+    if matches!(first.digits, 8 | 9) && number_passes(first.value) {
+        return true;
+    }
+    if first.digits >= 9 {
+        return false;
     }
     let (mut value, mut digits, mut inner) = (0, 0, Vec::new());
     for (index, group) in groups.iter().enumerate() {
@@ -124,11 +136,22 @@ fn number_passes(value: u32) -> bool {
     value != 0 && passes_elfproef(digits)
 }
 
+/// The zeros of Unicode's decimal digits (general category Nd); nine digits follow each.
+const ZEROS: [u32; 44] = [
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20,
+    0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900,
+    0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e950, 0x1fbf0,
+];
+
 fn digit_value(c: char) -> Option<u32> {
-    match c {
-        '0'..='9' => c.to_digit(10),
-        '０'..='９' => Some(u32::from(c) - u32::from('０')),
-        _ => None,
+    let code = u32::from(c);
+    match code {
+        // Raised: 1, 2 and 3 stand apart from the others.
+        0xb9 => Some(1),
+        0xb2 | 0xb3 => Some(code - 0xb0),
+        0x2070 | 0x2074..=0x2079 => Some(code - 0x2070),
+        0x2080..=0x2089 => Some(code - 0x2080),
+        _ => ZEROS.iter().find_map(|zero| code.checked_sub(*zero).filter(|value| *value < 10)),
     }
 }
 
@@ -137,7 +160,8 @@ fn joint(c: char) -> Option<Joint> {
         ' ' | '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' => Some(Joint::Space),
         '.' | '·' | '．' => Some(Joint::Dot),
         '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '－' => Some(Joint::Hyphen),
-        _ => None,
+        _ if c.is_alphanumeric() => None,
+        _ => Some(Joint::Other(c)),
     }
 }
 
@@ -178,6 +202,17 @@ mod tests {
             "010000008",
             "{\"x\":\"999900006\"}",
             "999900006999.999900006",
+            "99990000 6",
+            "999  900  006",
+            "999, 900, 006",
+            "999/900/006",
+            "999_900_006",
+            "999:900:006",
+            "999 . 900 . 006",
+            "999\n900\n006",
+            "٩٩٩٩٠٠٠٠٦",
+            "𝟗𝟗𝟗𝟗𝟎𝟎𝟎𝟎𝟔",
+            "⁹⁹⁹⁹⁰⁰⁰⁰⁶",
         ] {
             assert!(contains_bsn(text), "{text:?}");
         }
@@ -195,10 +230,8 @@ mod tests {
             "0999900006",
             "1.999.900.006",
             "999.900.006.000",
-            "999  900  006",
-            "999, 900, 006",
-            "999/900/006",
-            "999 . 900 . 006",
+            "999    900    006",
+            "999 en 900 en 006",
             "1000-00-08",
             "1000 0008",
             "2026-11-21T20:53:01Z",

@@ -109,6 +109,12 @@ pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
     Ok(Rows { rev, partners, certificates, key_sets, signatures })
 }
 
+/// The revision now.
+pub async fn rev(reader: &mut Reader) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(reader.conn()).await?;
+    Ok(row.try_get(0)?)
+}
+
 /// Refuses a commit whose decision saw an older registry.
 pub async fn check_rev(tx: &mut Tx<'_>, seen: i64) -> Result<(), WorkError> {
     let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *tx.conn).await?;

@@ -1,6 +1,7 @@
 //! The client's side of TLS: a tonic channel to one server, by pinned anchors and under an own certificate.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub struct ClientTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     leaf: Arc<Mutex<Option<CertificateDer<'static>>>>,
+    connections: Arc<AtomicU64>,
 }
 
 impl ClientTls {
@@ -57,7 +59,7 @@ impl ClientTls {
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())));
         config.alpn_protocols = vec![H2.to_vec()];
         config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), name, leaf: Arc::default() })
+        Ok(Self { config: Arc::new(config), name, leaf: Arc::default(), connections: Arc::default() })
     }
 
     /// Connects to `address` (`host:port`) now. The channel connects again by itself when the connection ends.
@@ -81,6 +83,11 @@ impl ClientTls {
         let target = target(address)?;
         let connector = tower::service_fn(move |_: Uri| tls.clone().dial(target.clone()));
         Ok(self.endpoint()?.connect_with_connector_lazy(connector))
+    }
+
+    /// How many connections this value and its clones have made: who must do something at every connect compares it.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// The server's leaf certificate (DER), as of the latest connection of this value or its clones.
@@ -114,6 +121,7 @@ impl ClientTls {
         }
         let leaf = session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned());
         *self.leaf.lock().unwrap_or_else(PoisonError::into_inner) = leaf;
+        self.connections.fetch_add(1, Ordering::SeqCst);
         Ok(TokioIo::new(stream))
     }
 }

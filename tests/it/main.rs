@@ -1,14 +1,24 @@
-//! The tests of a whole hub, over mutual TLS on loopback.
+//! Integration tests: one binary, so that it links once.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod architecture;
 mod atomic;
 mod bad_input;
 mod calls;
 mod direct;
+mod fuzz;
 mod leak;
 mod log;
 mod matrix;
 mod network;
+mod processes;
 mod smoke;
 mod store;
 mod streams;

@@ -80,7 +80,7 @@ impl Operation for GetCovenant {
         let signatures = &done.facts.registry.signatures;
         Ok(v1::Covenant {
             name: version_name(hub),
-            title: hub.covenant.display_title().to_owned(),
+            title: version.title.clone(),
             content_hash: content_hash(hub),
             effective_time: Some(timestamp(version.valid_from.midnight().assume_utc())),
             expire_time: Some(timestamp(version.valid_until.midnight().assume_utc())),

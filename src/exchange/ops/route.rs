@@ -155,23 +155,11 @@ impl Wanted {
 
     /// Everybody who holds a role that could receive, leaving the rest to the covenant.
     fn candidates(&self, hub: &Exchange, facts: &Facts, sender: &Seat) -> Vec<Seat> {
-        let mut seats: Vec<Seat> = match facts.case() {
-            Some(case) => case.active(facts.now, hub.terms()).map(Facts::seat_of).collect(),
-            None if self.context.article.number() == 20 => facts
-                .registry
-                .partners
-                .iter()
-                .filter(|(_, entry)| entry.takes_part(facts.now))
-                .map(|(oin, _)| standing_seat(oin, None, Standing::None))
-                .collect(),
-            None => [Role::R03, Role::R04, Role::R05]
-                .iter()
-                .flat_map(|role| {
-                    let holders = facts.registry.standing(*role, facts.now);
-                    holders.map(|oin| standing_seat(oin, Some(*role), Standing::Office))
-                })
-                .collect(),
-        };
+        let mut seats: Vec<Seat> = Vec::new();
+        if let Some(case) = facts.case() {
+            seats.extend(case.active(facts.now, hub.terms()).map(Facts::seat_of));
+        }
+        seats.extend(self.offices(facts));
         // What a third party gave the casusregisseur is recorded for the casusregisseur itself (article 25); anything else
         // is not sent to oneself.
         let for_oneself = self.source_external.is_some();
@@ -180,6 +168,25 @@ impl Wanted {
         seats.retain(|seat| self.named.is_empty() || self.is_named(seat));
         seats.sort_by_key(|seat| seat.role);
         seats
+    }
+
+    /// Who may receive outside any role in the case: by standing role, or (article 20) every partner.
+    fn offices(&self, facts: &Facts) -> Vec<Seat> {
+        let roles: &[Role] = match self.context.article.number() {
+            9 => &[Role::R03, Role::R04, Role::R05],
+            20 => {
+                let partners = facts.registry.partners.iter().filter(|(_, entry)| entry.takes_part(facts.now));
+                return partners.map(|(oin, _)| standing_seat(oin, None, Standing::None)).collect();
+            }
+            31 | 33 => &[Role::R13],
+            32 => &[Role::R11],
+            _ => &[],
+        };
+        let holders = |role: &Role| {
+            let role = *role;
+            facts.registry.standing(role, facts.now).map(move |oin| standing_seat(oin, Some(role), Standing::Office))
+        };
+        roles.iter().flat_map(holders).collect()
     }
 
     /// With nobody to send to, the sender's own half still says whether it could send at all.

@@ -1,0 +1,124 @@
+//! From a local call to the hub: looked through first, then passed on, and the answer passed back as it came.
+
+use prost::Message;
+use tonic::metadata::MetadataMap;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use super::Agent;
+use super::inspect::Look;
+use super::links::HUB;
+use super::refusal::{Violation, event_of, invalid, passed_on, upstream};
+use crate::api::v1;
+use crate::api::v1::audit_client::AuditClient;
+use crate::pseudonym::contains_bsn;
+use crate::reason::Reason;
+use crate::redact::log;
+
+/// Stands in a report for an employee reference that can't be repeated.
+const WITHHELD: &str = "withheld";
+/// Metadata that goes along to the hub: the caller's trace (W3C Trace Context).
+const ALONG: [&str; 2] = ["traceparent", "tracestate"];
+
+impl Agent {
+    /// One call, one answer.
+    pub(super) async fn unary<I, O, F>(
+        &self,
+        method: &'static str,
+        request: Request<I>,
+        call: impl FnOnce(Channel, Request<I>) -> F,
+    ) -> Result<Response<O>, Status>
+    where
+        I: Message,
+        F: Future<Output = Result<Response<O>, Status>>,
+    {
+        self.inspect(method, request.get_ref()).await?;
+        self.send(request, call).await
+    }
+
+    /// Passes on what was looked through already.
+    pub(super) async fn send<I, O, F>(
+        &self,
+        request: Request<I>,
+        call: impl FnOnce(Channel, Request<I>) -> F,
+    ) -> Result<Response<O>, Status>
+    where
+        F: Future<Output = Result<Response<O>, Status>>,
+    {
+        let answer = call(self.hub(), onward(request)).await;
+        answer.map(passed_on).map_err(|status| upstream(&status, HUB))
+    }
+
+    /// The channel to the hub.
+    pub(super) fn hub(&self) -> Channel {
+        self.links.hub.channel.clone()
+    }
+
+    /// Refuses a request with a citizen service number in a text.
+    pub(super) async fn inspect(&self, method: &'static str, request: &impl Message) -> Result<Look, Status> {
+        let look = self.shapes.look(method, request).map_err(|_| Status::internal("the request can't be read"))?;
+        if look.dirty.is_empty() { Ok(look) } else { Err(self.refuse_bsn(method, &look).await) }
+    }
+
+    pub(super) async fn refuse_bsn(&self, method: &'static str, look: &Look) -> Status {
+        let text = |field: &String| Violation::new(field, "text without a number that passes the elfproef of a BSN");
+        let violations: Vec<Violation> = look.dirty.iter().map(text).collect();
+        self.refuse(method, look, Reason::BsnInText, &violations).await
+    }
+
+    /// Refuses a request that never reaches the hub, once the refusal is on the hub's log (guarantee G1).
+    pub(super) async fn refuse(
+        &self,
+        method: &'static str,
+        look: &Look,
+        reason: Reason,
+        violations: &[Violation],
+    ) -> Status {
+        let report = v1::ReportRefusalRequest {
+            request_id: uuid::Uuid::new_v4().to_string(),
+            context: look.context.as_ref().map(cleaned),
+            case: look.case.clone(),
+            method: method.to_owned(),
+            reason: reason.code().to_owned(),
+            categories: look.categories.iter().copied().filter(|n| v1::Category::try_from(*n).is_ok()).collect(),
+        };
+        let answer = AuditClient::new(self.hub()).report_refusal(report).await;
+        let event = match &answer {
+            Ok(answer) => event_of(answer.metadata()),
+            // The hub may refuse the report itself, for example because the covenant is not signed: an event too.
+            Err(status) => event_of(status.metadata()),
+        };
+        tracing::info!(reason = log(&reason), method, reported = event.is_some(), "refused");
+        match event {
+            Some(event) => invalid(reason, violations, &event),
+            None => Status::unavailable(
+                "the request is refused, but the refusal could not be put on the hub's log; nothing was sent",
+            ),
+        }
+    }
+}
+
+/// A request for the hub with the same message; of the metadata only the trace.
+pub(super) fn onward<T>(request: Request<T>) -> Request<T> {
+    let mut metadata = MetadataMap::new();
+    for key in ALONG {
+        if let Some(value) = request.metadata().get(key).filter(|v| v.to_str().is_ok_and(|text| !contains_bsn(text))) {
+            metadata.insert(key, value.clone());
+        }
+    }
+    let mut onward = Request::new(request.into_inner());
+    *onward.metadata_mut() = metadata;
+    onward
+}
+
+/// A context that may go on the log: what can't be repeated is left out.
+fn cleaned(context: &v1::RequestContext) -> v1::RequestContext {
+    let clean = |text: &String, instead: &str| if contains_bsn(text) { instead.to_owned() } else { text.clone() };
+    v1::RequestContext {
+        article: clean(&context.article, ""),
+        purpose: clean(&context.purpose, ""),
+        acting_role: context.acting_role,
+        user_ref: clean(&context.user_ref, WITHHELD),
+        reason: String::new(),
+    }
+}

@@ -1,0 +1,208 @@
+//! What is the partner's own: its certificate's key, and the keys with which records are opened and headers signed.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use ring::hmac;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::api::v1;
+use crate::config::AgentConfig;
+use crate::identity::certificate::Leaf;
+use crate::party::Oin;
+use crate::pseudonym::{Epoch, KeyError, SecretKey};
+use crate::seal::certificate_signature::{self, CertSignature, CertSignatureError, Domain};
+use crate::seal::{
+    AddressedHeader, AgentKeys, KeySet, KeySetError, NotCanonical, RecordKey, SealError, SealedKey, open_record_key,
+};
+use crate::tls::files::is_open_to_others;
+
+/// Why the partner's own keys can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnError {
+    /// The certificate of `[tls]`.
+    #[error("the certificate of key `tls.certificate` can't be read")]
+    Certificate,
+    /// Another organisation's certificate.
+    #[error("the certificate of key `tls.certificate` is not that of key `organisation.oin`")]
+    OtherOin,
+    /// A file in the store.
+    #[error("{}: can't be read or written", path.display())]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Others can read the seed.
+    #[error("{path}: others may read this key; run `chmod 600 {path}`", path = .0.display())]
+    OpenKey(PathBuf),
+    /// The file holds no seed.
+    #[error("{}: not a key file of `sluis agent init`", path.display())]
+    Seed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: KeyError,
+    },
+    /// No seed at all.
+    #[error("{}: holds no `agent.1.seed`; make it with `sluis agent init --dir`", .0.display())]
+    NoSeed(PathBuf),
+    /// A time that can't be written.
+    #[error("the time at which a key was made can't be read")]
+    Time(#[from] NotCanonical),
+}
+
+/// The keys of one epoch.
+pub(super) struct Term {
+    pub(super) keys: AgentKeys,
+    pub(super) set: KeySet,
+    naming: hmac::Key,
+}
+
+/// The partner.
+pub(super) struct Own {
+    oin: Oin,
+    chain: Vec<CertificateDer<'static>>,
+    certificate_key: PrivateKeyDer<'static>,
+    current: Term,
+    /// Newest first.
+    earlier: Vec<Term>,
+}
+
+impl Own {
+    /// Reads certificate and seeds. `Identity::load` has checked that the certificate is valid and fits its key.
+    pub(super) fn load(config: &AgentConfig, now: OffsetDateTime) -> Result<Self, OwnError> {
+        let chain: Vec<_> = CertificateDer::pem_file_iter(&config.tls.certificate)
+            .and_then(Iterator::collect)
+            .map_err(|_| OwnError::Certificate)?;
+        let leaf = chain.first().and_then(|der| Leaf::read(der).ok()).ok_or(OwnError::Certificate)?;
+        let oin = config.organisation.oin.clone();
+        if leaf.oin().ok().as_ref() != Some(&oin) {
+            return Err(OwnError::OtherOin);
+        }
+        let certificate_key = PrivateKeyDer::from_pem_file(&config.tls.key).map_err(|_| OwnError::Certificate)?;
+        let mut terms = terms(&config.store.directory, &oin, now)?.into_iter();
+        let current = terms.next().ok_or_else(|| OwnError::NoSeed(config.store.directory.clone()))?;
+        Ok(Self { oin, chain, certificate_key, current, earlier: terms.collect() })
+    }
+
+    pub(super) fn oin(&self) -> &Oin {
+        &self.oin
+    }
+
+    /// The keys in use.
+    pub(super) fn current(&self) -> &Term {
+        &self.current
+    }
+
+    /// Every key set, newest first: old records were signed with older ones.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &KeySet> {
+        self.terms().map(|term| &term.set)
+    }
+
+    /// The key set in use, signed with the certificate's key.
+    pub(super) fn published(&self) -> Result<v1::KeySet, KeySetError> {
+        let signed = self.current.set.sign(&self.certificate_key)?;
+        Ok(v1::KeySet {
+            document: signed.bytes,
+            signature_scheme: signed.signature.scheme.code().into(),
+            signature: signed.signature.signature,
+            certificate_chain: self.chain_der(),
+        })
+    }
+
+    /// Whether a published set is the one in use.
+    pub(super) fn is_current(&self, published: &v1::KeySet) -> bool {
+        self.published().is_ok_and(|own| own.document == published.document)
+    }
+
+    /// A signature of the organisation under a covenant version.
+    pub(super) fn sign_covenant(&self, content_hash: &[u8; 32]) -> Result<CertSignature, CertSignatureError> {
+        certificate_signature::sign(&self.certificate_key, Domain::Covenant, content_hash)
+    }
+
+    /// The name of the record that this request with this content makes: the same when a lost reply is asked for again,
+    /// another one for other content. Keyed, so that the name says nothing of the content (UUID version 8).
+    pub(super) fn name_record(&self, request_id: &str, content_sha256: &[u8; 32]) -> Uuid {
+        let mut name = hmac::Context::with_key(&self.current.naming);
+        name.update(content_sha256);
+        name.update(request_id.as_bytes());
+        let mut bytes = [0; 16];
+        for (slot, byte) in bytes.iter_mut().zip(name.sign().as_ref()) {
+            *slot = *byte;
+        }
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
+    pub(super) fn chain_der(&self) -> Vec<Vec<u8>> {
+        self.chain.iter().map(|der| der.to_vec()).collect()
+    }
+
+    /// Opens a record key with whichever of the own keys it was sealed to.
+    pub(super) fn open(&self, header: &AddressedHeader, sealed: &SealedKey) -> Result<RecordKey, SealError> {
+        let newest = open_record_key(&self.current.keys, header, sealed);
+        self.earlier.iter().fold(newest, |opened, term| opened.or_else(|_| open_record_key(&term.keys, header, sealed)))
+    }
+
+    fn terms(&self) -> impl Iterator<Item = &Term> {
+        std::iter::once(&self.current).chain(&self.earlier)
+    }
+}
+
+/// The terms in the store, newest first.
+fn terms(store: &Path, oin: &Oin, now: OffsetDateTime) -> Result<Vec<Term>, OwnError> {
+    let failed = |source| OwnError::File { path: store.to_owned(), source };
+    let mut terms = Vec::new();
+    for entry in std::fs::read_dir(store).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix("agent.")?.strip_suffix(".seed")?.parse().ok())
+            .and_then(Epoch::new);
+        let Some(epoch) = number else { continue };
+        let text = read_seed(&path)?;
+        let no_seed = |source| OwnError::Seed { path: path.clone(), source };
+        let keys = AgentKeys::from_seed_file_text(&text).map_err(no_seed)?;
+        let naming = SecretKey::from_hex_file_text(&text).map_err(no_seed)?.derive(b"agent/record-name");
+        let naming = hmac::Key::new(hmac::HMAC_SHA256, naming.as_bytes());
+        let set = keys.key_set(oin.clone(), epoch, created(&path.with_extension("created"), now)?)?;
+        terms.push((epoch, Term { keys, set, naming }));
+    }
+    terms.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
+    Ok(terms.into_iter().map(|(_, term)| term).collect())
+}
+
+fn read_seed(path: &Path) -> Result<Zeroizing<String>, OwnError> {
+    let failed = |source| OwnError::File { path: path.to_owned(), source };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    if is_open_to_others(&file).map_err(failed)? {
+        return Err(OwnError::OpenKey(path.to_owned()));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(text)
+}
+
+/// The time in the key set, fixed at its first use: peers pin the document, so it must come out the same every time.
+fn created(path: &Path, now: OffsetDateTime) -> Result<OffsetDateTime, OwnError> {
+    let failed = |source| OwnError::File { path: path.to_owned(), source };
+    match std::fs::read_to_string(path) {
+        Ok(text) => OffsetDateTime::parse(text.trim_ascii(), &Rfc3339).map_err(|_| OwnError::Time(NotCanonical)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let text = now.format(&Rfc3339).map_err(|_| OwnError::Time(NotCanonical))?;
+            let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(now)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}

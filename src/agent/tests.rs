@@ -1,0 +1,6 @@
+//! Agents over mutual TLS with a real keyholder and a hub that does as little as it can, or what a hub must not do.
+
+mod calls;
+mod hub;
+mod network;
+mod records;

@@ -1,0 +1,229 @@
+//! A network on loopback: authority, keyholder, the stand-in hub, agents.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+use super::hub::FakeHub;
+use crate::agent::covenant::OwnCopy;
+use crate::agent::serve_on;
+use crate::api::v1;
+use crate::ca::{Authority, Profile, profile};
+use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
+use crate::clock::{Clock, SystemClock, TlsClock};
+use crate::config::{AgentConfig, KeyholderConfig, parse};
+use crate::identity::certificate::Environment;
+use crate::party::{Article, Category, Form, Role};
+use crate::tls::{Anchors, ClientTls, Gate, Identity, Revocation};
+
+pub(super) const ALMELO: &str = "00000099100001410000";
+pub(super) const RAALTE: &str = "00000099100001770000";
+pub(super) const ZWOLLE: &str = "00000099100001930000";
+
+/// An organisation's own reference of the one case there is.
+pub(super) fn case_ref(oin: &str) -> String {
+    let number = oin.parse::<u128>().unwrap();
+    uuid::Builder::from_custom_bytes(number.to_be_bytes()).into_uuid().to_string()
+}
+
+/// `cases/{uuid}`.
+pub(super) fn case_name(oin: &str) -> String {
+    format!("cases/{}", case_ref(oin))
+}
+
+pub(super) fn context() -> Option<v1::RequestContext> {
+    Some(v1::RequestContext {
+        article: "14".into(),
+        purpose: "expertteam".into(),
+        acting_role: v1::Role::R02.into(),
+        user_ref: "mdw-17".into(),
+        reason: "overleg".into(),
+    })
+}
+
+pub(super) struct Network {
+    dir: tempfile::TempDir,
+    ca: Authority,
+    facts: KeyholderFacts,
+    keyholder: String,
+    hub_address: String,
+    pub(super) hub: FakeHub,
+    serving: std::sync::Mutex<(JoinHandle<()>, Gate)>,
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+impl Network {
+    pub(super) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemClock.now();
+        let ca = Authority::init(&dir.path().join("ca"), &"Proef".parse().unwrap(), Environment::Test, now).unwrap();
+        let mut roster = String::new();
+        for oin in [ALMELO, RAALTE, ZWOLLE] {
+            let partner = Profile::Organisation {
+                name: "Partner".parse().unwrap(),
+                oin: oin.parse().unwrap(),
+                alternatives: vec![],
+            };
+            let key = ca.issue(oin, &partner, 30, now).unwrap().leaf.key_hash;
+            roster += &format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 200\n");
+        }
+        for name in ["hub", "keyholder"] {
+            let server = Profile::Server {
+                name: name.parse().unwrap(),
+                oin: None,
+                alternatives: vec![profile::alternative("localhost").unwrap()],
+            };
+            ca.issue(name, &server, 30, now).unwrap();
+        }
+        std::fs::write(dir.path().join("roster.toml"), roster).unwrap();
+        let facts = init::keyholder(&dir.path().join("keys"), &mut Vec::new()).unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        let keyholder = start_keyholder(&dir, &mut tasks).await;
+        let hub = FakeHub::default();
+        hub.state().known_answer = unhex(&facts.known_answer);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hub_address = listener.local_addr().unwrap().to_string();
+        let serving = hub.serve(listener, &identity(&dir, "hub"), &anchors(&dir));
+        Self { dir, ca, facts, keyholder, hub_address, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
+    }
+
+    /// Starts an agent whose own copy of the covenant lets R05 receive the hulpvraag under article 14, or nothing.
+    pub(super) async fn agent(&self, oin: &'static str, grants: bool) -> Running {
+        let home = self.dir.path().join(oin);
+        let args = AgentInitArgs {
+            dir: home.clone(),
+            oin: oin.into(),
+            name: "Partner".into(),
+            alternatives: vec!["localhost".into()],
+        };
+        if !home.exists() {
+            init::agent(&args, SystemClock.now(), &mut Vec::new()).unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let grant = (Article::new(14).unwrap(), Some(Role::R05), Category::C06, Form::P);
+        let copy = OwnCopy::of(grants.then_some(grant));
+        let config = self.config(oin);
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            serve_on(listener, config, copy, async move { drop(stopped.await) }).await.unwrap();
+        });
+        let local = Identity::load(&home.join("local/system.pem"), &home.join("local/system.key"), SystemClock.now());
+        let anchors = Anchors::load([home.join("local/anchors.pem").as_path()]).unwrap();
+        let channel = channel(&local.unwrap(), &anchors, &address);
+        Running { channel, address, anchors, home, stop, task }
+    }
+
+    pub(super) fn config(&self, oin: &str) -> AgentConfig {
+        let text = format!(
+            r#"
+            organisation.oin = "{oin}"
+            hub = {{ address = "{}", server_name = "localhost" }}
+            keyholder = {{ address = "{}", server_name = "localhost", public_key = "{}" }}
+            tls = {{ certificate = "../ca/{oin}.pem", key = "../ca/{oin}.key", anchors = "../ca/anchors.pem" }}
+            local = {{ address = "127.0.0.1:0", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
+            trust.environment = "test"
+            store.directory = "store"
+            "#,
+            self.hub_address, self.keyholder, self.facts.public_key
+        );
+        parse(&self.dir.path().join(oin).join("agent.toml"), &text).unwrap()
+    }
+
+    /// A channel to the agent with a certificate of the network, not of the partner.
+    pub(super) fn outsider(&self, running: &Running) -> Channel {
+        channel(&identity(&self.dir, ZWOLLE), &running.anchors, &running.address)
+    }
+
+    /// A second certificate of the same organisation: its files begin with `name`.
+    pub(super) fn reissue(&self, oin: &str, name: &str) {
+        let partner =
+            Profile::Organisation { name: "Partner".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
+        self.ca.issue(name, &partner, 30, SystemClock.now()).unwrap();
+    }
+
+    pub(super) fn stop_hub(&self) {
+        let serving = self.serving.lock().unwrap();
+        serving.0.abort();
+        serving.1.connections().cut_where(|_| true);
+    }
+
+    pub(super) async fn restart_hub(&self) {
+        self.stop_hub();
+        for _ in 0..100 {
+            if let Ok(listener) = TcpListener::bind(&self.hub_address).await {
+                let serving = self.hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
+                *self.serving.lock().unwrap() = serving;
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the hub's port stays taken");
+    }
+}
+
+/// One agent and a channel of the partner's own system to it.
+pub(super) struct Running {
+    pub(super) channel: Channel,
+    address: String,
+    anchors: Anchors,
+    pub(super) home: std::path::PathBuf,
+    stop: tokio::sync::oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(super) async fn publish_keys(&self) {
+        let mut directory = v1::directory_client::DirectoryClient::new(self.channel.clone());
+        directory.publish_keys(v1::PublishKeysRequest::default()).await.unwrap();
+    }
+
+    pub(super) async fn stop(self) {
+        drop(self.channel);
+        drop(self.stop);
+        self.task.await.unwrap();
+    }
+
+    pub(super) fn spooled(&self) -> usize {
+        std::fs::read_dir(self.home.join("store/spool")).unwrap().count()
+    }
+}
+
+async fn start_keyholder(dir: &tempfile::TempDir, tasks: &mut tokio::task::JoinSet<()>) -> String {
+    let text = r#"
+        listen.address = "127.0.0.1:0"
+        tls = { certificate = "ca/keyholder.pem", key = "ca/keyholder.key", anchors = "ca/anchors.pem" }
+        store.url = "sqlite:data/keyholder.db"
+        key = { file = "keys/keyholder.1.key", epoch = 1 }
+        roster.file = "roster.toml"
+        trust.environment = "test"
+    "#;
+    let config: KeyholderConfig = parse(&dir.path().join("keyholder.toml"), text).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serving = crate::keyholder::serve_on(listener, config, Arc::new(SystemClock), std::future::pending());
+    tasks.spawn(async move { serving.await.unwrap() });
+    address
+}
+
+fn identity(dir: &tempfile::TempDir, name: &str) -> Identity {
+    let file = |extension: &str| dir.path().join("ca").join(format!("{name}.{extension}"));
+    Identity::load(&file("pem"), &file("key"), SystemClock.now()).unwrap()
+}
+
+fn anchors(dir: &tempfile::TempDir) -> Anchors {
+    Anchors::load([dir.path().join("ca/anchors.pem").as_path()]).unwrap()
+}
+
+fn channel(identity: &Identity, anchors: &Anchors, address: &str) -> Channel {
+    let clock = Arc::new(TlsClock);
+    let tls = ClientTls::new(identity, anchors, Revocation::RegistryOnly, "localhost", clock).unwrap();
+    tls.connect_lazy(address).unwrap()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    text.parse::<crate::identity::Fingerprint>().unwrap().as_bytes().to_vec()
+}

@@ -1,0 +1,145 @@
+//! `sluis registry`: an operator adds partners and certificates, and cuts them off.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::remote::{RemoteArgs, RemoteError, done};
+use crate::api::v1;
+use crate::api::v1::registry_client::RegistryClient;
+
+/// Add partners and certificates to a hub's registry, and cut them off. Needs an operator's certificate.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    #[command(subcommand)]
+    command: RegistryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RegistryCommand {
+    /// Add a partner, or change its name and standing roles.
+    Partner {
+        /// OIN, 20 digits.
+        #[arg(long)]
+        oin: String,
+        /// Name of the organisation.
+        #[arg(long)]
+        name: String,
+        /// Kind of organisation.
+        #[arg(long)]
+        kind: Kind,
+        /// Role held outside any case: R03, R04, R05, R11 or R13; may be repeated.
+        #[arg(long = "standing")]
+        standing: Vec<String>,
+    },
+    /// Register the key of a certificate for an organisation or one of its persons.
+    Certificate {
+        /// PEM file; its OIN must be that of a registered partner.
+        file: PathBuf,
+        /// What its holder is.
+        #[arg(long, default_value = "organisation")]
+        holder: Holder,
+        /// Opaque reference of the person; none for an organisation.
+        #[arg(long, default_value = "")]
+        person: String,
+    },
+    /// Revoke a registered key: its connections are cut.
+    Revoke {
+        /// SHA-256 of the public key, as `sluis ca issue` prints it.
+        key_hash: String,
+    },
+    /// Suspend a partner, let it take part again, or end its membership.
+    Status {
+        /// OIN, 20 digits.
+        #[arg(long)]
+        oin: String,
+        /// The new status.
+        #[arg(long)]
+        set: Status,
+        /// Motivation; stands in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Gemeente,
+    Gi,
+    Aanbieder,
+    Netwerk,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Holder {
+    Organisation,
+    Officer,
+    NetworkOfficer,
+    Operator,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Status {
+    Active,
+    Suspended,
+    Withdrawn,
+}
+
+/// Carries out one command.
+pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let mut registry = RegistryClient::new(args.remote.channel(now).await?);
+    match args.command {
+        RegistryCommand::Partner { oin, name, kind, standing } => {
+            let request = v1::RegisterPartnerRequest {
+                request_id: Uuid::new_v4().to_string(),
+                oin,
+                display_name: name,
+                kind: kind as i32 + 1,
+                standing_roles: standing.iter().map(|code| role(code)).collect(),
+                effective_time: None,
+            };
+            let partner = done("registering the partner", registry.register_partner(request).await)?;
+            writeln!(out, "{}  {}", partner.name, partner.display_name)?;
+        }
+        RegistryCommand::Certificate { file, holder, person } => {
+            let leaf = CertificateDer::from_pem_file(&file).map_err(|_| RemoteError::Certificate(file))?;
+            let request = v1::RegisterCertificateRequest {
+                request_id: Uuid::new_v4().to_string(),
+                certificate: leaf.to_vec(),
+                holder: holder as i32 + 1,
+                person_ref: person,
+            };
+            let known = done("registering the certificate", registry.register_certificate(request).await)?;
+            writeln!(out, "key {} registered for {}", known.key_hash, known.oin)?;
+        }
+        RegistryCommand::Revoke { key_hash } => {
+            let request = v1::RevokeCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash };
+            let known = done("revoking the key", registry.revoke_certificate(request).await)?;
+            writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
+        }
+        RegistryCommand::Status { oin, set, reason } => {
+            let request = v1::SetPartnerStatusRequest {
+                request_id: Uuid::new_v4().to_string(),
+                name: format!("partners/{oin}"),
+                status: set as i32 + 1,
+                reason,
+            };
+            let partner = done("setting the status", registry.set_partner_status(request).await)?;
+            writeln!(out, "{} is now {}", partner.name, partner.status().as_str_name())?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of a role; one that the API does not know is refused by the hub, by field.
+fn role(code: &str) -> i32 {
+    use crate::wire::Numbered as _;
+    code.parse::<crate::party::Role>().map_or(-1, |role| role.number())
+}

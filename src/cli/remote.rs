@@ -1,0 +1,93 @@
+//! Calling a hub or an agent from the command line: where, as whom, and what a refusal says.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use time::OffsetDateTime;
+use tonic::transport::Channel;
+use tonic::{Response, Status};
+use tonic_types::StatusExt as _;
+
+use crate::scenario::connect;
+use crate::scenario::network::{Endpoint, Person};
+
+/// Where to call and with which certificate.
+#[derive(Debug, Clone, Args)]
+pub struct RemoteArgs {
+    /// Where the hub or the agent listens, host:port.
+    #[arg(long)]
+    address: String,
+    /// Name in its certificate.
+    #[arg(long, default_value = "localhost")]
+    server_name: String,
+    /// PEM: roots under which its certificate must be.
+    #[arg(long)]
+    anchors: PathBuf,
+    /// PEM: the caller's certificate and chain.
+    #[arg(long)]
+    certificate: PathBuf,
+    /// PEM: the caller's private key.
+    #[arg(long)]
+    key: PathBuf,
+}
+
+/// Why a call from the command line failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The certificate to register.
+    #[error("{}: not a PEM certificate", .0.display())]
+    Certificate(PathBuf),
+    /// The covenant to sign is another than the one that was read.
+    #[error("the hash in force is {0}: read that text (sluis covenant show) before you sign it")]
+    OtherCovenant(String),
+    /// The output is closed.
+    #[error("the output can't be written")]
+    Output(#[from] std::io::Error),
+    /// No connection, or a certificate that can't be used.
+    #[error("can't reach {0}")]
+    Reach(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The service refused.
+    #[error("{what} was refused: {why}")]
+    Refused {
+        /// What was asked.
+        what: String,
+        /// What the service says.
+        why: String,
+    },
+}
+
+impl RemoteArgs {
+    pub(super) async fn channel(&self, now: OffsetDateTime) -> Result<Channel, RemoteError> {
+        let endpoint = Endpoint {
+            address: self.address.clone(),
+            server_name: self.server_name.clone(),
+            anchors: self.anchors.clone(),
+        };
+        let person = Person { certificate: self.certificate.clone(), key: self.key.clone() };
+        let reach = |error| RemoteError::Reach(self.address.clone(), Box::new(error));
+        connect(&endpoint, &person, now).await.map_err(reach)
+    }
+}
+
+/// The answer, or the refusal in words.
+pub(super) fn done<T>(what: &str, answer: Result<Response<T>, Status>) -> Result<T, RemoteError> {
+    answer
+        .map(Response::into_inner)
+        .map_err(|status| RemoteError::Refused { what: what.to_owned(), why: explain(&status) })
+}
+
+/// Code, message, reason, fields and event of a status, on one line.
+pub(crate) fn explain(status: &Status) -> String {
+    let details = status.get_error_details();
+    let mut text = format!("{:?}, {}", status.code(), status.message());
+    if let Some(info) = details.error_info() {
+        text.push_str(&format!(" [{}]", info.reason));
+    }
+    for field in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
+        text.push_str(&format!("; {}: {}", field.field, field.description));
+    }
+    if let Some(event) = status.metadata().get(crate::status::EVENT).and_then(|value| value.to_str().ok()) {
+        text.push_str(&format!(" ({event})"));
+    }
+    text
+}
