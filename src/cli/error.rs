@@ -57,7 +57,12 @@ impl CliError {
         match self {
             Self::OtherOutcome(_) => 1,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
-            Self::Demo(_) | Self::Play(_) | Self::Remote(_) | Self::Runtime(_) | Self::Service(_) | Self::Telemetry(_) => 3,
+            Self::Demo(_)
+            | Self::Play(_)
+            | Self::Remote(_)
+            | Self::Runtime(_)
+            | Self::Service(_)
+            | Self::Telemetry(_) => 3,
         }
     }
 }

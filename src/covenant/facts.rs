@@ -191,10 +191,7 @@ impl Action {
 
     /// Whether it concerns the facility rather than one case.
     pub const fn is_facility(self) -> bool {
-        matches!(
-            self,
-            Self::Refer | Self::QueryLog | Self::SignCovenant | Self::PublishKeys | Self::ResolvePseudonym
-        )
+        matches!(self, Self::Refer | Self::QueryLog | Self::SignCovenant | Self::PublishKeys | Self::ResolvePseudonym)
     }
 }
 

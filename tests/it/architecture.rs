@@ -10,15 +10,13 @@ const FILE: usize = 500;
 const FUNCTION: usize = 70;
 
 /// Modules without input, output, clock or chance, and what none of them may touch.
-const PURE: [&str; 10] =
-    ["audit", "case", "form", "ground", "identity", "method", "party", "reason", "status", "wire"];
+const PURE: [&str; 10] = ["audit", "case", "form", "ground", "identity", "method", "party", "reason", "status", "wire"];
 const IMPURE: [&str; 8] =
     ["std::env", "std::fs", "std::net", "std::process", "std::thread", "rand_core", "sqlx", "tokio"];
 
 /// What may be longer, and why. Edited by hand, and only to make it shorter.
-const LONGER: &[(&str, &str)] = &[
-    ("src/exchange/facts.rs", "facts and the questions made of them; to be split into two modules"),
-];
+const LONGER: &[(&str, &str)] =
+    &[("src/exchange/facts.rs", "facts and the questions made of them; to be split into two modules")];
 
 /// One row of the table.
 struct Row {
@@ -27,7 +25,10 @@ struct Row {
 }
 
 fn words(cell: &str) -> BTreeSet<String> {
-    cell.split(',').map(|word| word.trim().trim_matches('`').to_owned()).filter(|word| !matches!(word.as_str(), "" | "-")).collect()
+    cell.split(',')
+        .map(|word| word.trim().trim_matches('`').to_owned())
+        .filter(|word| !matches!(word.as_str(), "" | "-"))
+        .collect()
 }
 
 /// The rows of the table under "Allowed direction".
@@ -64,7 +65,9 @@ fn all() -> Vec<PathBuf> {
     let mut found = Vec::new();
     sources(Path::new("src"), &mut found);
     let test = |path: &PathBuf| {
-        path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs" | "attack_test.rs")))
+        path.components().any(|part| {
+            matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "testing.rs" | "attack_test.rs"))
+        })
     };
     found.retain(|path| !test(path));
     found.sort();
@@ -294,7 +297,9 @@ fn the_test_itself_sees_what_it_must() {
     assert_eq!(uses.crates, outside);
     let text = "impl X {\n    pub fn a(&self) {\n        1;\n    }\n    fn b() {}\n}\n";
     assert_eq!(functions(text), [("a".to_owned(), 3), ("b".to_owned(), 1)]);
-    let rows = table("## Allowed direction\n\n| module | may use | outside crates |\n| --- | --- | --- |\n| `a` | b, c | - |\n\n## Next\n");
+    let rows = table(
+        "## Allowed direction\n\n| module | may use | outside crates |\n| --- | --- | --- |\n| `a` | b, c | - |\n\n## Next\n",
+    );
     assert_eq!(rows["a"].modules.len(), 2);
     assert!(rows["a"].crates.is_empty());
 }

@@ -81,52 +81,68 @@ impl Scene {
         let one = |rpc, message: Vec<u8>| (rpc, vec![message]);
         let reader = || why("10", "aanmelding", v1::Role::R02).context();
         let calls = vec![
-            one("Cases/ReferCase", v1::ReferCaseRequest {
-                request_id: id(),
-                context: AANMELDING.context(),
-                subject: subject(None),
-                regime: regime(),
-                holder: String::new(),
-            }.encode_to_vec()),
-            one("Cases/AdvancePhase", v1::AdvancePhaseRequest {
-                request_id: id(),
-                context: FASE.context(),
-                case: case.clone(),
-                phase: v1::Phase::F2 as i32,
-            }.encode_to_vec()),
-            one("Cases/EndRole", v1::EndRoleRequest {
-                request_id: id(),
-                context: crate::direct::ROL.context(),
-                name: assignment,
-            }.encode_to_vec()),
-            one("Consents/RecordConsent",
-                consent(&case, &["13"], &[v1::Category::C06], &[v1::Role::R05]).encode_to_vec()),
+            one(
+                "Cases/ReferCase",
+                v1::ReferCaseRequest {
+                    request_id: id(),
+                    context: AANMELDING.context(),
+                    subject: subject(None),
+                    regime: regime(),
+                    holder: String::new(),
+                }
+                .encode_to_vec(),
+            ),
+            one(
+                "Cases/AdvancePhase",
+                v1::AdvancePhaseRequest {
+                    request_id: id(),
+                    context: FASE.context(),
+                    case: case.clone(),
+                    phase: v1::Phase::F2 as i32,
+                }
+                .encode_to_vec(),
+            ),
+            one(
+                "Cases/EndRole",
+                v1::EndRoleRequest { request_id: id(), context: crate::direct::ROL.context(), name: assignment }
+                    .encode_to_vec(),
+            ),
+            one(
+                "Consents/RecordConsent",
+                consent(&case, &["13"], &[v1::Category::C06], &[v1::Role::R05]).encode_to_vec(),
+            ),
             ("Records/PublishRecord", sealed.messages()),
-            one("Inbox/AcknowledgeInbox",
-                v1::AcknowledgeInboxRequest { context: FASE.context(), cursor }.encode_to_vec()),
+            one(
+                "Inbox/AcknowledgeInbox",
+                v1::AcknowledgeInboxRequest { context: FASE.context(), cursor }.encode_to_vec(),
+            ),
             one("Directory/PublishKeys", crate::network::publish_keys(gemeente).encode_to_vec()),
             one("Directory/ListPartners", Vec::new()),
             one("Covenants/GetCovenant", Vec::new()),
-            one("Cases/GetCase",
-                v1::GetCaseRequest { context: reader(), name: case.clone(), ..Default::default() }.encode_to_vec()),
-            one("Cases/ListCases",
-                v1::ListCasesRequest { context: reader(), ..Default::default() }.encode_to_vec()),
-            one("Inbox/StreamInbox", v1::StreamInboxRequest {
-                context: FASE.context(),
-                cursor: String::new(),
-                drain: true,
-            }.encode_to_vec()),
-            one("Records/FetchRecord", v1::FetchRecordRequest {
-                context: AANMELDING.context(),
-                name: record,
-                case: case.clone(),
-            }.encode_to_vec()),
+            one(
+                "Cases/GetCase",
+                v1::GetCaseRequest { context: reader(), name: case.clone(), ..Default::default() }.encode_to_vec(),
+            ),
+            one("Cases/ListCases", v1::ListCasesRequest { context: reader(), ..Default::default() }.encode_to_vec()),
+            one(
+                "Inbox/StreamInbox",
+                v1::StreamInboxRequest { context: FASE.context(), cursor: String::new(), drain: true }.encode_to_vec(),
+            ),
+            one(
+                "Records/FetchRecord",
+                v1::FetchRecordRequest { context: AANMELDING.context(), name: record, case: case.clone() }
+                    .encode_to_vec(),
+            ),
             // Refusals: what was wrong may not be said either.
-            one("Cases/GetCase", v1::GetCaseRequest {
-                context: reader(),
-                name: format!("cases/{}", uuid::Uuid::new_v4()),
-                ..Default::default()
-            }.encode_to_vec()),
+            one(
+                "Cases/GetCase",
+                v1::GetCaseRequest {
+                    context: reader(),
+                    name: format!("cases/{}", uuid::Uuid::new_v4()),
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+            ),
             one("Cases/GetCase", b"\xff\xff".to_vec()),
             one("Cases/NoSuchMethod", Vec::new()),
         ];

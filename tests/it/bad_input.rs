@@ -89,8 +89,7 @@ fn texts() -> Vec<WithText> {
         |scene, text| {
             let context = FASE.context().map(|context| v1::RequestContext { user_ref: text.to_owned(), ..context });
             let case = scene.case.clone();
-            let request =
-                v1::AdvancePhaseRequest { request_id: id(), context, case, phase: v1::Phase::F2 as i32 };
+            let request = v1::AdvancePhaseRequest { request_id: id(), context, case, phase: v1::Phase::F2 as i32 };
             ("Cases/AdvancePhase", request.encode_to_vec(), "context.user_ref")
         },
         |_, text| {
@@ -117,7 +116,11 @@ fn texts() -> Vec<WithText> {
         },
         |_, text| {
             let context = FASE.context().map(|context| v1::RequestContext { user_ref: text.to_owned(), ..context });
-            ("Cases/ListCases", v1::ListCasesRequest { context, ..Default::default() }.encode_to_vec(), "context.user_ref")
+            (
+                "Cases/ListCases",
+                v1::ListCasesRequest { context, ..Default::default() }.encode_to_vec(),
+                "context.user_ref",
+            )
         },
     ]
 }
@@ -131,7 +134,11 @@ async fn a_bsn_in_any_text_is_refused_and_not_repeated() {
             let (rpc, message, field) = text(&scene, bsn);
             let outcome = scene.send(rpc, message).await;
             let status = outcome.status.unwrap_or_else(|| panic!("{rpc} takes a BSN in {field}"));
-            assert_eq!((status.code(), reason(&status).as_deref()), (Code::InvalidArgument, Some("BSN_IN_TEXT")), "{rpc}");
+            assert_eq!(
+                (status.code(), reason(&status).as_deref()),
+                (Code::InvalidArgument, Some("BSN_IN_TEXT")),
+                "{rpc}"
+            );
             assert_eq!(fields(&status), [field], "{rpc}");
             assert_silent_about(&status, &[bsn]);
         }
@@ -159,7 +166,10 @@ async fn plain_subjects_and_plain_content_do_not_belong_at_the_hub() {
     let plain = Some(v1::Subject { id: Some(v1::subject::Id::Bsn(BSNS[0].to_owned())) });
     let context = why("5", "beheer", v1::Role::R01).context();
     let asks = [
-        ("Pseudonyms/ResolvePseudonym", v1::ResolvePseudonymRequest { context, subject: plain.clone() }.encode_to_vec()),
+        (
+            "Pseudonyms/ResolvePseudonym",
+            v1::ResolvePseudonymRequest { context, subject: plain.clone() }.encode_to_vec(),
+        ),
         (
             "Cases/GetCase",
             v1::GetCaseRequest { context: AANMELDING.context(), subject: plain.clone(), ..Default::default() }
@@ -340,7 +350,10 @@ async fn an_upload_that_stops_halfway_leaves_nothing() {
     messages.truncate(3);
     let path = "/sluis.v1.Records/PublishRecord";
     let outcome = scene.gemeente().client().send(path, messages.clone(), usize::MAX).await;
-    assert_eq!((outcome.code(), fields(&outcome.status.unwrap())), (Code::InvalidArgument, vec!["open.header".to_owned()]));
+    assert_eq!(
+        (outcome.code(), fields(&outcome.status.unwrap())),
+        (Code::InvalidArgument, vec!["open.header".to_owned()])
+    );
     // Breaks off.
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     let client = scene.gemeente().client().clone();
@@ -368,15 +381,44 @@ async fn what_is_sealed_must_be_what_is_sent_to_whom_it_may_go() {
     let spoils: [(&str, Spoil, &str); 12] = [
         ("another body", |_, s| s.body[0] ^= 1, "open.header"),
         ("a longer body", |_, s| s.body.push(0), "open.header"),
-        ("another category in the header", |s, x| x.resign(&s.gemeente().keys, |h| h.category = "C03".parse().unwrap()), "open.header"),
-        ("another article in the header", |s, x| x.resign(&s.gemeente().keys, |h| h.article = "12".parse().unwrap()), "open.header"),
-        ("another author in the header", |s, x| x.resign(&s.gemeente().keys, |h| h.author = s.players.expert.oin().clone()), "open.header"),
+        (
+            "another category in the header",
+            |s, x| x.resign(&s.gemeente().keys, |h| h.category = "C03".parse().unwrap()),
+            "open.header",
+        ),
+        (
+            "another article in the header",
+            |s, x| x.resign(&s.gemeente().keys, |h| h.article = "12".parse().unwrap()),
+            "open.header",
+        ),
+        (
+            "another author in the header",
+            |s, x| x.resign(&s.gemeente().keys, |h| h.author = s.players.expert.oin().clone()),
+            "open.header",
+        ),
         ("signed by another", |s, x| x.resign(&s.players.expert.keys, |_| ()), "open.header"),
-        ("another record in the header", |s, x| x.resign(&s.gemeente().keys, |h| h.record = uuid::Uuid::new_v4()), "open.header"),
+        (
+            "another record in the header",
+            |s, x| x.resign(&s.gemeente().keys, |h| h.record = uuid::Uuid::new_v4()),
+            "open.header",
+        ),
         ("no header", |_, x| x.open.header = None, "open.header"),
         ("a header that is no JSON", |_, x| x.open.header.as_mut().unwrap().header = b"{}".to_vec(), "open.header"),
-        ("a truncated key", |_, x| { x.open.keys[0].ciphertext.pop(); }, "open.keys"),
-        ("the same key twice", |_, x| { let key = x.open.keys[0].clone(); x.open.keys.push(key); }, "open.keys"),
+        (
+            "a truncated key",
+            |_, x| {
+                x.open.keys[0].ciphertext.pop();
+            },
+            "open.keys",
+        ),
+        (
+            "the same key twice",
+            |_, x| {
+                let key = x.open.keys[0].clone();
+                x.open.keys.push(key);
+            },
+            "open.keys",
+        ),
         ("no request id", |_, x| x.open.request_id.clear(), "open.request_id"),
     ];
     let before = scene.contents().await;
@@ -388,7 +430,10 @@ async fn what_is_sealed_must_be_what_is_sent_to_whom_it_may_go() {
         assert_eq!(fields(&outcome.status.unwrap()), [field], "{what}");
     }
     let routes: [(&str, Spoil); 5] = [
-        ("a recipient less", |s, x| { let me = s.gemeente().oin().clone(); x.resign(&s.gemeente().keys, |h| h.recipients.retain(|r| r.oin == me)); }),
+        ("a recipient less", |s, x| {
+            let me = s.gemeente().oin().clone();
+            x.resign(&s.gemeente().keys, |h| h.recipients.retain(|r| r.oin == me));
+        }),
         ("a recipient more", |s, x| {
             x.resign(&s.gemeente().keys, |h| {
                 let extra = sluis::seal::Recipient { oin: s.players.expert.oin().clone(), ..h.recipients[0].clone() };
@@ -396,9 +441,17 @@ async fn what_is_sealed_must_be_what_is_sent_to_whom_it_may_go() {
                 h.recipients.sort_by(|a, b| a.oin.cmp(&b.oin));
             });
         }),
-        ("another case of the recipient", |s, x| x.resign(&s.gemeente().keys, |h| h.recipients[0].case = CaseBinding::from_bytes([9; 32]))),
-        ("a key less", |_, x| { x.open.keys.pop(); }),
-        ("a key for a stranger", |s, x| { let mut key = x.open.keys[0].clone(); key.recipient = s.players.expert.oin().to_string(); x.open.keys.push(key); }),
+        ("another case of the recipient", |s, x| {
+            x.resign(&s.gemeente().keys, |h| h.recipients[0].case = CaseBinding::from_bytes([9; 32]))
+        }),
+        ("a key less", |_, x| {
+            x.open.keys.pop();
+        }),
+        ("a key for a stranger", |s, x| {
+            let mut key = x.open.keys[0].clone();
+            key.recipient = s.players.expert.oin().to_string();
+            x.open.keys.push(key);
+        }),
     ];
     for (what, spoil) in routes {
         let mut sealed = scene.gemeente().seal(&scene.draft()).await.unwrap();
@@ -412,7 +465,10 @@ async fn what_is_sealed_must_be_what_is_sent_to_whom_it_may_go() {
     let mut again = Sealed { open: sealed.open, body: sealed.body, header: sealed.header };
     again.open.request_id = id();
     let outcome = scene.gemeente().send(&again).await;
-    assert_eq!((outcome.code(), fields(&outcome.status.unwrap())), (Code::InvalidArgument, vec!["open.record".to_owned()]));
+    assert_eq!(
+        (outcome.code(), fields(&outcome.status.unwrap())),
+        (Code::InvalidArgument, vec!["open.record".to_owned()])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -120,11 +120,7 @@ impl Client {
     }
 
     /// Opens a call whose replies are read one by one.
-    pub(crate) async fn open<S>(
-        &self,
-        path: &str,
-        messages: S,
-    ) -> Result<(Option<String>, Streaming<Vec<u8>>), Status>
+    pub(crate) async fn open<S>(&self, path: &str, messages: S) -> Result<(Option<String>, Streaming<Vec<u8>>), Status>
     where
         S: tokio_stream::Stream<Item = Vec<u8>> + Send + 'static,
     {

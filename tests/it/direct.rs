@@ -1,5 +1,6 @@
 //! A partner that talks to the hub directly and seals for itself, as users of the library do.
 
+use prost::Message as _;
 use rand_core::OsRng;
 use rustls::pki_types::CertificateDer;
 use sluis::api::v1;
@@ -9,7 +10,6 @@ use sluis::seal::{
     AgentKeys, BodySealer, CaseBinding, Expectation, FreshKey, Header, KeySet, Recipient, SealedKey, SignedHeader,
     SignedKeySet, Suite, open_body, open_record_key, seal_for,
 };
-use prost::Message as _;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -108,8 +108,7 @@ impl Party {
     }
 
     pub(crate) async fn end_role(&self, assignment: &str) -> Result<Reply<v1::Assignment>, Status> {
-        let request =
-            v1::EndRoleRequest { request_id: id(), context: ROL.context(), name: assignment.to_owned() };
+        let request = v1::EndRoleRequest { request_id: id(), context: ROL.context(), name: assignment.to_owned() };
         self.client().call("Cases/EndRole", &request).await
     }
 
@@ -132,9 +131,9 @@ impl Party {
 
     /// What waits in the inbox after a cursor.
     pub(crate) async fn inbox(&self, cursor: &str) -> Result<Vec<v1::InboxItem>, Status> {
-        let request =
-            v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: true };
-        let outcome = self.client().send("/sluis.v1.Inbox/StreamInbox", vec![request.encode_to_vec()], usize::MAX).await;
+        let request = v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: true };
+        let outcome =
+            self.client().send("/sluis.v1.Inbox/StreamInbox", vec![request.encode_to_vec()], usize::MAX).await;
         match outcome.status {
             Some(status) => Err(status),
             None => Ok(outcome.messages.iter().map(|bytes| v1::InboxItem::decode(&**bytes).unwrap()).collect()),
@@ -143,11 +142,8 @@ impl Party {
 
     /// The question to seal `record` for a newcomer.
     pub(crate) async fn seal_request(&self, record: &str) -> v1::SealRequest {
-        let (_, mut asked) = self
-            .client()
-            .open("/sluis.v1.Records/StreamSealRequests", tokio_stream::once(Vec::new()))
-            .await
-            .unwrap();
+        let (_, mut asked) =
+            self.client().open("/sluis.v1.Records/StreamSealRequests", tokio_stream::once(Vec::new())).await.unwrap();
         loop {
             let next = tokio::time::timeout(std::time::Duration::from_secs(5), asked.message()).await;
             let bytes = next.expect("a newcomer waits").unwrap().unwrap();
@@ -301,12 +297,9 @@ impl Party {
 
     /// Fetches a record and opens it.
     pub(crate) async fn fetch(&self, record: &str, case: &str, why: &Why) -> Result<Fetched, Status> {
-        let request = v1::FetchRecordRequest {
-            context: why.context(),
-            name: record.to_owned(),
-            case: case.to_owned(),
-        };
-        let outcome = self.client().send("/sluis.v1.Records/FetchRecord", vec![request.encode_to_vec()], usize::MAX).await;
+        let request = v1::FetchRecordRequest { context: why.context(), name: record.to_owned(), case: case.to_owned() };
+        let outcome =
+            self.client().send("/sluis.v1.Records/FetchRecord", vec![request.encode_to_vec()], usize::MAX).await;
         if let Some(status) = outcome.status {
             return Err(status);
         }
@@ -419,10 +412,9 @@ pub(crate) fn consent(
 fn reply<R: prost::Message + Default>(outcome: Outcome) -> Result<Reply<R>, Status> {
     match outcome.status {
         Some(status) => Err(status),
-        None => Ok(Reply {
-            message: R::decode(&*outcome.messages[0]).unwrap(),
-            event: outcome.event.unwrap_or_default(),
-        }),
+        None => {
+            Ok(Reply { message: R::decode(&*outcome.messages[0]).unwrap(), event: outcome.event.unwrap_or_default() })
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, inbox, newcomer, pseudonyms, records, refer, registry,
-    roles, route, simulation,
+    audit, case_read, case_state, consents, covenants, directory, inbox, newcomer, pseudonyms, records, refer,
+    registry, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.

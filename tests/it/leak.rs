@@ -136,8 +136,12 @@ async fn spoil(network: &Network, players: &Players, draft: &Draft) {
     }
     for bsn in BSNS {
         let context = FASE.context().map(|c| v1::RequestContext { reason: format!("over {bsn}"), ..c });
-        let request =
-            v1::AdvancePhaseRequest { request_id: id(), context, case: draft.case.clone(), phase: v1::Phase::F2 as i32 };
+        let request = v1::AdvancePhaseRequest {
+            request_id: id(),
+            context,
+            case: draft.case.clone(),
+            phase: v1::Phase::F2 as i32,
+        };
         refused.push(client.send("/sluis.v1.Cases/AdvancePhase", vec![request.encode_to_vec()], 1).await);
         let request = v1::SetPartnerStatusRequest {
             request_id: id(),

@@ -66,7 +66,8 @@ async fn every_rpc_answers_every_caller_as_the_table_says_with_one_event() {
                 None => Err("no event is named".to_owned()),
             };
             if word != expected || events != one || named.is_err() {
-                wrong.push(format!("{} {cell:?}: expected {expected}, got {word}; {events} events; {named:?}", row.rpc));
+                wrong
+                    .push(format!("{} {cell:?}: expected {expected}, got {word}; {events} events; {named:?}", row.rpc));
             }
         }
     }

@@ -171,7 +171,8 @@ impl Network {
         let folder = self.path(&format!("other-ca-{}", self.number()));
         let other = Authority::init(&folder, &"Elders".parse().unwrap(), Environment::Test, now()).unwrap();
         let name = "org";
-        let profile = Profile::Organisation { name: "Elders".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
+        let profile =
+            Profile::Organisation { name: "Elders".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
         other.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
         Certificates::load(&folder, name).hold(self.folder.path(), &self.address).await
     }
@@ -318,7 +319,9 @@ pub(crate) fn now() -> time::OffsetDateTime {
 
 /// A partner's key set, signed with its certificate.
 pub(crate) fn publish_keys(party: &Party) -> v1::PublishKeysRequest {
-    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, now()).unwrap();
+    // Always the same moment: the same keys of one epoch are one document.
+    let created = time::OffsetDateTime::from_unix_timestamp(1_780_000_000).unwrap();
+    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, created).unwrap();
     let signed = set.sign(&party.holder.key).unwrap();
     v1::PublishKeysRequest {
         request_id: id(),

@@ -82,8 +82,12 @@ fn asks() -> Vec<(&'static str, Ask)> {
     }
     fn list(name: &str) -> (&'static str, Vec<u8>) {
         let categories = vec![v1::Category::C06 as i32];
-        let request =
-            v1::ListRecordsRequest { context: READER.context(), case: name.to_owned(), categories, ..Default::default() };
+        let request = v1::ListRecordsRequest {
+            context: READER.context(),
+            case: name.to_owned(),
+            categories,
+            ..Default::default()
+        };
         ("Records/ListRecords", request.encode_to_vec())
     }
     fn ask(name: &str) -> (&'static str, Vec<u8>) {

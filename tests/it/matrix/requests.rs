@@ -110,11 +110,8 @@ impl<'n> Stage<'n> {
     pub(super) async fn prepare(&self, rpc: &str, cell: Cell) -> Prepared {
         let kind = kind(rpc);
         let about_itself = rpc.starts_with("Directory/") || rpc.starts_with("Covenants/");
-        let author = if cell == Cell::Unsigned && about_itself && !needs_case(rpc) {
-            &self.unsigned
-        } else {
-            self.author(kind)
-        };
+        let author =
+            if cell == Cell::Unsigned && about_itself && !needs_case(rpc) { &self.unsigned } else { self.author(kind) };
         let late = cell == Cell::WrongPhase;
         let role = (cell == Cell::WrongRole).then_some(v1::Role::R18);
         let mut given = Given { caller: author, case: String::new(), role, late };
@@ -200,10 +197,9 @@ impl<'n> Stage<'n> {
                 context: given.why(&why("5", "beheer", v1::Role::R01)),
                 subject: subject(Some(self.network.voprf("999907141"))),
             }),
-            "Pseudonyms/CheckKnownAnswer" => one(&v1::CheckKnownAnswerRequest {
-                digest: self.network.known_answer(),
-                keyholder_epoch: 1,
-            }),
+            "Pseudonyms/CheckKnownAnswer" => {
+                one(&v1::CheckKnownAnswerRequest { digest: self.network.known_answer(), keyholder_epoch: 1 })
+            }
             other => panic!("no request for {other}: a new RPC needs one"),
         }
     }
@@ -243,12 +239,9 @@ impl<'n> Stage<'n> {
                 let name = given.caller.assign(&case, v1::Role::R07, to).await.unwrap().message.name;
                 one(&v1::EndRoleRequest { request_id, context: context(&ROL), name })
             }
-            "Cases/HandOverCase" => one(&v1::HandOverCaseRequest {
-                request_id,
-                context: context(&ROL),
-                case,
-                partner: self.gi.name(),
-            }),
+            "Cases/HandOverCase" => {
+                one(&v1::HandOverCaseRequest { request_id, context: context(&ROL), case, partner: self.gi.name() })
+            }
             "Cases/AdvancePhase" => {
                 let phase = v1::Phase::F2 as i32;
                 one(&v1::AdvancePhaseRequest { request_id, context: context(&FASE), case, phase })
@@ -278,12 +271,9 @@ impl<'n> Stage<'n> {
                 start_time: Some(prost_types::Timestamp { seconds: 1_780_000_000, nanos: 0 }),
                 end_time: None,
             }),
-            "Cases/UpdateConsentRegime" => one(&v1::UpdateConsentRegimeRequest {
-                request_id,
-                context: context(&FASE),
-                case,
-                regime: regime(),
-            }),
+            "Cases/UpdateConsentRegime" => {
+                one(&v1::UpdateConsentRegimeRequest { request_id, context: context(&FASE), case, regime: regime() })
+            }
             "Cases/RestrictCase" => one(&v1::RestrictCaseRequest {
                 request_id,
                 context: context(&rights),

@@ -56,45 +56,198 @@ const NO_CASE: &str = "n/a: touches no case";
 const ANYBODY: &str = "n/a: any registered caller may";
 
 pub(super) const TABLE: &[Row] = &[
-    Row { rpc: "Directory/ListPartners", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK] },
-    Row { rpc: "Directory/GetPartner", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK] },
-    Row { rpc: "Directory/PublishKeys", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Covenants/GetCovenant", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK] },
-    Row { rpc: "Covenants/SignCovenant", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, "n/a: this is the signing", NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Covenants/ExplainDecision", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OK, "n/a: an answer about a wrong role is an answer", "n/a: an answer about a wrong phase is an answer", OK] },
-    Row { rpc: "Pseudonyms/ResolvePseudonym", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Pseudonyms/CheckKnownAnswer", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Cases/ReferCase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Cases/GetCase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/ListCases", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Cases/AssignRole", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/EndRole", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/HandOverCase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/AdvancePhase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/ChooseProvider", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Cases/RecordMeasure", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/UpdateConsentRegime", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/RestrictCase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, "n/a: article 35 holds in every phase, also after closing", OK] },
-    Row { rpc: "Cases/StartEscalation", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Cases/EndEscalation", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Cases/CloseCase", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Consents/RecordConsent", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Consents/WithdrawConsent", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Consents/ListConsents", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, "n/a: article 35 holds in every phase, also after closing", OK] },
-    Row { rpc: "Records/PlanRoute", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Records/PublishRecord", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Records/FetchRecord", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Records/ListRecords", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Records/RequestRecords", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK] },
-    Row { rpc: "Records/StreamSealRequests", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Records/AddRecipient", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK] },
-    Row { rpc: "Inbox/StreamInbox", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Inbox/AcknowledgeInbox", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Audit/QueryEvents", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Audit/ReportRefusal", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Registry/RegisterPartner", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Registry/RegisterCertificate", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Registry/RevokeCertificate", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Registry/SetPartnerStatus", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
-    Row { rpc: "Simulation/AdvanceClock", cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK] },
+    Row {
+        rpc: "Directory/ListPartners",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Directory/GetPartner",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Directory/PublishKeys",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Covenants/GetCovenant",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Covenants/SignCovenant",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, "n/a: this is the signing", NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Covenants/ExplainDecision",
+        cells: [
+            CLOSED_DOOR,
+            CLOSED_DOOR,
+            STRANGER,
+            SUSPENDED,
+            UNSIGNED,
+            OK,
+            "n/a: an answer about a wrong role is an answer",
+            "n/a: an answer about a wrong phase is an answer",
+            OK,
+        ],
+    },
+    Row {
+        rpc: "Pseudonyms/ResolvePseudonym",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Pseudonyms/CheckKnownAnswer",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Cases/ReferCase",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Cases/GetCase",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/ListCases",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Cases/AssignRole",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/EndRole",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/HandOverCase",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/AdvancePhase",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/ChooseProvider",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Cases/RecordMeasure",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/UpdateConsentRegime",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/RestrictCase",
+        cells: [
+            CLOSED_DOOR,
+            CLOSED_DOOR,
+            STRANGER,
+            SUSPENDED,
+            UNSIGNED,
+            OPAQUE,
+            ROLE,
+            "n/a: article 35 holds in every phase, also after closing",
+            OK,
+        ],
+    },
+    Row {
+        rpc: "Cases/StartEscalation",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Cases/EndEscalation",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Cases/CloseCase",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Consents/RecordConsent",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Consents/WithdrawConsent",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Consents/ListConsents",
+        cells: [
+            CLOSED_DOOR,
+            CLOSED_DOOR,
+            STRANGER,
+            SUSPENDED,
+            UNSIGNED,
+            OPAQUE,
+            ROLE,
+            "n/a: article 35 holds in every phase, also after closing",
+            OK,
+        ],
+    },
+    Row {
+        rpc: "Records/PlanRoute",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Records/PublishRecord",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Records/FetchRecord",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Records/ListRecords",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Records/RequestRecords",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, PHASE, OK],
+    },
+    Row {
+        rpc: "Records/StreamSealRequests",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Records/AddRecipient",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, OPAQUE, ROLE, CLOSED, OK],
+    },
+    Row {
+        rpc: "Inbox/StreamInbox",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Inbox/AcknowledgeInbox",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, UNSIGNED, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Audit/QueryEvents",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Audit/ReportRefusal",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/RegisterPartner",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/RegisterCertificate",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/RevokeCertificate",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/SetPartnerStatus",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Simulation/AdvanceClock",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
 ];
