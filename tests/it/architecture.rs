@@ -273,10 +273,10 @@ fn functions(text: &str) -> Vec<(String, usize)> {
         if before.contains(['=', '(']) && !before.starts_with("pub(") {
             continue;
         }
-        let indent = &line[..line.len() - code.len()];
+        let indent = " ".repeat(line.len() - code.len());
         let (end, declared) = (format!("{indent}}}"), format!("{indent})"));
         let ends = |line: &&str| **line == end || (line.starts_with(&declared) && line.ends_with(';'));
-        let length = lines[start..].iter().position(|line| ends(&line)).map_or(1, |position| position + 1);
+        let length = lines[start..].iter().position(ends).map_or(1, |position| position + 1);
         let one_line = code.ends_with('}') || code.ends_with(';');
         let name: String = after.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         found.push((name, if one_line { 1 } else { length }));

@@ -31,7 +31,6 @@ pub(crate) const ANDERE_GEMEENTE: &str = "00000099100001420000";
 pub(crate) const GI: &str = "00000099200000010000";
 pub(crate) const AANBIEDER: &str = "00000099300000010000";
 pub(crate) const EXPERT: &str = "00000099300000020000";
-pub(crate) const ANALIST: &str = "00000099300000030000";
 pub(crate) const NETWERK: &str = "00000099400000010000";
 
 /// A certificate with its key, and a connection that shows it.
@@ -156,16 +155,6 @@ impl Network {
         issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
     }
 
-    /// A person of an organisation in a function.
-    pub(crate) async fn person(&self, oin: &str, function: v1::HolderKind) -> Holder {
-        let name = format!("person-{}", self.number());
-        let profile = Profile::Person { person: name.parse().unwrap(), oin: oin.parse().unwrap() };
-        self.authority.issue(&name, &profile, DEFAULT_DAYS, now()).unwrap();
-        let holder = Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await;
-        self.register_certificate(&holder, function, &name).await;
-        holder
-    }
-
     /// A certificate of the same name from another authority.
     pub(crate) async fn stranger(&self, oin: &str) -> Holder {
         let folder = self.path(&format!("other-ca-{}", self.number()));
@@ -190,7 +179,7 @@ impl Network {
         let request = v1::RegisterPartnerRequest {
             request_id: id(),
             oin: oin.to_owned(),
-            display_name: format!("Partner {}", &oin[8..14]),
+            display_name: format!("Partner {kind:?}"),
             kind: kind as i32,
             standing_roles: standing.iter().map(|role| *role as i32).collect(),
             effective_time: None,
@@ -284,12 +273,6 @@ impl Network {
     /// A connection of our own to the hub's database.
     pub(crate) async fn database(&self) -> Database {
         Database::open(&self.path("hub/hub.db")).await
-    }
-
-    /// A connection of a holder, made anew.
-    pub(crate) async fn reconnect(&self, holder: &Holder) -> Client {
-        let identity = Identity::new(holder.chain.clone(), holder.key.clone_key()).unwrap();
-        connect(&self.path("ca/anchors.pem"), &identity, &self.address).await
     }
 
     /// Stops the hub as a signal would, and waits for it.
