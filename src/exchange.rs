@@ -192,8 +192,9 @@ pub struct Settings {
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
 }
 
-/// A decision on stale facts is made again, this often at most: the cap guards against a defect that loops.
-const ATTEMPTS: usize = 8;
+/// A decision on stale facts is made again, this often at most: of all that change one case at one moment, one gets
+/// through each time. The cap guards against a defect that loops.
+const ATTEMPTS: usize = 64;
 
 /// Why the path ended early.
 enum Stop {

@@ -12,6 +12,10 @@ use crate::reason::Reason;
 /// ```compile_fail,E0451
 /// let office = sluis::ground::Office { admitted: () };
 /// ```
+///
+/// ```compile_fail,E0624
+/// let office = sluis::ground::Office::admitted();
+/// ```
 #[derive(Debug)]
 pub enum Ground {
     /// An article of the covenant says so.

@@ -141,6 +141,22 @@ impl Store {
     }
 
     /// Carries out `work` and writes its event, in one transaction. Durable when it returns.
+    ///
+    /// Without a ground there is no commit:
+    ///
+    /// ```compile_fail,E0308
+    /// async fn commit<W: sluis::store::Work>(store: &sluis::store::Store, work: W) {
+    ///     store.run_tx((), work).await;
+    /// }
+    /// ```
+    ///
+    /// nor is there another way to a transaction:
+    ///
+    /// ```compile_fail,E0451
+    /// fn open(conn: &mut sqlx::AnyConnection) -> sluis::store::Tx<'_> {
+    ///     sluis::store::Tx { conn, wakes: Vec::new(), event_id: String::new() }
+    /// }
+    /// ```
     pub async fn run_tx<W: Work>(&self, ground: Ground, work: W) -> Result<Committed<W::Output>, CommitError> {
         let verdict = ground.into_verdict();
         let (unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
@@ -181,3 +197,6 @@ impl Store {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

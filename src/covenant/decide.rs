@@ -9,8 +9,10 @@ use crate::reason::Reason;
 
 /// Proof that the covenant allows something. Only [`Covenant::decide`] makes one.
 ///
-/// ```compile_fail
-/// let forged = sluis::covenant::decide::Permit { clauses: Default::default() };
+/// ```compile_fail,E0451
+/// fn widen(permit: sluis::covenant::Permit) -> sluis::covenant::Permit {
+///     sluis::covenant::Permit { clauses: ["22.a".to_owned()].into(), ..permit }
+/// }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a permit that is not used lets nothing through"]

@@ -325,11 +325,6 @@ pub(crate) struct Sealed {
 }
 
 impl Sealed {
-    /// `records/{uuid}`
-    pub(crate) fn record(&self) -> &str {
-        &self.open.record
-    }
-
     /// The messages of the upload.
     pub(crate) fn messages(&self) -> Vec<Vec<u8>> {
         use v1::publish_record_request::Chunk;

@@ -8,6 +8,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+mod architecture;
 mod atomic;
 mod bad_input;
 mod calls;
@@ -19,5 +20,6 @@ mod matrix;
 mod network;
 mod processes;
 mod smoke;
+mod store;
 mod streams;
 mod unknown;

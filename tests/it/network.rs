@@ -31,7 +31,6 @@ pub(crate) const ANDERE_GEMEENTE: &str = "00000099100001420000";
 pub(crate) const GI: &str = "00000099200000010000";
 pub(crate) const AANBIEDER: &str = "00000099300000010000";
 pub(crate) const EXPERT: &str = "00000099300000020000";
-pub(crate) const ANALIST: &str = "00000099300000030000";
 pub(crate) const NETWERK: &str = "00000099400000010000";
 
 /// A certificate with its key, and a connection that shows it.
@@ -156,16 +155,6 @@ impl Network {
         issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
     }
 
-    /// A person of an organisation in a function.
-    pub(crate) async fn person(&self, oin: &str, function: v1::HolderKind) -> Holder {
-        let name = format!("person-{}", self.number());
-        let profile = Profile::Person { person: name.parse().unwrap(), oin: oin.parse().unwrap() };
-        self.authority.issue(&name, &profile, DEFAULT_DAYS, now()).unwrap();
-        let holder = Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await;
-        self.register_certificate(&holder, function, &name).await;
-        holder
-    }
-
     /// A certificate of the same name from another authority.
     pub(crate) async fn stranger(&self, oin: &str) -> Holder {
         let folder = self.path(&format!("other-ca-{}", self.number()));
@@ -190,7 +179,7 @@ impl Network {
         let request = v1::RegisterPartnerRequest {
             request_id: id(),
             oin: oin.to_owned(),
-            display_name: format!("Partner {}", &oin[8..14]),
+            display_name: format!("Partner {kind:?}"),
             kind: kind as i32,
             standing_roles: standing.iter().map(|role| *role as i32).collect(),
             effective_time: None,
@@ -253,6 +242,11 @@ impl Network {
         self.operator.client.call::<_, v1::Partner>("Registry/SetPartnerStatus", &request).await.unwrap();
     }
 
+    /// Connections of whom the network has just put out are cut by now.
+    pub(crate) async fn until_cut(&self) {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+    }
+
     /// What the keyholder makes of a BSN, 64 bytes.
     pub(crate) fn voprf(&self, bsn: &str) -> Vec<u8> {
         let bsn = Bsn::parse(bsn).unwrap();
@@ -279,12 +273,6 @@ impl Network {
     /// A connection of our own to the hub's database.
     pub(crate) async fn database(&self) -> Database {
         Database::open(&self.path("hub/hub.db")).await
-    }
-
-    /// A connection of a holder, made anew.
-    pub(crate) async fn reconnect(&self, holder: &Holder) -> Client {
-        let identity = Identity::new(holder.chain.clone(), holder.key.clone_key()).unwrap();
-        connect(&self.path("ca/anchors.pem"), &identity, &self.address).await
     }
 
     /// Stops the hub as a signal would, and waits for it.
@@ -314,7 +302,9 @@ pub(crate) fn now() -> time::OffsetDateTime {
 
 /// A partner's key set, signed with its certificate.
 pub(crate) fn publish_keys(party: &Party) -> v1::PublishKeysRequest {
-    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, now()).unwrap();
+    // Always the same moment: the same keys of one epoch are one document.
+    let created = time::OffsetDateTime::from_unix_timestamp(1_780_000_000).unwrap();
+    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, created).unwrap();
     let signed = set.sign(&party.holder.key).unwrap();
     v1::PublishKeysRequest {
         request_id: id(),

@@ -145,6 +145,7 @@ async fn revocation_ends_streams_within_a_second_and_cuts_the_connection() {
     let (status, took) = live.end().await;
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     assert!(took < SECOND, "{took:?}");
+    network.until_cut().await;
     let status = players.aanbieder.inbox("").await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
 }

@@ -65,6 +65,7 @@ impl<'n> Stage<'n> {
         let gi = network.partner(GI, Gi).await;
         let suspended = network.partner("00000099100001430000", Gemeente).await;
         network.set_status(suspended.oin(), v1::PartnerStatus::Suspended).await;
+        network.until_cut().await;
         let unsigned = network.registered("00000099100001440000", Gemeente).await;
         network.publish_keys(&unsigned).await;
         Self {
