@@ -24,7 +24,7 @@ use crate::covenant::Covenant;
 use crate::covenant::parameters::Parameters;
 use crate::form::Context;
 use crate::ground::{FieldViolation, Ground, Refusal};
-use crate::identity::{Caller, PeerCertificate};
+use crate::identity::{Caller, Holder, PeerCertificate};
 use crate::inspect::{BsnField, Shapes};
 use crate::keys::HubKeys;
 use crate::method::{Admitted, Method};
@@ -251,6 +251,7 @@ impl Exchange {
         let body_hash = message.sha256();
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
+        name_person(&caller, draft);
         for _ in 0..ATTEMPTS {
             let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
             let facts = self.facts(call, operation.target()).await?;
@@ -467,6 +468,13 @@ fn name_context(context: Option<&Context>, draft: &mut Draft) {
         draft.purpose.clone_from(&context.purpose);
         draft.article = Some(context.article);
         draft.motivation.clone_from(&context.reason);
+    }
+}
+
+/// A personal certificate says who it is: whatever reference the request names, the log names the registered one.
+fn name_person(caller: &Caller, draft: &mut Draft) {
+    if let Holder::Person { person, .. } = caller.holder() {
+        person.as_str().clone_into(&mut draft.user_ref);
     }
 }
 

@@ -7,17 +7,18 @@ use crate::audit::{Outcome, Verdict};
 use crate::covenant::{Denial, Permit};
 use crate::reason::Reason;
 
-/// Why an act may happen. Nobody outside the crate can make one:
+/// Why an act may happen. Nobody outside the crate can make one, whatever it holds in its hands:
 ///
-/// ```compile_fail,E0451
-/// let office = sluis::ground::Office { admitted: () };
-/// ```
-///
-/// ```compile_fail,E0624
-/// let office = sluis::ground::Office::admitted();
+/// ```compile_fail,E0423
+/// fn open(permit: sluis::covenant::Permit) -> sluis::ground::Ground {
+///     sluis::ground::Ground(permit)
+/// }
 /// ```
 #[derive(Debug)]
-pub enum Ground {
+pub struct Ground(Why);
+
+#[derive(Debug)]
+enum Why {
     /// An article of the covenant says so.
     Permit(Box<Permit>),
     /// The caller holds an office for which the method table admits it.
@@ -39,21 +40,31 @@ impl Office {
     }
 }
 
-impl From<Permit> for Ground {
-    fn from(permit: Permit) -> Self {
-        Self::Permit(Box::new(permit))
-    }
-}
-
 impl Ground {
+    /// An article says so. Within the crate only: elsewhere a permit, however honest, opens nothing.
+    ///
+    /// ```compile_fail,E0624
+    /// fn open(permit: sluis::covenant::Permit) -> sluis::ground::Ground {
+    ///     sluis::ground::Ground::permit(permit)
+    /// }
+    /// ```
+    pub(crate) fn permit(permit: Permit) -> Self {
+        Self(Why::Permit(Box::new(permit)))
+    }
+
+    /// The method table admitted the caller to a method that touches no case.
+    pub(crate) const fn office(office: Office) -> Self {
+        Self(Why::Office(office))
+    }
+
     pub(crate) fn into_verdict(self) -> Verdict {
-        match self {
-            Self::Permit(permit) => Verdict {
+        match self.0 {
+            Why::Permit(permit) => Verdict {
                 outcome: Outcome::Allowed,
                 clauses: permit.clauses().map(ToOwned::to_owned).collect(),
                 covenant_version: permit.version().number,
             },
-            Self::Office(_) => Verdict { outcome: Outcome::Allowed, clauses: Vec::new(), covenant_version: 0 },
+            Why::Office(_) => Verdict { outcome: Outcome::Allowed, clauses: Vec::new(), covenant_version: 0 },
         }
     }
 }

@@ -147,6 +147,6 @@ impl Admitted {
 
     /// The ground of a call that touches no case.
     pub fn office(self) -> Ground {
-        Ground::Office(Office::admitted())
+        Ground::office(Office::admitted())
     }
 }

@@ -257,7 +257,7 @@ impl Work for Remember {
             reply: vec![2],
             event_id: tx.event_id().to_owned(),
         };
-        Ok((request::remember(tx, OIN, self.id, &remembered, self.at).await?, draft()))
+        Ok((request::remember(tx, OIN, self.id, &remembered, self.at, self.forget).await?, draft()))
     }
 }
 
@@ -270,8 +270,9 @@ async fn a_request_id_is_remembered_until_it_is_forgotten(engine: Engine) {
         assert_eq!(committed.output, new, "{id} at {at}");
     }
     let mut reader = store.read().await.unwrap();
-    assert!(request::find(&mut reader, OIN, "a").await.unwrap().is_some());
-    assert!(request::find(&mut reader, "00000099100001420000", "a").await.unwrap().is_none());
+    assert!(request::find(&mut reader, OIN, "a", 150).await.unwrap().is_some());
+    assert!(request::find(&mut reader, OIN, "a", 401).await.unwrap().is_none(), "too long ago");
+    assert!(request::find(&mut reader, "00000099100001420000", "a", 0).await.unwrap().is_none());
 }
 
 async fn a_schema_that_is_not_ours_is_refused(engine: Engine) {

@@ -104,7 +104,7 @@ impl Operation for QueryEvents {
         if !self.case.is_empty() && facts.case().is_none() {
             return Err(Refusal::denied(Reason::CaseUnknown));
         }
-        Ok((Ground::from(permit), ()))
+        Ok((Ground::permit(permit), ()))
     }
 
     async fn apply(

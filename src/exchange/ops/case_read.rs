@@ -80,7 +80,7 @@ impl Operation for GetCase {
             });
         }
         let permit = ground.ok_or_else(|| Refusal::malformed("view", "a view"))?;
-        Ok((Ground::from(permit), ()))
+        Ok((Ground::permit(permit), ()))
     }
 
     async fn apply(

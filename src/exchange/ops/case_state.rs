@@ -256,7 +256,7 @@ macro_rules! step {
 fn decide(hub: &Exchange, facts: &Facts, change: &Change, step: &Step) -> Result<(Ground, After), Refusal> {
     let permit = facts.manage(hub, step.action(), &change.context, step.other(facts, hub), 1)?;
     let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
-    Ok((Ground::from(permit), step.take(hub, facts, case)?))
+    Ok((Ground::permit(permit), step.take(hub, facts, case)?))
 }
 
 async fn apply(

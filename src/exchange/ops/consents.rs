@@ -89,7 +89,7 @@ impl Operation for RecordConsent {
         };
         let consent =
             ConsentOnFile { id: uuid::Uuid::new_v4().to_string(), text_version: self.text_version.clone(), given };
-        Ok((Ground::from(permit), consent))
+        Ok((Ground::permit(permit), consent))
     }
 
     async fn apply(
@@ -169,7 +169,7 @@ impl Operation for WithdrawConsent {
         };
         consent.given.withdrawn_at = Some(consent.given.withdrawn_at.unwrap_or(facts.now));
         let consent = consent.clone();
-        Ok((Ground::from(permit), (case, consent)))
+        Ok((Ground::permit(permit), (case, consent)))
     }
 
     async fn apply(
@@ -233,10 +233,10 @@ impl Operation for ListConsents {
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, bool), Refusal> {
         let goods = |form| Goods { category: Category::C23, form, source_external: None, expired: false };
         if let Ok(permit) = facts.from_facility(hub, &self.context, goods(Form::I)) {
-            return Ok((Ground::from(permit), true));
+            return Ok((Ground::permit(permit), true));
         }
         let permit = facts.from_facility(hub, &self.context, goods(Form::L))?;
-        Ok((Ground::from(permit), false))
+        Ok((Ground::permit(permit), false))
     }
 
     async fn apply(

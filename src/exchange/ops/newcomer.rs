@@ -165,7 +165,7 @@ impl Operation for AddRecipient {
             external_kind: String::new(),
             clauses,
         };
-        Ok((Ground::from(permit), recipient))
+        Ok((Ground::permit(permit), recipient))
     }
 
     async fn apply(

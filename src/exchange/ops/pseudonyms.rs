@@ -72,7 +72,7 @@ impl Operation for ResolvePseudonym {
     }
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, ()), Refusal> {
-        Ok((Ground::from(facts.manage(hub, Action::ResolvePseudonym, &self.context, None, 1)?), ()))
+        Ok((Ground::permit(facts.manage(hub, Action::ResolvePseudonym, &self.context, None, 1)?), ()))
     }
 
     async fn apply(

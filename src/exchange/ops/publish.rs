@@ -111,7 +111,7 @@ impl Operation for PublishRecord {
         let plan = self.wanted.plan(hub, facts)?;
         self.check_header(facts)?;
         self.check_route(facts, &plan)?;
-        Ok((Ground::from(plan.permit.clone()), plan))
+        Ok((Ground::permit(plan.permit.clone()), plan))
     }
 
     async fn apply(

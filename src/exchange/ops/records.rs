@@ -129,7 +129,7 @@ impl Operation for FetchRecord {
         if key.is_none() {
             return Err(Refusal::precondition("the record is not sealed for the caller yet"));
         }
-        Ok((Ground::from(permit), ()))
+        Ok((Ground::permit(permit), ()))
     }
 
     async fn apply(
@@ -282,7 +282,7 @@ impl Operation for ListRecords {
         };
         let open = rows.iter().filter(asked);
         let open = open.filter(|row| exchange_now(hub, facts, &self.context, row).is_ok()).cloned().collect();
-        Ok((Ground::from(permit), open))
+        Ok((Ground::permit(permit), open))
     }
 
     async fn apply(
@@ -398,7 +398,7 @@ impl Operation for RequestRecords {
         let missing =
             self.sources.iter().any(|oin| !asked.iter().any(|seat| seat.party == Party::Partner(oin.clone())));
         match ground.filter(|_| !missing) {
-            Some(permit) => Ok((Ground::from(permit), asked)),
+            Some(permit) => Ok((Ground::permit(permit), asked)),
             None => Err(self.refused(hub, facts, &me)),
         }
     }

@@ -114,7 +114,7 @@ impl Operation for ReferCase {
         if known.open_case {
             return Err(Refusal::precondition("the caller takes part in an open case for this subject already"));
         }
-        Ok((Ground::from(permit), Seats { tag, holder, coordinator }))
+        Ok((Ground::permit(permit), Seats { tag, holder, coordinator }))
     }
 
     async fn apply(

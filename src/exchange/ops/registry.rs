@@ -6,9 +6,10 @@ use super::super::{Decided, Exchange, Facts, Operation};
 use super::directory::{leaf_of, partner_reply};
 use crate::api::v1;
 use crate::audit::Draft;
-use crate::clock::{from_micros, micros};
+use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
+use crate::identity::certificate::Leaf;
 use crate::identity::{KeyHash, Partner};
 use crate::method::Admitted;
 use crate::party::{Oin, OrgKind, PartnerStatus, Role};
@@ -123,6 +124,7 @@ impl Operation for RegisterPartner {
 /// `Registry.RegisterCertificate`.
 pub struct RegisterCertificate {
     request_id: String,
+    certificate: Vec<u8>,
     key_hash: KeyHash,
     oin: Oin,
     not_after: OffsetDateTime,
@@ -161,6 +163,7 @@ impl Operation for RegisterCertificate {
             let (key_hash, oin, not_after) = leaf?;
             Some(Self {
                 request_id: request_id?,
+                certificate: message.certificate.clone(),
                 key_hash,
                 oin,
                 not_after,
@@ -184,6 +187,10 @@ impl Operation for RegisterCertificate {
     }
 
     fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+        let leaf = Leaf::read(&self.certificate).map_err(|_| Refusal::malformed("certificate", "DER of a leaf"))?;
+        if leaf.check_validity(SystemClock.now()).is_err() {
+            return Err(Refusal::malformed("certificate", "a certificate that is valid now"));
+        }
         if facts.registry.get(&self.oin).is_none() {
             return Err(Refusal::malformed("certificate", "the OIN of a registered partner (RegisterPartner first)"));
         }

@@ -105,7 +105,7 @@ impl Operation for AssignRole {
         }
         case.assignments.push(assignment.clone());
         let open = newcomer::may_open(hub, facts, &case, &assignment, records);
-        Ok((Ground::from(permit), Seated { case, assignment, open }))
+        Ok((Ground::permit(permit), Seated { case, assignment, open }))
     }
 
     async fn apply(
@@ -213,7 +213,7 @@ impl Operation for EndRole {
             return Err(Refusal::precondition("the role has ended already"));
         }
         assignment.ended_at = Some(facts.now);
-        Ok((Ground::from(permit), case))
+        Ok((Ground::permit(permit), case))
     }
 
     async fn apply(
@@ -299,7 +299,7 @@ impl Operation for HandOverCase {
         };
         case.names.entry(self.to.clone()).or_insert_with(|| uuid::Uuid::new_v4().to_string());
         case.assignments.push(begun.clone());
-        Ok((Ground::from(permit), (case, ended, begun)))
+        Ok((Ground::permit(permit), (case, ended, begun)))
     }
 
     async fn apply(

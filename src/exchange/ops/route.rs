@@ -294,7 +294,7 @@ impl Operation for PlanRoute {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Plan), Refusal> {
         let plan = self.wanted.plan(hub, facts)?;
-        Ok((Ground::from(plan.permit.clone()), plan))
+        Ok((Ground::permit(plan.permit.clone()), plan))
     }
 
     async fn apply(
