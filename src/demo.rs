@@ -59,6 +59,9 @@ pub enum DemoError {
         #[source]
         source: std::io::Error,
     },
+    /// `--dir` holds something already.
+    #[error("--dir {}: is not empty; name a directory of the demo's own", .0.display())]
+    NotEmpty(PathBuf),
     /// A process did not come up.
     #[error("{name} does not answer ({why}); the end of its log:\n{log}")]
     NotReady {
@@ -184,6 +187,9 @@ impl Directory {
     fn new(chosen: Option<PathBuf>) -> Result<Self, DemoError> {
         let temporary = chosen.is_none();
         let path = chosen.unwrap_or_else(|| std::env::temp_dir().join(format!("sluis-demo-{}", Uuid::new_v4())));
+        if std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(DemoError::NotEmpty(path));
+        }
         let made = std::fs::create_dir_all(&path).and_then(|()| std::path::absolute(&path));
         let path = made.map_err(|source| DemoError::Io { what: format!("directory {}", path.display()), source })?;
         Ok(Self { path, temporary })

@@ -133,10 +133,12 @@ impl Failures {
 
     /// Counts and logs one failure. Nothing that the peer sent is logged, and not its address either.
     pub(super) fn record(&self, failure: Failure) {
-        if let Some(count) = self.0.get(failure as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
+        let Some(count) = self.0.get(failure as usize) else { return };
+        let so_far = count.fetch_add(1, Ordering::Relaxed) + 1;
+        // The first of its kind, the second, the fourth, the eighth: an operator sees it, a flood does not fill the log.
+        if so_far.is_power_of_two() {
+            tracing::warn!(failure = failure.code(), so_far, "connection refused");
         }
-        tracing::debug!(failure = failure.code(), "connection refused");
     }
 }
 

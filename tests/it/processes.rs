@@ -43,6 +43,16 @@ fn a_scenario_with_another_outcome_fails() {
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+#[test]
+fn a_first_network_by_hand() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/first-network.sh");
+    let output = Command::new("bash").arg(script).arg(directory.path()).env("SLUIS", SLUIS).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("the network is up"), "{out}{err}");
+    assert_eq!(out.matches("signed covenants/").count(), 2, "{out}{err}");
+}
+
 /// A demo network that is told to stop when the test ends.
 struct Kept(Child);
 
