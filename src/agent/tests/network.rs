@@ -90,7 +90,8 @@ impl Network {
         Self { dir, ca, facts, keyholder, hub_address, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
     }
 
-    /// Starts an agent whose own copy of the covenant lets R05 receive the hulpvraag under article 14, or nothing.
+    /// Starts an agent whose own copy of the covenant lets R05 and R08 receive the hulpvraag under article 14 (and R05
+    /// C10), or nobody anything.
     pub(super) async fn agent(&self, oin: &'static str, grants: bool) -> Running {
         let home = self.dir.path().join(oin);
         let args = AgentInitArgs {
@@ -104,8 +105,9 @@ impl Network {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let grant = (Article::new(14).unwrap(), Some(Role::R05), Category::C06, Form::P);
-        let copy = OwnCopy::of(grants.then_some(grant));
+        let cells = [(Role::R05, Category::C06), (Role::R05, Category::C10), (Role::R08, Category::C06)];
+        let grant = |(role, category)| (Article::new(14).unwrap(), Some(role), category, Form::P);
+        let copy = OwnCopy::of(cells.into_iter().filter(|_| grants).map(grant));
         let config = self.config(oin);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(async move {

@@ -349,3 +349,37 @@ async fn the_hub_cannot_name_recipients_of_its_own() {
         publish(&almelo, open, vec![TEXT.into()]).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn the_hubs_word_alone_opens_no_record() {
+    let (network, almelo, _raalte) = pair().await;
+    let zwolle = network.agent(ZWOLLE, true).await;
+    zwolle.publish_keys().await;
+    let open = || open(ALMELO, "sluis/tekst/v1");
+    let named = v1::OpenRecord { recipients: vec![format!("partners/{RAALTE}")], ..open() };
+    let roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R05.into()], ..open() };
+    let sensitive = v1::OpenRecord { category: v1::Category::C10.into(), ..open() };
+    // The covenant grants every one of them; the author opened none of them to the role that the hub names.
+    let mut questions = Vec::new();
+    for (open, role) in [(named, v1::Role::R05), (roles, v1::Role::R08), (sensitive, v1::Role::R05)] {
+        let answer = publish(&almelo, open, vec![TEXT.into()]).await.unwrap();
+        let name = answer.into_inner().record.unwrap().name;
+        questions.push(question(&network, &name, &|request| request.route.as_mut().unwrap().role = role.into()));
+    }
+    let count = questions.len();
+    network.hub.state().seal_requests = questions;
+    for _ in 0..100 {
+        if network.hub.state().asked >= count {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(network.hub.state().asked >= count && network.hub.state().additions.is_empty());
+    let header = {
+        let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+        let header = network.hub.state().records[&name].open.header.clone().unwrap();
+        crate::seal::SignedHeader::read(header.header, &header.signature).unwrap()
+    };
+    assert_eq!(header.header().open_to, [crate::party::Role::R05, crate::party::Role::R08]);
+}
