@@ -106,8 +106,8 @@ impl Network {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let cells = [(Role::R05, Category::C06), (Role::R05, Category::C10), (Role::R08, Category::C06)];
-        let grant = |(role, category)| (Article::new(14).unwrap(), Some(role), category, Form::P);
-        let copy = OwnCopy::of(cells.into_iter().filter(|_| grants).map(grant));
+        let forms = |(role, category)| [Form::P, Form::I].map(|f| (Article::new(14).unwrap(), Some(role), category, f));
+        let copy = OwnCopy::of(cells.into_iter().filter(|_| grants).flat_map(forms));
         let config = self.config(oin);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(async move {

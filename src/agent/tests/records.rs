@@ -21,7 +21,8 @@ fn open(oin: &str, schema: &str) -> v1::OpenRecord {
         context: context(),
         case: case_name(oin),
         category: v1::Category::C06.into(),
-        form: v1::Form::P.into(),
+        // A file may be anything, so only where the person may be known.
+        form: if schema == "sluis/bestand/v1" { v1::Form::I } else { v1::Form::P }.into(),
         schema: schema.into(),
         ..Default::default()
     }
@@ -218,14 +219,18 @@ async fn content_is_refused_before_anything_leaves() {
         assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "chunk.plain");
         assert!(refusal.metadata().get("sluis-event").is_some());
     }
-    let unknown = publish(&almelo, open(ALMELO, "sluis/anders/v1"), vec![]).await.unwrap_err();
-    assert_eq!(unknown.get_details_bad_request().unwrap().field_violations[0].field, "open.schema");
+    let profile = v1::OpenRecord { category: v1::Category::C18.into(), ..open(ALMELO, "sluis/tekst/v1") };
+    let file = v1::OpenRecord { form: v1::Form::P.into(), ..open(ALMELO, "sluis/bestand/v1") };
+    for wrong in [open(ALMELO, "sluis/anders/v1"), profile, file] {
+        let refusal = publish(&almelo, wrong, vec![]).await.unwrap_err();
+        assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "open.schema");
+    }
     let mut dirty = open(ALMELO, "sluis/tekst/v1");
     dirty.context.as_mut().unwrap().reason = "999900006".into();
     let refusal = publish(&almelo, dirty, vec![]).await.unwrap_err();
     assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "open.context.reason");
     let state = network.hub.state();
-    assert_eq!((state.reports.len(), state.records.len(), state.plans), (7, 0, 0));
+    assert_eq!((state.reports.len(), state.records.len(), state.plans), (9, 0, 0));
     drop(state);
     assert!(!network.hub.saw(b"99990") && !network.hub.saw(b"gaat het"));
     assert_eq!(almelo.spooled(), 0);
@@ -315,7 +320,7 @@ async fn the_hub_cannot_name_recipients_of_its_own() {
     let named = v1::OpenRecord { recipients: vec![format!("partners/{RAALTE}")], ..open.clone() };
     let roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R05.into()], ..open.clone() };
     let other_roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R07.into()], ..open.clone() };
-    let other_form = v1::OpenRecord { form: v1::Form::I.into(), ..open.clone() };
+    let other_form = v1::OpenRecord { form: v1::Form::L.into(), ..open.clone() };
     let other_category = v1::OpenRecord { category: v1::Category::C09.into(), ..open.clone() };
     let other_article = |mut open: v1::OpenRecord| {
         open.context.as_mut().unwrap().article = "22".into();
