@@ -39,7 +39,6 @@ pub(crate) enum BsnField {
     /// Anything: it becomes something else before the message leaves, and has its own check (the agent).
     CheckedElsewhere,
     /// Nothing: a number never comes this far (the hub).
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the hub's edge"))]
     Refused,
 }
 
