@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock, TlsClock};
 use crate::config::{AgentConfig, KeyholderConfig, parse};
 use crate::identity::certificate::Environment;
 use crate::party::{Article, Category, Form, Role};
+use crate::pseudonym::Blinding;
 use crate::tls::{Anchors, ClientTls, Gate, Identity, Revocation};
 
 pub(super) const ALMELO: &str = "00000099100001410000";
@@ -145,6 +146,15 @@ impl Network {
         let partner =
             Profile::Organisation { name: "Partner".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
         self.ca.issue(name, &partner, 30, SystemClock.now()).unwrap();
+    }
+
+    /// Evaluations that the organisation may still ask for today, after this one.
+    pub(super) async fn remaining(&self, oin: &str) -> u32 {
+        let channel = channel(&identity(&self.dir, oin), &anchors(&self.dir), &self.keyholder);
+        let (_, element) = Blinding::start(b"proef", &mut rand_core::OsRng).unwrap();
+        let question = v1::EvaluateRequest { blinded_elements: vec![element.to_vec()], epoch: 1 };
+        let answer = v1::keyholder_client::KeyholderClient::new(channel).evaluate(question).await.unwrap();
+        answer.into_inner().quota_remaining
     }
 
     pub(super) fn stop_hub(&self) {
