@@ -11,6 +11,7 @@ use crate::api::v1;
 use crate::api::v1::fetch_record_response::Chunk as Fetched;
 use crate::api::v1::publish_record_request::Chunk;
 use crate::api::v1::records_client::RecordsClient;
+use crate::clock::{Clock, SystemClock};
 use crate::seal::MAX_CONTENT_LEN;
 
 const TEXT: &str = "De jeugdige wil thuis blijven wonen.";
@@ -46,13 +47,23 @@ async fn published(running: &Running, schema: &str, pieces: Vec<Vec<u8>>) -> Str
 }
 
 async fn fetch(running: &Running, oin: &str, name: &str) -> Result<Vec<u8>, tonic::Status> {
-    let request = v1::FetchRecordRequest { context: context(), name: name.into(), case: case_name(oin) };
+    // The author is R02, whoever receives is R05.
+    let role = if oin == ALMELO { v1::Role::R02 } else { v1::Role::R05 };
+    fetch_as(running, oin, name, role).await
+}
+
+async fn fetch_as(running: &Running, oin: &str, name: &str, role: v1::Role) -> Result<Vec<u8>, tonic::Status> {
+    let context = v1::RequestContext { acting_role: role.into(), ..context().unwrap() };
+    let request = v1::FetchRecordRequest { context: Some(context), name: name.into(), case: case_name(oin) };
     let answer = RecordsClient::new(running.channel.clone()).fetch_record(request).await?;
     assert!(answer.metadata().get("sluis-event").is_some());
     let mut messages = answer.into_inner();
     let mut content = Vec::new();
     let first = messages.message().await?.unwrap();
-    assert!(first.record.is_some() && first.header.is_none() && first.key.is_none() && first.chunk.is_none());
+    assert!(first.header.is_none() && first.key.is_none() && first.chunk.is_none());
+    // From the author's header: the stand-in hub says nothing or something else.
+    let made = first.record.unwrap().create_time.unwrap().seconds;
+    assert!((0..600).contains(&(SystemClock.now().unix_timestamp() - made)));
     while let Some(message) = messages.message().await? {
         let Some(Fetched::Plain(piece)) = message.chunk else { panic!("not content") };
         assert!(piece.len() <= 1 << 20);
@@ -387,4 +398,23 @@ async fn the_hubs_word_alone_opens_no_record() {
         crate::seal::SignedHeader::read(header.header, &header.signature).unwrap()
     };
     assert_eq!(header.header().open_to, [crate::party::Role::R05, crate::party::Role::R08]);
+}
+
+#[tokio::test]
+async fn a_record_opens_only_to_the_role_that_it_was_sealed_for() {
+    let (network, almelo, raalte) = pair().await;
+    let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+    for role in [v1::Role::R02, v1::Role::R11, v1::Role::Unspecified] {
+        let refusal = fetch_as(&raalte, RAALTE, &name, role).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::FailedPrecondition);
+        assert!(refusal.message().contains("another role"), "{refusal}");
+    }
+    fetch_as(&raalte, RAALTE, &name, v1::Role::R05).await.unwrap();
+    // The author may read back in every role, and the hub can't say when the record was made.
+    fetch_as(&almelo, ALMELO, &name, v1::Role::R01).await.unwrap();
+    network.hub.state().cheat = Some(|message| {
+        let long_ago = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+        message.record.iter_mut().for_each(|record| record.create_time = long_ago);
+    });
+    fetch(&raalte, RAALTE, &name).await.unwrap();
 }
