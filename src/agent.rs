@@ -25,6 +25,7 @@ mod schema;
 mod sealing;
 mod services;
 mod spool;
+mod strict_json;
 mod subject;
 mod words;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::schema::{Kind, Schema};
+use super::strict_json;
 use crate::pseudonym::contains_bsn;
 
 /// Longest run of figures and joints that is kept back to wait for its end, in bytes.
@@ -78,8 +79,9 @@ impl Content {
             Kind::Text if found == Found::NoText => Err(Wrong::Malformed("text in UTF-8")),
             Kind::Text => Ok(()),
             Kind::Json(json) => {
+                let form = strict_json::read(&self.form).filter(|_| found != Found::NoText);
                 let form =
-                    serde_json::from_slice(&self.form).map_err(|_| Wrong::Malformed("one JSON object in UTF-8"))?;
+                    form.ok_or(Wrong::Malformed("one JSON object in UTF-8, without a name that stands twice"))?;
                 // Escapes hide a number from a scan of the bytes.
                 if hides_bsn(&form) {
                     return Err(Wrong::Bsn);
@@ -273,6 +275,24 @@ mod tests {
         assert_eq!(judge("sluis/aanmelding-hulpvraag/v1", &[number]), Err(Wrong::Bsn));
         let good = br#"{"hulpvraag":"x","stem_jeugdige":"y"}"#;
         assert_eq!(judge("sluis/aanmelding-hulpvraag/v1", &[good]), Ok(()));
+    }
+
+    #[test]
+    fn a_second_value_under_one_name_hides_nothing() {
+        // Some readers keep the first, some the last.
+        let form = |first: &str, last: &str| {
+            format!(
+                r#"{{"leeftijdsklasse":"12-15","zorgvorm":"gezinshuis","regio":{first},"zekerheden":["x"],"regio":{last}}}"#
+            )
+        };
+        for form in [form("\"Jan de Vries, Kerkstraat 3\"", "\"Twente\""), form("\"Twente\"", "\"Twente\"")] {
+            let refusal = judge("sluis/plaatsingsprofiel/v1", &[form.as_bytes()]);
+            assert!(matches!(refusal, Err(Wrong::Malformed(_))), "{form}");
+        }
+        let nested = br#"{"hulpvraag":{"a":"x","a":"y"},"stem_jeugdige":"z"}"#;
+        assert!(matches!(judge("sluis/aanmelding-hulpvraag/v1", &[nested]), Err(Wrong::Malformed(_))));
+        let no_text = b"{\"hulpvraag\":\"\xff\",\"stem_jeugdige\":\"z\"}";
+        assert!(matches!(judge("sluis/aanmelding-hulpvraag/v1", &[no_text]), Err(Wrong::Malformed(_))));
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -21,15 +21,15 @@ use super::words;
 use crate::api::v1;
 use crate::api::v1::fetch_record_response::Chunk;
 use crate::api::v1::records_client::RecordsClient;
-use crate::party::{Category, Form};
+use crate::party::{Category, Form, Oin, Role};
 use crate::redact::log;
 use crate::seal::{
     AddressedHeader, BodyError, Expectation, Header, HeaderError, KeySet, RecordKey, SealError, SignedAddition,
     SignedHeader, open_body,
 };
-use crate::wire::Numbered as _;
+use crate::wire::{Numbered as _, timestamp};
 
-/// Why what the hub gave is not opened. None of it is the caller's doing.
+/// Why what the hub gave is not opened. Only the role can be the caller's doing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Unopened {
     /// A part is not there.
@@ -44,6 +44,9 @@ enum Unopened {
     /// The hub says something else of the record than its author.
     #[error("the hub names another {0} than the record's author signed")]
     Relabelled(&'static str),
+    /// The caller acts in another role than the record was sealed for.
+    #[error("the record is sealed to this organisation in another role than the one that the request names")]
+    OtherRole,
     /// The sealed key.
     #[error("the record's key does not open: {0}")]
     Key(#[from] SealError),
@@ -78,7 +81,10 @@ impl Agent {
         let body = self.take_body(&opened, first.chunk, &mut messages).await?.map_err(refuse)?;
 
         let (sender, receiver) = mpsc::channel(1);
-        let record = v1::FetchRecordResponse { record: first.record, ..Default::default() };
+        // When it was made is for its author to say.
+        let create_time = Some(timestamp(opened.header.header().created));
+        let record = first.record.map(|record| v1::Record { create_time, ..record });
+        let record = v1::FetchRecordResponse { record, ..Default::default() };
         tokio::spawn(async move {
             let _turn = turn;
             if sender.send(Ok(record)).await.is_ok() {
@@ -103,6 +109,7 @@ impl Agent {
         let expectation = Expectation { record, case_ref, me: self.own.oin() };
         let header = self.addressed(header, key, first.author_keys.as_ref(), &expectation)?;
         same_label(asked, said, header.header())?;
+        same_role(asked, &header, self.own.oin())?;
         let sealed = read_sealed_key(key).ok_or(Unopened::Incomplete)?;
         let key = self.own.open(&header, &sealed)?;
         Ok(Opened { header, key })
@@ -202,6 +209,15 @@ fn same_label(asked: &v1::FetchRecordRequest, said: &v1::Record, header: &Header
     }
 }
 
+/// A record opens only to the role to which its author sealed it. Its author, and whoever was given it without a role, may
+/// act in any.
+fn same_role(asked: &v1::FetchRecordRequest, header: &AddressedHeader, me: &Oin) -> Result<(), Unopened> {
+    let acting = asked.context.as_ref().and_then(|context| Role::from_number(context.acting_role));
+    let sealed_to = header.recipient().role;
+    let same = header.header().author == *me || sealed_to.is_none() || sealed_to == acting;
+    if same { Ok(()) } else { Err(Unopened::OtherRole) }
+}
+
 /// Opens the spooled ciphertext again and hands the content over, as fast as it is taken.
 async fn release(
     opened: &Opened,
@@ -257,7 +273,8 @@ async fn hand_over(content: &mut Vec<u8>, sender: &mpsc::Sender<Result<v1::Fetch
 fn unopened(name: &str, why: &Unopened, event: Option<&str>) -> Status {
     let record = words::id(name, "records").unwrap_or(Uuid::nil());
     tracing::error!(record = log(&record), why = %why, "a fetched record was not opened");
-    let mut status = Status::data_loss(format!("{why}; nothing of it was released"));
+    let code = if *why == Unopened::OtherRole { Code::FailedPrecondition } else { Code::DataLoss };
+    let mut status = Status::new(code, format!("{why}; nothing of it was released"));
     if let Some(event) = event.and_then(|event| event.parse().ok()) {
         status.metadata_mut().insert(EVENT, event);
     }

@@ -1,6 +1,7 @@
 //! The two parties that the agent talks to, and the known-answer check at every connect: if agent, keyholder and hub
 //! don't find the same answer for one fixed identifier, no subject leaves, because one youth would become two.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
@@ -22,8 +23,13 @@ use crate::tls::ClientTls;
 pub(super) const HUB: &str = "the hub";
 pub(super) const KEYHOLDER: &str = "the keyholder";
 
-/// How long a difference is believed before it is looked at again: somebody may have repaired it elsewhere.
+/// How long a difference is believed before it is looked at again on the same connections: somebody may have repaired it
+/// elsewhere. Doubles with every difference in a row.
 const DIFFERENCE: Duration = Duration::from_secs(30);
+/// The same on a new connection, from the second difference in a row on.
+const RECONNECTED: Duration = Duration::from_secs(2);
+/// Longest pause between two looks.
+const LONGEST: Duration = Duration::from_secs(300);
 /// Pace of the watch until both parties were reached, and after that.
 const SEEKING: Duration = Duration::from_millis(300);
 const WATCHING: Duration = Duration::from_secs(10);
@@ -41,7 +47,16 @@ pub(super) struct Links {
     pub(super) hub: Link,
     keyholder: Link,
     pinned: PublicKey,
-    checked: Mutex<Option<Checked>>,
+    checked: Mutex<Checks>,
+}
+
+/// What was found, and what it cost to find.
+#[derive(Default)]
+struct Checks {
+    last: Option<Checked>,
+    /// What the agent itself finds, by key epoch of the pinned key. Found once: it costs one of the organisation's
+    /// evaluations, and a hub that hangs up every second must not use up the others.
+    found: BTreeMap<u32, KnownAnswer>,
 }
 
 /// The outcome of a check, for the connections that it was made on.
@@ -50,6 +65,34 @@ struct Checked {
     keyholder: u64,
     at: Instant,
     outcome: Outcome,
+    /// Differences in a row, this one included.
+    differences: u32,
+}
+
+impl Checked {
+    /// Whether the outcome still counts.
+    fn holds(&self, connections: (u64, u64), now: Instant) -> bool {
+        let same = (self.hub, self.keyholder) == connections;
+        match self.outcome {
+            Outcome::Agrees { .. } => same,
+            Outcome::Differs(_) => now.duration_since(self.at) < difference_holds(self.differences, same),
+        }
+    }
+}
+
+/// How long a difference holds after so many in a row, on the same connections or on new ones.
+fn difference_holds(differences: u32, same: bool) -> Duration {
+    let earlier = differences.saturating_sub(1);
+    match (same, earlier) {
+        (true, _) => backed_off(DIFFERENCE, earlier),
+        (false, 0) => Duration::ZERO,
+        (false, _) => backed_off(RECONNECTED, earlier - 1),
+    }
+}
+
+/// Doubled `times` times, up to five minutes.
+fn backed_off(pause: Duration, times: u32) -> Duration {
+    LONGEST.min(pause.saturating_mul(2_u32.saturating_pow(times)))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +126,7 @@ impl Difference {
 
 impl Links {
     pub(super) fn new(hub: Link, keyholder: Link, pinned: PublicKey) -> Self {
-        Self { hub, keyholder, pinned, checked: Mutex::new(None) }
+        Self { hub, keyholder, pinned, checked: Mutex::default() }
     }
 
     /// The epoch under which subjects may leave now; checks again whenever a connection is new.
@@ -93,25 +136,10 @@ impl Links {
     pub(super) async fn agreed(&self) -> Result<u32, Status> {
         // A dead connection shows only when it is used, and the next one may lead to another hub.
         alive(&self.hub, HUB).await?;
-        let mut checked = self.checked.lock().await;
-        let current = checked.as_ref().filter(|last| {
-            let same = (last.hub, last.keyholder) == self.connections();
-            same && !(matches!(last.outcome, Outcome::Differs(_)) && last.at.elapsed() > DIFFERENCE)
-        });
-        let outcome = match current {
+        let mut checks = self.checked.lock().await;
+        let outcome = match checks.last.as_ref().filter(|last| last.holds(self.connections(), Instant::now())) {
             Some(last) => last.outcome,
-            None => {
-                let outcome = self.compare().await?;
-                let (hub, keyholder) = self.connections();
-                *checked = Some(Checked { hub, keyholder, at: Instant::now(), outcome });
-                match outcome {
-                    Outcome::Agrees { epoch } => tracing::info!(epoch, "agent, keyholder and hub find the same answer"),
-                    Outcome::Differs(where_) => {
-                        tracing::error!(problem = where_.text(), "no subject leaves until this is repaired");
-                    }
-                }
-                outcome
-            }
+            None => self.check_anew(&mut checks).await?,
         };
         match outcome {
             Outcome::Agrees { epoch } => Ok(epoch),
@@ -121,20 +149,38 @@ impl Links {
         }
     }
 
-    async fn compare(&self) -> Result<Outcome, Status> {
+    async fn check_anew(&self, checks: &mut Checks) -> Result<Outcome, Status> {
+        let outcome = self.compare(&mut checks.found).await?;
+        let (hub, keyholder) = self.connections();
+        let differences = match outcome {
+            Outcome::Agrees { epoch } => {
+                tracing::info!(epoch, "agent, keyholder and hub find the same answer");
+                0
+            }
+            Outcome::Differs(where_) => {
+                tracing::error!(problem = where_.text(), "no subject leaves until this is repaired");
+                checks.last.as_ref().map_or(0, |last| last.differences).saturating_add(1)
+            }
+        };
+        checks.last = Some(Checked { hub, keyholder, at: Instant::now(), outcome, differences });
+        Ok(outcome)
+    }
+
+    async fn compare(&self, known: &mut BTreeMap<u32, KnownAnswer>) -> Result<Outcome, Status> {
         let answer = self.keyholder_client().get_key(v1::GetKeyRequest {}).await;
         let key = answer.map_err(|status| of_keyholder(&status))?.into_inner();
         if key.public_key != self.pinned.to_bytes() {
             return Ok(Outcome::Differs(Difference::Key));
         }
-        let identifier = Bsn::parse(IDENTIFIER).map_err(|_| Status::internal("the fixed identifier is none"))?;
-        let y = match self.evaluate(&identifier, key.epoch).await {
-            Err(status) if status.code() == Code::FailedPrecondition => {
-                return Ok(Outcome::Differs(Difference::Keyholder));
-            }
-            y => y?,
+        let found = match known.get(&key.epoch) {
+            Some(found) => *found,
+            None => match self.known_answer(key.epoch).await {
+                Err(status) if status.code() == Code::FailedPrecondition => {
+                    return Ok(Outcome::Differs(Difference::Keyholder));
+                }
+                found => *known.entry(key.epoch).or_insert(found?),
+            },
         };
-        let found = KnownAnswer::of(&y);
         if KnownAnswer::from_bytes(&key.known_answer) != Some(found) {
             return Ok(Outcome::Differs(Difference::Keyholder));
         }
@@ -144,6 +190,12 @@ impl Links {
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),
             Err(status) => Err(upstream(&status, HUB)),
         }
+    }
+
+    /// What the agent finds for the fixed identifier.
+    async fn known_answer(&self, epoch: u32) -> Result<KnownAnswer, Status> {
+        let identifier = Bsn::parse(IDENTIFIER).map_err(|_| Status::internal("the fixed identifier is none"))?;
+        Ok(KnownAnswer::of(&self.evaluate(&identifier, epoch).await?))
     }
 
     /// `y` for a number: blinded, evaluated, proven, unblinded. Nothing of it is kept.
@@ -164,6 +216,7 @@ impl Links {
 
     /// Looks after the links for ever: tells `reached` once both parties answered, and checks every new connection.
     pub(super) async fn watch(&self, reached: watch::Sender<bool>) {
+        let mut failures = 0_u32;
         loop {
             if !*reached.borrow() {
                 let both = tokio::join!(alive(&self.hub, HUB), alive(&self.keyholder, KEYHOLDER));
@@ -172,8 +225,9 @@ impl Links {
                 }
             }
             // What goes wrong is logged there, and told to every caller whom it concerns.
-            drop(tokio::time::timeout(2 * PATIENCE, self.agreed()).await);
-            tokio::time::sleep(if *reached.borrow() { WATCHING } else { SEEKING }).await;
+            let agreed = matches!(tokio::time::timeout(2 * PATIENCE, self.agreed()).await, Ok(Ok(_)));
+            failures = if agreed || !*reached.borrow() { 0 } else { failures.saturating_add(1) };
+            tokio::time::sleep(if *reached.borrow() { backed_off(WATCHING, failures) } else { SEEKING }).await;
         }
     }
 
@@ -204,5 +258,28 @@ fn of_keyholder(status: &Status) -> Status {
         ),
         Code::InvalidArgument => Status::internal("the keyholder does not accept what the agent sent"),
         _ => upstream(status, KEYHOLDER),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_in_a_row_are_looked_at_ever_less_often() {
+        let seconds = |same| [1, 2, 3, 4, 5, 9, 40, u32::MAX].map(|n| difference_holds(n, same).as_secs());
+        assert_eq!(seconds(true), [30, 60, 120, 240, 300, 300, 300, 300]);
+        assert_eq!(seconds(false), [0, 2, 4, 8, 16, 256, 300, 300]);
+    }
+
+    #[test]
+    fn an_agreement_holds_for_its_connections_only() {
+        let now = Instant::now();
+        let with = |outcome, differences| Checked { hub: 1, keyholder: 1, at: now, outcome, differences };
+        let agreed = with(Outcome::Agrees { epoch: 1 }, 0);
+        assert!(agreed.holds((1, 1), now + LONGEST * 2) && !agreed.holds((2, 1), now) && !agreed.holds((1, 2), now));
+        let differs = |n| with(Outcome::Differs(Difference::Hub), n);
+        assert!(differs(1).holds((1, 1), now) && !differs(1).holds((1, 1), now + DIFFERENCE));
+        assert!(!differs(1).holds((2, 1), now) && differs(2).holds((2, 1), now));
     }
 }

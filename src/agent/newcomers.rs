@@ -1,14 +1,16 @@
-//! Who joins a case later: the hub asks, and the author's agent decides with its own copy of the covenant. The hub
-//! alone can't widen access to a record.
+//! Who joins a case later: the hub asks, and the author's agent decides, by what the author signed when it made the record
+//! and by its own copy of the covenant. The hub alone can't widen access to a record.
 
 use std::time::Duration;
 
 use rand_core::OsRng;
 use ring::digest;
+use time::OffsetDateTime;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::Agent;
+use super::covenant::OwnCopy;
 use super::partners::PartnerKeysError;
 use super::sealing::{binding, read_sealed_key, sealed_key};
 use super::words;
@@ -16,12 +18,14 @@ use crate::api::v1;
 use crate::api::v1::records_client::RecordsClient;
 use crate::party::{Category, Form, Role};
 use crate::redact::log;
-use crate::seal::{Addition, Expectation, HeaderError, Recipient, SealError, SignedHeader, seal_for_addition};
+use crate::seal::{Addition, Expectation, Header, HeaderError, Recipient, SealError, SignedHeader, seal_for_addition};
 use crate::wire::Numbered as _;
 
 /// Pauses between attempts to listen.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long after it was sealed a record is opened to newcomers.
+const MAX_AGE: time::Duration = time::Duration::days(30);
 
 /// Why a newcomer gets no key.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +34,12 @@ enum Declined {
     Malformed,
     #[error("the record is not what the question says")]
     OtherRecord,
+    #[error("its author did not open it to this role")]
+    NotOpen,
     #[error("the covenant does not let this role receive it")]
     NotGranted,
+    #[error("the record is too old")]
+    TooOld,
     #[error("the newcomer {0}")]
     Keys(#[from] PartnerKeysError),
     #[error("the own header does not hold")]
@@ -84,10 +92,10 @@ impl Agent {
         let case_ref = request.case.strip_prefix("cases/").unwrap_or_default();
         let expectation = Expectation { record, case_ref, me: self.own.oin() };
         let own = self.by_own_keys(&header, &expectation)?;
-        let role = self.granted(request, route, &header)?;
+        let now = self.clock.now();
+        let role = self.granted(request, route, own.header(), now)?;
 
         let oin = words::partner(&route.partner).ok_or(Declined::Malformed)?;
-        let now = self.clock.now();
         let keys = self.partners.verify(route.keys.as_ref(), &oin, now)?;
         let case = binding(&route.case_binding).ok_or(Declined::Malformed)?;
         let recipient = Recipient { oin: oin.clone(), role: Some(role), case };
@@ -106,9 +114,14 @@ impl Agent {
         })
     }
 
-    /// The role in which the own copy of the covenant lets the newcomer receive what the *header* says the record is.
-    fn granted(&self, request: &v1::SealRequest, route: &v1::Route, header: &SignedHeader) -> Result<Role, Declined> {
-        let header = header.header();
+    /// The role in which author and covenant let the newcomer receive what the own, verified header says the record is.
+    fn granted(
+        &self,
+        request: &v1::SealRequest,
+        route: &v1::Route,
+        header: &Header,
+        now: OffsetDateTime,
+    ) -> Result<Role, Declined> {
         let same = Category::from_number(request.category) == Some(header.category)
             && Form::from_number(request.form) == Some(header.form)
             && request.article.parse().ok() == Some(header.article);
@@ -116,9 +129,20 @@ impl Agent {
             return Err(Declined::OtherRecord);
         }
         let role = Role::from_number(route.role).ok_or(Declined::Malformed)?;
-        let granted = self.covenant.grants(header.article, Some(role), header.category, header.form);
-        if granted { Ok(role) } else { Err(Declined::NotGranted) }
+        may_open(header, role, &self.covenant, now).map(|()| role)
     }
+}
+
+/// Whether a record may be opened to somebody who joins in this role now.
+fn may_open(header: &Header, role: Role, covenant: &OwnCopy, now: OffsetDateTime) -> Result<(), Declined> {
+    if !header.open_to.contains(&role) {
+        return Err(Declined::NotOpen);
+    }
+    if now - header.created > MAX_AGE {
+        return Err(Declined::TooOld);
+    }
+    let granted = covenant.grants(header.article, Some(role), header.category, header.form);
+    if granted { Ok(()) } else { Err(Declined::NotGranted) }
 }
 
 /// The hub will not think otherwise of the same addition later.
@@ -134,4 +158,46 @@ fn request_id(addition: &[u8]) -> Uuid {
         *slot = *byte;
     }
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::party::Article;
+    use crate::seal::{BodyDigest, KeyCommitment, Suite};
+
+    #[test]
+    fn a_record_opens_to_its_own_roles_for_a_month() {
+        let sealed = OffsetDateTime::UNIX_EPOCH;
+        let article = Article::new(14).unwrap();
+        let header = Header {
+            record: Uuid::nil(),
+            article,
+            category: Category::C06,
+            form: Form::P,
+            author: "00000099100001410000".parse().unwrap(),
+            schema: "sluis/tekst/v1".parse().unwrap(),
+            created: sealed,
+            suite: Suite::default(),
+            key_commitment: KeyCommitment::from_bytes([0; 32]),
+            body: BodyDigest { sha256: [0; 32], len: 0 },
+            recipients: vec![],
+            open_to: vec![Role::R05, Role::R07],
+        };
+        let grants = [Role::R05, Role::R08].map(|role| (article, Some(role), Category::C06, Form::P));
+        let covenant = OwnCopy::of(grants);
+        let month = time::Duration::days(30);
+        let verdict = |role, later| {
+            may_open(&header, role, &covenant, sealed + later).map_err(|declined| format!("{declined:?}"))
+        };
+        for (role, later, expected) in [
+            (Role::R05, time::Duration::ZERO, Ok(())),
+            (Role::R05, month, Ok(())),
+            (Role::R05, month + time::Duration::SECOND, Err("TooOld")),
+            (Role::R07, time::Duration::ZERO, Err("NotGranted")),
+            (Role::R08, time::Duration::ZERO, Err("NotOpen")),
+        ] {
+            assert_eq!(verdict(role, later), expected.map_err(str::to_owned), "{role} {later}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! Other partners' keys. The hub only passes them on, so they are believed for what stands in them: signed by a
-//! certificate of that organisation under the agent's own anchors, and never older or other than what was seen before.
+//! certificate of that organisation under the agent's own anchors, and the same as before or the very next.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -10,8 +11,10 @@ use ring::digest;
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+use super::spool::private_directory;
 use crate::api::v1;
 use crate::party::Oin;
+use crate::redact::log;
 use crate::seal::certificate_signature::{CertSignature, Scheme};
 use crate::seal::{KeySet, KeySetError, SignedKeySet};
 use crate::tls::{ChainVerifier, Failure};
@@ -37,6 +40,11 @@ pub(super) enum PartnerKeysError {
     /// Another set under the same epoch.
     #[error("has other keys than before without a new epoch")]
     Swapped,
+    /// An epoch further than the next.
+    #[error(
+        "has keys that are more than one epoch newer than before; ask it whether they are its own, then remove its pin"
+    )]
+    Skipped,
     /// What was seen can't be written down.
     #[error("has keys that can't be remembered: the store can't be written")]
     Store,
@@ -60,7 +68,7 @@ impl Partners {
     /// Opens the pins in `store`.
     pub(super) fn open(store: &Path, verifier: ChainVerifier) -> io::Result<Self> {
         let directory = store.join("pins");
-        std::fs::create_dir_all(&directory)?;
+        private_directory(&directory)?;
         let mut pins = HashMap::new();
         for entry in std::fs::read_dir(&directory)? {
             let path = entry?.path();
@@ -82,7 +90,7 @@ impl Partners {
     ) -> Result<KeySet, PartnerKeysError> {
         let keys = keys.ok_or(PartnerKeysError::Missing)?;
         let chain: Vec<_> = keys.certificate_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let certificate = self.verifier.verify(&chain, now).map_err(PartnerKeysError::Certificate)?;
+        let certificate = self.verifier.verify_organisation(&chain, now).map_err(PartnerKeysError::Certificate)?;
         if certificate.oin() != Some(oin) {
             return Err(PartnerKeysError::OtherOrganisation);
         }
@@ -103,7 +111,13 @@ impl Partners {
             Some(seen) if *seen == new => return Ok(()),
             Some(seen) if seen.epoch == new.epoch => return Err(PartnerKeysError::Swapped),
             Some(seen) if seen.epoch > new.epoch => return Err(PartnerKeysError::Rollback),
-            _ => {}
+            Some(seen) if seen.epoch.checked_add(1) != Some(new.epoch) => return Err(PartnerKeysError::Skipped),
+            Some(_) => tracing::warn!(
+                partner = log(oin),
+                epoch = new.epoch,
+                "a partner's keys are new; if it knows of no new keys, somebody else made them"
+            ),
+            None => {}
         }
         write(&self.directory.join(oin.as_str()), &new.text()).map_err(|_| PartnerKeysError::Store)?;
         pins.insert(oin.clone(), new);
@@ -133,7 +147,15 @@ impl Pin {
 /// Replaces the file as a whole, and only once its new content is on the disk.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = std::fs::File::create(&new)?;
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&new, path)
@@ -142,6 +164,119 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ca::{Authority, Profile};
+    use crate::clock::{Clock, SystemClock};
+    use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+    use crate::pseudonym::Epoch;
+    use crate::seal::AgentKeys;
+    use crate::tls::{Anchors, Revocation};
+    use rustls_pki_types::PrivateKeyDer;
+    use rustls_pki_types::pem::PemObject;
+
+    const ALMELO: &str = "00000099100001410000";
+
+    fn profiles() -> [(&'static str, Profile); 4] {
+        let oin = || ALMELO.parse().unwrap();
+        [
+            ("organisation", Profile::Organisation { name: name(), oin: oin(), alternatives: vec![] }),
+            ("server", Profile::Server { name: name(), oin: Some(oin()), alternatives: vec![] }),
+            ("person", Profile::Person { person: "fg-01".parse().unwrap(), oin: oin() }),
+            ("local", Profile::Local { system: name() }),
+        ]
+    }
+
+    fn name() -> crate::ca::Name {
+        "Proef".parse().unwrap()
+    }
+
+    /// An authority in `dir/ca`, and partners' keys as an agent with its store in `dir` sees them.
+    fn network(dir: &Path) -> Partners {
+        let now = SystemClock.now();
+        let ca = Authority::init(&dir.join("ca"), &name(), Environment::Test, now).unwrap();
+        for (file, profile) in profiles() {
+            ca.issue(file, &profile, 30, now).unwrap();
+        }
+        reopened(dir)
+    }
+
+    fn reopened(dir: &Path) -> Partners {
+        let rules = TrustRules {
+            subject: SubjectRule::Organisation,
+            purpose: Purpose::ClientAuth,
+            policies: Policies::Any,
+            environment: Environment::Test,
+        };
+        let anchors = Anchors::load([dir.join("ca/anchors.pem").as_path()]).unwrap();
+        Partners::open(dir, ChainVerifier::new(&anchors, Revocation::RegistryOnly, rules).unwrap()).unwrap()
+    }
+
+    /// A new set of keys, signed under one of the certificates.
+    fn keys(dir: &Path, signer: &str, epoch: u32) -> v1::KeySet {
+        let file = |extension: &str| dir.join("ca").join(format!("{signer}.{extension}"));
+        let chain = CertificateDer::pem_file_iter(file("pem")).unwrap().map(|der| der.unwrap().to_vec()).collect();
+        let keys = AgentKeys::generate(&mut rand_core::OsRng).unwrap();
+        let set = keys.key_set(ALMELO.parse().unwrap(), Epoch::new(epoch).unwrap(), SystemClock.now()).unwrap();
+        let signed = set.sign(&PrivateKeyDer::from_pem_file(file("key")).unwrap()).unwrap();
+        v1::KeySet {
+            document: signed.bytes,
+            signature_scheme: signed.signature.scheme.code().into(),
+            signature: signed.signature.signature,
+            certificate_chain: chain,
+        }
+    }
+
+    fn verdict(partners: &Partners, keys: &v1::KeySet) -> Result<(), PartnerKeysError> {
+        partners.verify(Some(keys), &ALMELO.parse().unwrap(), SystemClock.now()).map(|_| ())
+    }
+
+    #[test]
+    fn only_the_organisations_own_certificate_vouches_for_its_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let partners = network(dir.path());
+        for signer in ["server", "person", "local"] {
+            let refusal = verdict(&partners, &keys(dir.path(), signer, 1));
+            assert!(matches!(refusal, Err(PartnerKeysError::Certificate(_))), "{signer}: {refusal:?}");
+        }
+        assert_eq!(verdict(&partners, &keys(dir.path(), "organisation", 1)), Ok(()));
+    }
+
+    #[test]
+    fn keys_are_the_same_or_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let partners = network(dir.path());
+        let [first, swapped, next, skipped] = [(5), (5), (6), (8)].map(|epoch| keys(dir.path(), "organisation", epoch));
+        for (keys, expected) in [
+            (&first, Ok(())),
+            (&first, Ok(())),
+            (&swapped, Err(PartnerKeysError::Swapped)),
+            (&skipped, Err(PartnerKeysError::Skipped)),
+            (&next, Ok(())),
+            (&first, Err(PartnerKeysError::Rollback)),
+            (&skipped, Err(PartnerKeysError::Skipped)),
+            (&next, Ok(())),
+        ] {
+            assert_eq!(verdict(&partners, keys), expected);
+        }
+        let partners = reopened(dir.path());
+        assert_eq!(verdict(&partners, &first), Err(PartnerKeysError::Rollback));
+        assert_eq!(verdict(&partners, &next), Ok(()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pins_are_the_agents_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        // Left behind by somebody with other habits.
+        let pins = dir.path().join("pins");
+        std::fs::create_dir(&pins).unwrap();
+        std::fs::set_permissions(&pins, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(pins.join(ALMELO).with_extension("new"), "").unwrap();
+        let partners = network(dir.path());
+        verdict(&partners, &keys(dir.path(), "organisation", 1)).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&pins), mode(&pins.join(ALMELO))), (0o700, 0o600));
+    }
 
     #[test]
     fn pins_read_back() {

@@ -151,8 +151,10 @@ impl Agent {
             let plan = RecordsClient::new(self.hub()).plan_route(question).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
-            let sealed = addressed(&self.own, &self.partners, &self.covenant, draft, &routes, now)
-                .and_then(|recipients| seal_record(&self.own, draft, record, &body.sealed, &recipients, now));
+            let sealed =
+                addressed(&self.own, &self.partners, &self.covenant, draft, &routes, now).and_then(|recipients| {
+                    seal_record(&self.own, &self.covenant, draft, record, &body.sealed, &recipients, now)
+                });
             let (header, keys) = sealed.map_err(|error| unsealable(&error))?;
             let name = format!("records/{record}");
             let open = v1::OpenRecord { record: name, header: Some(header), keys, ..open.clone() };

@@ -15,7 +15,7 @@ const SHORT_TEXT: usize = 200;
 pub(super) struct Schema {
     /// Name in the API, with its version.
     pub(super) name: &'static str,
-    /// Categories that it may carry; empty: every one.
+    /// Categories that it may carry; empty: every one but those with a form of their own ([`OWN_FORM_ONLY`]).
     categories: &'static [Category],
     /// Forms that it may have; empty: every one.
     forms: &'static [Form],
@@ -43,6 +43,9 @@ pub(super) struct Json {
     /// Text that could point at a person is refused: longer than 200 characters, or with a date or a postcode in it.
     unidentifying: bool,
 }
+
+/// Categories that identify nobody only because their form has no room for it: nothing else carries them.
+const OWN_FORM_ONLY: &[Category] = &[Category::C18];
 
 /// Every schema.
 pub(super) const SCHEMAS: &[Schema] = &[
@@ -79,7 +82,8 @@ pub(super) const SCHEMAS: &[Schema] = &[
         }),
     },
     Schema { name: "sluis/tekst/v1", categories: &[], forms: &[], max: MIB, kind: Kind::Text },
-    Schema { name: "sluis/bestand/v1", categories: &[], forms: &[], max: 25 * MIB, kind: Kind::Bytes },
+    // Any bytes: nobody can look into them, so only where the person may be known anyway.
+    Schema { name: "sluis/bestand/v1", categories: &[], forms: &[Form::I], max: 25 * MIB, kind: Kind::Bytes },
 ];
 
 /// The schema of this name.
@@ -90,8 +94,9 @@ pub(super) fn find(name: &str) -> Option<&'static Schema> {
 impl Schema {
     /// Whether a record of this category and form may carry it.
     pub(super) fn carries(&self, category: Category, form: Form) -> bool {
-        (self.categories.is_empty() || self.categories.contains(&category))
-            && (self.forms.is_empty() || self.forms.contains(&form))
+        let own = self.categories.contains(&category);
+        let any = self.categories.is_empty() && !OWN_FORM_ONLY.contains(&category);
+        (own || any) && (self.forms.is_empty() || self.forms.contains(&form))
     }
 }
 
@@ -203,6 +208,12 @@ mod tests {
         let question = find("sluis/consultatie/v1").unwrap();
         assert!(question.carries(Category::C06, Form::P) && !question.carries(Category::C06, Form::I));
         assert!(find("sluis/tekst/v1").unwrap().carries(Category::C09, Form::I));
+        for form in Form::ALL {
+            let carriers = SCHEMAS.iter().filter(|schema| schema.carries(Category::C18, *form));
+            assert!(carriers.map(|schema| schema.name).eq(["sluis/plaatsingsprofiel/v1"]), "{form}");
+            let file = find("sluis/bestand/v1").unwrap();
+            assert_eq!(file.carries(Category::C06, *form), *form == Form::I, "{form}");
+        }
     }
 
     #[test]

@@ -128,6 +128,23 @@ impl Draft {
         let asked = self.roles.is_empty() || role.is_some_and(|role| self.roles.contains(&role));
         if named && asked { Ok(role) } else { Err(Widening::NotAsked) }
     }
+
+    /// The roles to which the record may be opened later: none where the caller named whom it is for, nor for C09–C13, of
+    /// which every recipient is weighed by itself.
+    fn open_to(&self, covenant: &OwnCopy) -> Vec<Role> {
+        use Category::{C09, C10, C11, C12, C13};
+        if !self.named.is_empty() || [C09, C10, C11, C12, C13].contains(&self.category) {
+            return Vec::new();
+        }
+        let asked = |role: &Role| {
+            if self.roles.is_empty() {
+                covenant.grants(self.article, Some(*role), self.category, self.form)
+            } else {
+                self.roles.contains(role)
+            }
+        };
+        Role::ALL.iter().copied().filter(asked).collect()
+    }
 }
 
 /// Signs the header of a body and seals its key to everybody in it.
@@ -136,6 +153,7 @@ impl Draft {
 /// [`SealRecordError::Header`] or [`SealRecordError::Seal`].
 pub(super) fn seal_record(
     own: &Own,
+    covenant: &OwnCopy,
     draft: &Draft,
     record: Uuid,
     body: &SealedBody,
@@ -154,6 +172,7 @@ pub(super) fn seal_record(
         key_commitment: body.key.commitment(),
         body: body.digest,
         recipients: addressed.values().map(|(recipient, _)| recipient.clone()).collect(),
+        open_to: draft.open_to(covenant),
     };
     let signed = header.sign(&own.current().keys)?;
     let keys = addressed.values().map(|(_, keys)| seal_to(keys, &signed, &body.key)).collect::<Result<_, _>>()?;

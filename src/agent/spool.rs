@@ -14,11 +14,7 @@ impl SpoolDirectory {
     /// Opens the spool in `store` and removes what an earlier process left behind.
     pub(super) fn open(store: &Path) -> io::Result<Self> {
         let path = store.join("spool");
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&path)?;
+        private_directory(&path)?;
         for entry in std::fs::read_dir(&path)? {
             std::fs::remove_file(entry?.path())?;
         }
@@ -35,6 +31,18 @@ impl SpoolDirectory {
         let file = options.open(&path).await?;
         Ok(Spool { writer: BufWriter::new(file), path: SpoolPath(path) })
     }
+}
+
+/// Makes a directory that is the agent's alone, or takes it away from others if it is there.
+pub(super) fn private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    #[cfg(unix)]
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
 }
 
 /// A file that is being written.
@@ -95,6 +103,7 @@ mod tests {
     #[tokio::test]
     async fn files_live_as_long_as_their_call() {
         let store = tempfile::tempdir().unwrap();
+        std::fs::create_dir(store.path().join("spool")).unwrap();
         let spool = SpoolDirectory::open(store.path()).unwrap();
         let count = || std::fs::read_dir(store.path().join("spool")).unwrap().count();
         let mut file = spool.create().await.unwrap();
@@ -112,6 +121,8 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             let mode = std::fs::metadata(&spooled.0.0).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
+            let mode = std::fs::metadata(store.path().join("spool")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
         }
         assert_eq!(count(), 1);
         drop(spooled);

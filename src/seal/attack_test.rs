@@ -55,6 +55,7 @@ fn record(id: u128, suite: Suite, author: &Party, recipients: &[&Party], content
         key_commitment: body.key.commitment(),
         body: body.digest,
         recipients: recipients.iter().map(|party| recipient(id, party)).collect(),
+        open_to: vec![],
     };
     Record { id, ciphertext, header: header.sign(&author.keys).unwrap(), key: body.key }
 }

@@ -49,6 +49,8 @@ pub struct Header {
     pub body: BodyDigest,
     /// Who may open it, in ascending order of OIN, each organisation once.
     pub recipients: Vec<Recipient>,
+    /// Roles to which the author will open it later, in ascending order, each once. Nobody can widen it: it is signed.
+    pub open_to: Vec<Role>,
 }
 
 /// One organisation that a record is sealed to.
@@ -136,6 +138,9 @@ pub enum HeaderError {
     /// None, too many, twice the same, or not in order.
     #[error("the recipients are not a list of different organisations in order")]
     Recipients,
+    /// Twice the same, or not in order.
+    #[error("the roles are not a list of different roles in order")]
+    Roles,
     /// Another record than the one asked for.
     #[error("the header is of another record")]
     Record,
@@ -163,7 +168,7 @@ impl Header {
     /// Signs the header with the author's key.
     ///
     /// # Errors
-    /// [`HeaderError::Recipients`], [`HeaderError::TooLong`] or [`HeaderError::Format`].
+    /// [`HeaderError::Recipients`], [`HeaderError::Roles`], [`HeaderError::TooLong`] or [`HeaderError::Format`].
     pub fn sign(&self, keys: &AgentKeys) -> Result<SignedHeader, HeaderError> {
         let bytes = self.to_bytes()?;
         let signature = keys.sign(DOMAIN, &bytes);
@@ -176,6 +181,10 @@ impl Header {
         let ascending = self.recipients.is_sorted_by(|a, b| a.oin < b.oin);
         let count = (1..=MAX_RECIPIENTS).contains(&self.recipients.len());
         if ascending && count { Ok(()) } else { Err(HeaderError::Recipients) }
+    }
+
+    fn check_open_to(&self) -> Result<(), HeaderError> {
+        if self.open_to.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(HeaderError::Roles) }
     }
 }
 

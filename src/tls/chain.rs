@@ -11,7 +11,11 @@ use time::OffsetDateTime;
 use super::failure::Failure;
 use super::files::Anchors;
 use super::{Revocation, TlsError, provider};
-use crate::identity::certificate::{self, PeerCertificate, TrustRules};
+use crate::ca::profile::POLICY_UUID;
+use crate::identity::certificate::{self, CertificateError, PeerCertificate, TrustRules};
+
+/// The number of [`crate::ca::Profile::Organisation`] below [`POLICY_UUID`]; a test compares.
+const ORGANISATION: u8 = 1;
 
 /// Verifies chains by the same anchors, lists and rules as a listener.
 pub struct ChainVerifier {
@@ -42,5 +46,38 @@ impl ChainVerifier {
         let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         self.verifier.verify_client_cert(leaf, issuers, at).map_err(|error| Failure::of_tls(&error))?;
         Ok(certificate::check(leaf, now, &self.rules)?)
+    }
+
+    /// As [`ChainVerifier::verify`], for what only the organisation as a whole may vouch for, such as its keys. Our own
+    /// CA puts the same OIN into the certificates of an organisation's people and servers; those are refused.
+    ///
+    /// # Errors
+    /// The first rule that fails.
+    pub fn verify_organisation(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: OffsetDateTime,
+    ) -> Result<PeerCertificate, Failure> {
+        let certificate = self.verify(chain, now)?;
+        let profile = format!("2.25.{POLICY_UUID}.");
+        let organisation = format!("{profile}{ORGANISATION}");
+        let policies = certificate.policies().iter().map(ToString::to_string);
+        if policies.into_iter().any(|policy| policy.starts_with(&profile) && policy != organisation) {
+            return Err(CertificateError::PolicyNotAllowed.into());
+        }
+        Ok(certificate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Profile;
+
+    #[test]
+    fn the_number_is_that_of_the_profile() {
+        let oin = "00000099100001410000".parse().unwrap();
+        let profile = Profile::Organisation { name: "Partner".parse().unwrap(), oin, alternatives: vec![] };
+        assert_eq!(profile.policy(), format!("2.25.{POLICY_UUID}.{ORGANISATION}"));
     }
 }

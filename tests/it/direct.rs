@@ -261,6 +261,7 @@ impl Party {
             key_commitment: sealed.key.commitment(),
             body: sealed.digest,
             recipients,
+            open_to: Vec::new(),
         };
         let signed = header.sign(&self.keys).unwrap();
         let keys = sets.iter().map(|set| {

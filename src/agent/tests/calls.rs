@@ -134,6 +134,28 @@ async fn another_known_answer_stops_subjects_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_hub_that_hangs_up_uses_up_no_quota() {
+    let network = Network::start().await;
+    let almelo = network.agent(ALMELO, true).await;
+    let unidentified = || Id::Unidentified(v1::Unidentified {});
+    resolve(&almelo, unidentified()).await.unwrap();
+    let before = network.remaining(ALMELO).await;
+    for _ in 0..5 {
+        network.restart_hub().await;
+        resolve(&almelo, unidentified()).await.unwrap();
+    }
+    // A difference costs nothing either, however often the hub comes back with another one.
+    for other in 0..3 {
+        network.hub.state().known_answer = vec![other; 32];
+        network.restart_hub().await;
+        assert_eq!(resolve(&almelo, unidentified()).await.unwrap_err().code(), Code::FailedPrecondition);
+    }
+    // The measurement itself costs one.
+    assert_eq!(before - network.remaining(ALMELO).await, 1);
+    almelo.stop().await;
+}
+
+#[tokio::test]
 async fn only_the_partners_own_systems_are_served() {
     let network = Network::start().await;
     let almelo = network.agent(ALMELO, true).await;

@@ -17,6 +17,7 @@ use crate::clock::{Clock, SystemClock, TlsClock};
 use crate::config::{AgentConfig, KeyholderConfig, parse};
 use crate::identity::certificate::Environment;
 use crate::party::{Article, Category, Form, Role};
+use crate::pseudonym::Blinding;
 use crate::tls::{Anchors, ClientTls, Gate, Identity, Revocation};
 
 pub(super) const ALMELO: &str = "00000099100001410000";
@@ -90,7 +91,8 @@ impl Network {
         Self { dir, ca, facts, keyholder, hub_address, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
     }
 
-    /// Starts an agent whose own copy of the covenant lets R05 receive the hulpvraag under article 14, or nothing.
+    /// Starts an agent whose own copy of the covenant lets R05 and R08 receive the hulpvraag under article 14 (and R05
+    /// C10), or nobody anything.
     pub(super) async fn agent(&self, oin: &'static str, grants: bool) -> Running {
         let home = self.dir.path().join(oin);
         let args = AgentInitArgs {
@@ -104,8 +106,9 @@ impl Network {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let grant = (Article::new(14).unwrap(), Some(Role::R05), Category::C06, Form::P);
-        let copy = OwnCopy::of(grants.then_some(grant));
+        let cells = [(Role::R05, Category::C06), (Role::R05, Category::C10), (Role::R08, Category::C06)];
+        let forms = |(role, category)| [Form::P, Form::I].map(|f| (Article::new(14).unwrap(), Some(role), category, f));
+        let copy = OwnCopy::of(cells.into_iter().filter(|_| grants).flat_map(forms));
         let config = self.config(oin);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(async move {
@@ -143,6 +146,15 @@ impl Network {
         let partner =
             Profile::Organisation { name: "Partner".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
         self.ca.issue(name, &partner, 30, SystemClock.now()).unwrap();
+    }
+
+    /// Evaluations that the organisation may still ask for today, after this one.
+    pub(super) async fn remaining(&self, oin: &str) -> u32 {
+        let channel = channel(&identity(&self.dir, oin), &anchors(&self.dir), &self.keyholder);
+        let (_, element) = Blinding::start(b"proef", &mut rand_core::OsRng).unwrap();
+        let question = v1::EvaluateRequest { blinded_elements: vec![element.to_vec()], epoch: 1 };
+        let answer = v1::keyholder_client::KeyholderClient::new(channel).evaluate(question).await.unwrap();
+        answer.into_inner().quota_remaining
     }
 
     pub(super) fn stop_hub(&self) {

@@ -11,6 +11,7 @@ use crate::api::v1;
 use crate::api::v1::fetch_record_response::Chunk as Fetched;
 use crate::api::v1::publish_record_request::Chunk;
 use crate::api::v1::records_client::RecordsClient;
+use crate::clock::{Clock, SystemClock};
 use crate::seal::MAX_CONTENT_LEN;
 
 const TEXT: &str = "De jeugdige wil thuis blijven wonen.";
@@ -21,7 +22,8 @@ fn open(oin: &str, schema: &str) -> v1::OpenRecord {
         context: context(),
         case: case_name(oin),
         category: v1::Category::C06.into(),
-        form: v1::Form::P.into(),
+        // A file may be anything, so only where the person may be known.
+        form: if schema == "sluis/bestand/v1" { v1::Form::I } else { v1::Form::P }.into(),
         schema: schema.into(),
         ..Default::default()
     }
@@ -45,13 +47,23 @@ async fn published(running: &Running, schema: &str, pieces: Vec<Vec<u8>>) -> Str
 }
 
 async fn fetch(running: &Running, oin: &str, name: &str) -> Result<Vec<u8>, tonic::Status> {
-    let request = v1::FetchRecordRequest { context: context(), name: name.into(), case: case_name(oin) };
+    // The author is R02, whoever receives is R05.
+    let role = if oin == ALMELO { v1::Role::R02 } else { v1::Role::R05 };
+    fetch_as(running, oin, name, role).await
+}
+
+async fn fetch_as(running: &Running, oin: &str, name: &str, role: v1::Role) -> Result<Vec<u8>, tonic::Status> {
+    let context = v1::RequestContext { acting_role: role.into(), ..context().unwrap() };
+    let request = v1::FetchRecordRequest { context: Some(context), name: name.into(), case: case_name(oin) };
     let answer = RecordsClient::new(running.channel.clone()).fetch_record(request).await?;
     assert!(answer.metadata().get("sluis-event").is_some());
     let mut messages = answer.into_inner();
     let mut content = Vec::new();
     let first = messages.message().await?.unwrap();
-    assert!(first.record.is_some() && first.header.is_none() && first.key.is_none() && first.chunk.is_none());
+    assert!(first.header.is_none() && first.key.is_none() && first.chunk.is_none());
+    // From the author's header: the stand-in hub says nothing or something else.
+    let made = first.record.unwrap().create_time.unwrap().seconds;
+    assert!((0..600).contains(&(SystemClock.now().unix_timestamp() - made)));
     while let Some(message) = messages.message().await? {
         let Some(Fetched::Plain(piece)) = message.chunk else { panic!("not content") };
         assert!(piece.len() <= 1 << 20);
@@ -218,14 +230,18 @@ async fn content_is_refused_before_anything_leaves() {
         assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "chunk.plain");
         assert!(refusal.metadata().get("sluis-event").is_some());
     }
-    let unknown = publish(&almelo, open(ALMELO, "sluis/anders/v1"), vec![]).await.unwrap_err();
-    assert_eq!(unknown.get_details_bad_request().unwrap().field_violations[0].field, "open.schema");
+    let profile = v1::OpenRecord { category: v1::Category::C18.into(), ..open(ALMELO, "sluis/tekst/v1") };
+    let file = v1::OpenRecord { form: v1::Form::P.into(), ..open(ALMELO, "sluis/bestand/v1") };
+    for wrong in [open(ALMELO, "sluis/anders/v1"), profile, file] {
+        let refusal = publish(&almelo, wrong, vec![]).await.unwrap_err();
+        assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "open.schema");
+    }
     let mut dirty = open(ALMELO, "sluis/tekst/v1");
     dirty.context.as_mut().unwrap().reason = "999900006".into();
     let refusal = publish(&almelo, dirty, vec![]).await.unwrap_err();
     assert_eq!(refusal.get_details_bad_request().unwrap().field_violations[0].field, "open.context.reason");
     let state = network.hub.state();
-    assert_eq!((state.reports.len(), state.records.len(), state.plans), (7, 0, 0));
+    assert_eq!((state.reports.len(), state.records.len(), state.plans), (9, 0, 0));
     drop(state);
     assert!(!network.hub.saw(b"99990") && !network.hub.saw(b"gaat het"));
     assert_eq!(almelo.spooled(), 0);
@@ -315,7 +331,7 @@ async fn the_hub_cannot_name_recipients_of_its_own() {
     let named = v1::OpenRecord { recipients: vec![format!("partners/{RAALTE}")], ..open.clone() };
     let roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R05.into()], ..open.clone() };
     let other_roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R07.into()], ..open.clone() };
-    let other_form = v1::OpenRecord { form: v1::Form::I.into(), ..open.clone() };
+    let other_form = v1::OpenRecord { form: v1::Form::L.into(), ..open.clone() };
     let other_category = v1::OpenRecord { category: v1::Category::C09.into(), ..open.clone() };
     let other_article = |mut open: v1::OpenRecord| {
         open.context.as_mut().unwrap().article = "22".into();
@@ -348,4 +364,57 @@ async fn the_hub_cannot_name_recipients_of_its_own() {
     for open in [open, named, roles] {
         publish(&almelo, open, vec![TEXT.into()]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_hubs_word_alone_opens_no_record() {
+    let (network, almelo, _raalte) = pair().await;
+    let zwolle = network.agent(ZWOLLE, true).await;
+    zwolle.publish_keys().await;
+    let open = || open(ALMELO, "sluis/tekst/v1");
+    let named = v1::OpenRecord { recipients: vec![format!("partners/{RAALTE}")], ..open() };
+    let roles = v1::OpenRecord { recipient_roles: vec![v1::Role::R05.into()], ..open() };
+    let sensitive = v1::OpenRecord { category: v1::Category::C10.into(), ..open() };
+    // The covenant grants every one of them; the author opened none of them to the role that the hub names.
+    let mut questions = Vec::new();
+    for (open, role) in [(named, v1::Role::R05), (roles, v1::Role::R08), (sensitive, v1::Role::R05)] {
+        let answer = publish(&almelo, open, vec![TEXT.into()]).await.unwrap();
+        let name = answer.into_inner().record.unwrap().name;
+        questions.push(question(&network, &name, &|request| request.route.as_mut().unwrap().role = role.into()));
+    }
+    let count = questions.len();
+    network.hub.state().seal_requests = questions;
+    for _ in 0..100 {
+        if network.hub.state().asked >= count {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(network.hub.state().asked >= count && network.hub.state().additions.is_empty());
+    let header = {
+        let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+        let header = network.hub.state().records[&name].open.header.clone().unwrap();
+        crate::seal::SignedHeader::read(header.header, &header.signature).unwrap()
+    };
+    assert_eq!(header.header().open_to, [crate::party::Role::R05, crate::party::Role::R08]);
+}
+
+#[tokio::test]
+async fn a_record_opens_only_to_the_role_that_it_was_sealed_for() {
+    let (network, almelo, raalte) = pair().await;
+    let name = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+    for role in [v1::Role::R02, v1::Role::R11, v1::Role::Unspecified] {
+        let refusal = fetch_as(&raalte, RAALTE, &name, role).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::FailedPrecondition);
+        assert!(refusal.message().contains("another role"), "{refusal}");
+    }
+    fetch_as(&raalte, RAALTE, &name, v1::Role::R05).await.unwrap();
+    // The author may read back in every role, and the hub can't say when the record was made.
+    fetch_as(&almelo, ALMELO, &name, v1::Role::R01).await.unwrap();
+    network.hub.state().cheat = Some(|message| {
+        let long_ago = Some(prost_types::Timestamp { seconds: 1, nanos: 0 });
+        message.record.iter_mut().for_each(|record| record.create_time = long_ago);
+    });
+    fetch(&raalte, RAALTE, &name).await.unwrap();
 }

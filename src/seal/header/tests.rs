@@ -25,6 +25,7 @@ fn header() -> Header {
         key_commitment: KeyCommitment::from_bytes([1; 32]),
         body: BodyDigest { sha256: [2; 32], len: 1040 },
         recipients: vec![recipient(2), recipient(3)],
+        open_to: vec![Role::R02, Role::R09],
     }
 }
 
@@ -48,6 +49,7 @@ fn the_bytes_are_pinned() {
             r#"{{"article":22,"author":"00000099000000010000","category":"C09","ciphertext_len":1040,"#,
             r#""ciphertext_sha256":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI","created":"2026-11-21T20:53:01Z","#,
             r#""form":"I","key_commitment":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE","#,
+            r#""open_to":["R02","R09"],"#,
             r#""recipients":[{{"case_binding":"{}","oin":"00000099000000020000","role":"R07"}},"#,
             r#"{{"case_binding":"{}","oin":"00000099000000030000","role":"R07"}}],"#,
             r#""record":"01993847-1111-7222-8333-0123456789ab","schema":"indicatie/1","#,
@@ -180,6 +182,37 @@ fn recipients_are_different_organisations_in_order() {
         let altered = text.replace(from, to);
         assert_eq!(signed(&keys, &altered).err(), Some(HeaderError::Recipients));
     }
+}
+
+#[test]
+fn roles_to_open_to_are_different_and_in_order() {
+    let (keys, _) = author();
+    for bad in [vec![Role::R09, Role::R02], vec![Role::R02, Role::R02]] {
+        assert_eq!(Header { open_to: bad, ..header() }.sign(&keys).err(), Some(HeaderError::Roles));
+    }
+    for good in [vec![], Role::ALL.to_vec()] {
+        let signed = Header { open_to: good.clone(), ..header() }.sign(&keys).unwrap();
+        assert_eq!(signed.header().open_to, good);
+    }
+    let text = String::from_utf8(header().to_bytes().unwrap()).unwrap();
+    let roles = r#"["R02","R09"]"#;
+    for (altered, error) in [
+        (r#"["R09","R02"]"#, HeaderError::Roles),
+        (r#"["R02","R02"]"#, HeaderError::Roles),
+        (r#"["R02","R99"]"#, HeaderError::Format),
+        (r#"["R02","-"]"#, HeaderError::Format),
+        ("null", HeaderError::Format),
+    ] {
+        assert_eq!(signed(&keys, &text.replace(roles, altered)).err(), Some(error), "{altered}");
+    }
+    let absent = text.replace(&format!("\"open_to\":{roles},"), "");
+    assert_eq!(signed(&keys, &absent).err(), Some(HeaderError::Format));
+    // Widened after it was signed.
+    let (keys, set) = author();
+    let honest = header().sign(&keys).unwrap();
+    let wider = text.replace(roles, r#"["R02","R05","R09"]"#);
+    let widened = SignedHeader::read(wider.into_bytes(), honest.signature()).unwrap();
+    assert_eq!(widened.authenticate(&set), Err(HeaderError::Signature));
 }
 
 #[test]

@@ -29,6 +29,7 @@ struct Wire {
     key_commitment: String,
     ciphertext_sha256: String,
     ciphertext_len: u64,
+    open_to: Vec<String>,
     recipients: Vec<RecipientWire>,
 }
 
@@ -44,6 +45,7 @@ pub(in crate::seal) struct RecipientWire {
 impl Header {
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, HeaderError> {
         self.check_recipients()?;
+        self.check_open_to()?;
         let bytes = canonical::write(&Wire {
             version: VERSION,
             record: self.record.hyphenated().to_string(),
@@ -57,6 +59,7 @@ impl Header {
             key_commitment: canonical::encode(self.key_commitment.as_bytes()),
             ciphertext_sha256: canonical::encode(&self.body.sha256),
             ciphertext_len: self.body.len,
+            open_to: self.open_to.iter().map(|role| role.code().to_owned()).collect(),
             recipients: self.recipients.iter().map(RecipientWire::from).collect(),
         })?;
         if bytes.len() > MAX_HEADER_LEN { Err(HeaderError::TooLong) } else { Ok(bytes) }
@@ -81,9 +84,11 @@ impl Header {
             suite: wire.suite.parse()?,
             key_commitment: KeyCommitment::from_bytes(canonical::decode(&wire.key_commitment)?),
             body: BodyDigest { sha256: canonical::decode(&wire.ciphertext_sha256)?, len: wire.ciphertext_len },
+            open_to: wire.open_to.iter().map(|role| role.parse()).collect::<Result<_, _>>()?,
             recipients: wire.recipients.iter().map(Recipient::try_from).collect::<Result<_, _>>()?,
         };
         header.check_recipients()?;
+        header.check_open_to()?;
         Ok(header)
     }
 }
