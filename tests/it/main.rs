@@ -18,6 +18,7 @@ mod log;
 mod matrix;
 mod network;
 mod processes;
+mod seats;
 mod smoke;
 mod streams;
 mod unknown;
