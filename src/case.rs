@@ -139,19 +139,45 @@ impl Assignment {
 }
 
 impl CaseFile {
-    /// Whether the assignment holds now. An expert's (R05) ends by itself some working days after the table
-    /// (article 13), whatever was agreed.
+    /// Whether the assignment holds now. An expert's (R05) ends by itself some working days after the table (article 13),
+    /// whatever was agreed. That end is put down when the table begins; this here is the last word should it be missing.
     pub fn in_force(&self, assignment: &Assignment, now: OffsetDateTime, terms: &Parameters) -> bool {
         assignment.holds(now) && self.table_end(assignment, terms).is_none_or(|end| now < end)
     }
 
-    /// When an expert's right ends because the table is over.
+    /// When an expert's right ends at the latest, because the table is over.
     pub fn table_end(&self, assignment: &Assignment, terms: &Parameters) -> Option<OffsetDateTime> {
         let table = self.table_at.filter(|_| assignment.role == Role::R05)?;
-        let from = table.max(assignment.starts_at);
-        let last = terms.calendar.add_working_days(from.date(), terms.terms.read_window_working_days);
-        // A year whose holidays nobody entered: the right is over rather than guessed.
-        Some(last.map_or(from, |day| day.saturating_add(Duration::DAY).with_time(Time::MIDNIGHT).assume_utc()))
+        Some(reading_window(table.max(assignment.starts_at), terms))
+    }
+
+    /// When a role that is given now ends by the covenant's own terms: an expert's, once there has been a table.
+    pub fn reading_end(&self, role: Role, now: OffsetDateTime, terms: &Parameters) -> Option<OffsetDateTime> {
+        (role == Role::R05 && self.table_at.is_some()).then(|| reading_window(now, terms))
+    }
+
+    /// Begins a table (F3). Experts that hold their role get its end put down, and nobody ever gets a later one: whoever
+    /// lapsed after an earlier table stays away from this one. Gives the assignments whose end changed.
+    pub fn begin_table(&mut self, now: OffsetDateTime, terms: &Parameters) -> Vec<Assignment> {
+        let window = reading_window(now, terms);
+        let ends: Vec<Option<OffsetDateTime>> = self
+            .assignments
+            .iter()
+            .map(|a| {
+                if a.role != Role::R05 || a.ended_at.is_some() {
+                    return None;
+                }
+                let end = [a.ends_at, self.table_end(a, terms), Some(window)].into_iter().flatten().min();
+                end.filter(|_| end != a.ends_at)
+            })
+            .collect();
+        self.table_at = Some(now);
+        let mut bounded = Vec::new();
+        for (assignment, end) in self.assignments.iter_mut().zip(ends).filter(|(_, end)| end.is_some()) {
+            assignment.ends_at = end;
+            bounded.push(assignment.clone());
+        }
+        bounded
     }
 
     /// How an organisation stands in a role.
@@ -166,6 +192,13 @@ impl CaseFile {
     /// Whether the organisation holds any role now: only then may it learn why it is refused.
     pub fn is_participant(&self, oin: &Oin, now: OffsetDateTime, terms: &Parameters) -> bool {
         self.assignments.iter().any(|a| a.partner() == Some(oin) && self.in_force(a, now, terms))
+    }
+
+    /// Whether the organisation holds or held a role in which it knows who the youth is. To anybody else the case does not
+    /// answer by subject: an expert could otherwise try its own clients against a pseudonymous case.
+    pub fn knows_youth(&self, oin: &Oin) -> bool {
+        let chosen = self.chosen.as_ref() == Some(oin);
+        self.assignments.iter().any(|a| a.partner() == Some(oin) && knows_youth(a.role, chosen))
     }
 
     /// Roles in force now.
@@ -241,6 +274,23 @@ pub fn may_advance(from: Phase, to: Phase) -> bool {
     let order = |phase: Phase| Phase::ALL.iter().position(|p| *p == phase).unwrap_or(0);
     let casework = |phase: Phase| (Phase::F1..=Phase::F7).contains(&phase);
     casework(from) && casework(to) && (to > from || order(to) + 1 == order(from))
+}
+
+/// The last moment of the working days in which an expert may read after a table that began `from`.
+fn reading_window(from: OffsetDateTime, terms: &Parameters) -> OffsetDateTime {
+    let last = terms.calendar.add_working_days(from.date(), terms.terms.read_window_working_days);
+    // A year whose holidays nobody entered: the right is over rather than guessed.
+    last.map_or(from, |day| day.saturating_add(Duration::DAY).with_time(Time::MIDNIGHT).assume_utc())
+}
+
+/// Whether somebody in this role knows who the youth is; a provider that was asked (R09) only once it is chosen. Experts,
+/// analyst and board see pseudonymous data only.
+pub const fn knows_youth(role: Role, chosen: bool) -> bool {
+    match role {
+        Role::R01 | Role::R02 | Role::R07 | Role::R08 | Role::R10 | Role::R12 => true,
+        Role::R09 => chosen,
+        _ => false,
+    }
 }
 
 /// Which kinds of partner a role of a case is for: whoever gives a role can't make a network office a provider of help.

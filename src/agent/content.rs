@@ -176,7 +176,7 @@ impl TextScan {
 
 /// A character that no number holds, in any spelling; a test compares with the scan itself.
 fn is_border(c: char) -> bool {
-    c.is_alphabetic() || matches!(c, '\n' | '\t' | ';' | ':' | '"' | '|')
+    c.is_alphabetic()
 }
 
 #[cfg(test)]

@@ -168,7 +168,9 @@ impl ConsentRules {
         }
     }
 
-    /// The last thing this giver did decides: a withdrawal ends every consent given before it for the same question.
+    /// The last thing this giver did decides: a withdrawal ends every consent given before it for the same question. What
+    /// was given under any other regime counts no more: otherwise a change of authority or of whose wish stands alone
+    /// would make an old, partial consent a whole one.
     fn of_one<'g>(&self, now: OffsetDateTime, regime: &Regime, given: impl Iterator<Item = &'g Given>) -> ConsentState {
         let given: Vec<&Given> = given.filter(|g| g.given_at <= now).collect();
         let withdrawn = given.iter().filter_map(|g| g.withdrawn_at).filter(|at| *at <= now).max();
@@ -176,7 +178,7 @@ impl ConsentRules {
         let Some(last) = live.filter(|g| withdrawn.is_none_or(|at| g.given_at > at)).max_by_key(|g| g.given_at) else {
             return if withdrawn.is_some() { ConsentState::Withdrawn } else { ConsentState::Missing };
         };
-        if (last.regime.band, last.regime.capable) != (regime.band, regime.capable) {
+        if last.regime != *regime {
             ConsentState::RegimeChanged
         } else if now >= last.valid_until || self.latest_end(last.given_at).is_none_or(|end| now >= end) {
             ConsentState::Expired
@@ -185,9 +187,10 @@ impl ConsentRules {
         }
     }
 
-    /// A parent's consent from before a birthday: nobody who must consent now did, but somebody did then.
+    /// A parent's consent from before a birthday or a change of authority: nobody who must consent now did, but somebody
+    /// did then.
     fn given_under_other_regime(&self, regime: &Regime, given: &[Given], ask: &Ask<'_>, explicit: bool) -> bool {
-        given.iter().any(|g| g.regime.band != regime.band && g.withdrawn_at.is_none() && covers(g, ask, explicit))
+        given.iter().any(|g| g.regime != *regime && g.withdrawn_at.is_none() && covers(g, ask, explicit))
     }
 
     /// The moment after which no consent given at `given_at` holds, whatever it says itself (article 7).

@@ -17,7 +17,7 @@ pub mod roles;
 pub mod route;
 pub mod simulation;
 
-mod notice;
+pub(super) mod notice;
 
 use crate::api::v1;
 use crate::form::{Context, Fields};

@@ -193,6 +193,33 @@ pub async fn check_rev(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), 
     }
 }
 
+/// How many cases about a subject the organisation has a name for, as the transaction sees it.
+pub async fn count_by_tag(tx: &mut Tx<'_>, tag: &[u8], oin: &Oin) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) FROM case_file c JOIN case_name n ON n.case_id = c.case_id WHERE c.subject_tag = $1 AND n.oin = $2",
+    )
+    .bind(tag)
+    .bind(oin.as_str())
+    .fetch_one(&mut *tx.conn)
+    .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// How many records a case has.
+pub async fn record_count(reader: &mut Reader, case_id: &str) -> Result<i64, StoreError> {
+    count_records(reader.conn(), case_id).await
+}
+
+/// Refuses a commit whose decision saw fewer records in the case, or more.
+pub async fn check_record_count(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), WorkError> {
+    if count_records(tx.conn, case_id).await? == seen { Ok(()) } else { Err(WorkError::Stale) }
+}
+
+async fn count_records(conn: &mut AnyConnection, case_id: &str) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) FROM record WHERE case_id = $1").bind(case_id).fetch_one(conn).await?;
+    Ok(row.try_get(0)?)
+}
+
 /// Adds a case with its names and roles.
 pub async fn insert(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
     sqlx::query(
@@ -292,6 +319,16 @@ pub async fn end_assignment(tx: &mut Tx<'_>, assignment_id: &str, at: i64) -> Re
     sqlx::query("UPDATE assignment SET ended_at = COALESCE(ended_at, $2) WHERE assignment_id = $1")
         .bind(assignment_id)
         .bind(at)
+        .execute(&mut *tx.conn)
+        .await?;
+    Ok(())
+}
+
+/// Puts down when a role will end.
+pub async fn set_assignment_end(tx: &mut Tx<'_>, assignment_id: &str, ends_at: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE assignment SET ends_at = $2 WHERE assignment_id = $1 AND (ends_at IS NULL OR ends_at > $2)")
+        .bind(assignment_id)
+        .bind(ends_at)
         .execute(&mut *tx.conn)
         .await?;
     Ok(())

@@ -280,6 +280,20 @@ pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str) -> Result<()
     Ok(())
 }
 
+/// Takes an organisation whose role in a case ended off every author's list, in that role.
+pub async fn drop_requests(tx: &mut Tx<'_>, case_id: &str, oin: &str, role: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM seal_request WHERE oin = $2 AND role = $3 \
+         AND record_id IN (SELECT record_id FROM record WHERE case_id = $1)",
+    )
+    .bind(case_id)
+    .bind(oin)
+    .bind(role)
+    .execute(&mut *tx.conn)
+    .await?;
+    Ok(())
+}
+
 /// Newcomers that wait for this author, oldest first.
 pub async fn seal_requests(reader: &mut Reader, author: &str) -> Result<Vec<SealRequestRow>, StoreError> {
     let rows = sqlx::query(

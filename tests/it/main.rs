@@ -19,6 +19,7 @@ mod log;
 mod matrix;
 mod network;
 mod processes;
+mod seats;
 mod smoke;
 mod store;
 mod streams;

@@ -159,6 +159,43 @@ fn parents_consent_from_before_the_birthday_is_told_apart() {
     assert_eq!(state(&parents), ConsentState::RegimeChanged);
 }
 
+/// Each part of the regime counts: the youth alone gave, and then the regime is made one in which that would do.
+#[test]
+fn no_change_of_regime_makes_an_old_consent_sufficient() {
+    let change = |change: fn(&mut Regime)| {
+        let mut now = regime(AgeBand::From12);
+        change(&mut now);
+        now
+    };
+    let recipient = oin(3);
+    let source = oin(1);
+    let ask = Ask {
+        article: Article::new(15).unwrap(),
+        category: Category::C09,
+        recipient: Some(&recipient),
+        recipient_role: Role::R06,
+        source: Some(&source),
+    };
+    for now in [
+        change(|r| r.youth_alone = true),
+        change(|r| r.capable = false),
+        change(|r| r.band = AgeBand::From16),
+        change(|r| r.band = AgeBand::From18),
+        change(|r| r.represented = true),
+        change(|r| {
+            r.authority.remove(&Giver::Parent2);
+        }),
+        change(|r| r.authority = BTreeSet::from([Giver::Guardian])),
+    ] {
+        for old in [everybody(), everybody()[..2].to_vec(), vec![given(Giver::Youth)]] {
+            assert_eq!(rules().state(NOW, &now, &old, &ask, true), ConsentState::RegimeChanged, "{now:?}");
+        }
+        let required = rules().required_givers(&now).unwrap();
+        let anew = required.iter().map(|giver| Given { regime: now.clone(), ..given(*giver) });
+        assert_eq!(rules().state(NOW, &now, &anew.collect::<Vec<_>>(), &ask, true), ConsentState::Complete, "{now:?}");
+    }
+}
+
 #[test]
 fn months_end_on_a_day_that_exists() {
     use time::macros::date;

@@ -175,9 +175,15 @@ impl Operation for ListCases {
         let more = done.rows.len() > size;
         let page: Vec<&CaseFile> = done.rows.iter().take(size).collect();
         let next = page.last().filter(|_| more).and_then(|case| case.name_for(oin)).unwrap_or_default().to_owned();
-        let cases = page.into_iter().map(|case| case_reply(hub, &done.facts, case, Role::R05, false)).collect();
+        let cases = page.into_iter().map(|case| seats_reply(hub, &done.facts, case)).collect();
         Ok(v1::ListCasesResponse { cases, next_page_token: next })
     }
+}
+
+/// A case as the caller's work list shows it: its name and the caller's own roles, nothing of the case index (C01).
+fn seats_reply(hub: &Exchange, facts: &Facts, case: &CaseFile) -> v1::Case {
+    let v1::Case { name, own_assignments, .. } = case_reply(hub, facts, case, Role::R05, false);
+    v1::Case { name, own_assignments, ..v1::Case::default() }
 }
 
 /// A case as the caller's organisation sees it in a role.
@@ -206,9 +212,7 @@ pub(super) fn case_reply(hub: &Exchange, facts: &Facts, case: &CaseFile, role: R
 /// Experts, analyst and board see pseudonymous data only: not even the pseudonym by which their own organisation would
 /// recognise a client of its own.
 fn subject_pseudonym(hub: &Exchange, facts: &Facts, case: &CaseFile, role: Role) -> String {
-    let knows = matches!(role, Role::R01 | Role::R02 | Role::R07 | Role::R08 | Role::R09 | Role::R10 | Role::R12);
-    let asked = role != Role::R09 || case.chosen.as_ref() == Some(facts.caller.oin());
-    if !(knows && asked) {
+    if !crate::case::knows_youth(role, case.chosen.as_ref() == Some(facts.caller.oin())) {
         return String::new();
     }
     let tag = subject_tag(case.tag_epoch, &case.subject_tag);
@@ -237,6 +241,17 @@ pub(super) fn assignment_reply(hub: &Exchange, case: &CaseFile, name: &str, a: &
 fn etag(name: &str, rev: i64) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, format!("{name}/{rev}").as_bytes());
     hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// That the youth's wish stands alone sets parents aside: that is stated with a reason, in the log.
+pub(super) fn check_regime(hub: &Exchange, regime: &Regime, context: &Context) -> Result<(), Refusal> {
+    if regime.youth_alone && context.reason.trim().chars().count() < hub.terms().limits.reason_min_chars {
+        return Err(Refusal::malformed(
+            "context.reason",
+            "why the youth's wish stands alone, at least twenty characters",
+        ));
+    }
+    Ok(())
 }
 
 /// Who must consent, from the wire.

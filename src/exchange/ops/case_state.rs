@@ -3,8 +3,8 @@
 use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::case_read::{case_reply, read_regime};
-use super::notice::{Kind, tell, tell_all};
+use super::case_read::{case_reply, check_regime, read_regime};
+use super::notice::{Kind, tell, tell_all, tell_end};
 use super::{Change, change_of_case};
 use crate::api::v1;
 use crate::audit::Draft;
@@ -12,6 +12,7 @@ use crate::case::{Assignment, CaseFile, MeasureInForce, Party, may_advance};
 use crate::clock::micros;
 use crate::covenant::consent::Regime;
 use crate::covenant::facts::{Action, Actor};
+use crate::covenant::parameters::Parameters;
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
@@ -83,13 +84,13 @@ impl Step {
 
     /// The case after the step, and the roles that it begins and ends.
     fn take(&self, hub: &Exchange, facts: &Facts, before: &CaseFile) -> Result<After, Refusal> {
-        let mut after = After { case: before.clone(), begun: Vec::new(), ended: Vec::new() };
+        let mut after = After { case: before.clone(), begun: Vec::new(), ended: Vec::new(), bounded: Vec::new() };
         match self {
             Self::Phase(phase) => {
                 if !may_advance(before.phase, *phase) {
                     return Err(Refusal::precondition("a case goes forward within F1-F7, or one step back"));
                 }
-                after.enter(*phase, facts.now);
+                after.enter(*phase, facts.now, hub.terms());
             }
             Self::Choose(oin) => choose(hub, facts, &mut after, oin)?,
             Self::Measure(measure) => record_measure(facts, &mut after, measure)?,
@@ -108,7 +109,7 @@ impl Step {
                 after.end(facts.now, |a| a.role == Role::R11);
             }
             Self::Close(_) => {
-                after.enter(Phase::F8, facts.now);
+                after.enter(Phase::F8, facts.now, hub.terms());
                 after.case.closed_at = Some(facts.now);
             }
         }
@@ -122,7 +123,7 @@ fn choose(hub: &Exchange, facts: &Facts, after: &mut After, oin: &Oin) -> Result
         return Err(Refusal::precondition("the provider chosen must hold role R09 in this case"));
     }
     after.case.chosen = Some(oin.clone());
-    after.enter(Phase::F6, facts.now);
+    after.enter(Phase::F6, facts.now, hub.terms());
     after.end(facts.now, |a| a.role == Role::R09 && a.partner() != Some(oin));
     Ok(())
 }
@@ -154,14 +155,16 @@ pub struct After {
     case: CaseFile,
     begun: Vec<Assignment>,
     ended: Vec<Assignment>,
+    /// Those whose end was put down.
+    bounded: Vec<Assignment>,
 }
 
 impl After {
-    fn enter(&mut self, phase: Phase, now: OffsetDateTime) {
+    fn enter(&mut self, phase: Phase, now: OffsetDateTime, terms: &Parameters) {
         self.case.phase = phase;
         self.case.phase_at = now;
         if phase == Phase::F3 {
-            self.case.table_at = Some(now);
+            self.bounded = self.case.begin_table(now, terms);
         }
     }
 
@@ -190,8 +193,11 @@ impl After {
     async fn write(&self, tx: &mut Tx<'_>, facts: &Facts) -> Result<(), WorkError> {
         for assignment in &self.ended {
             crate::store::case::end_assignment(tx, &assignment.id, micros(facts.now)).await?;
-            if let Some(oin) = assignment.partner() {
-                tell(tx, facts, &self.case, oin, Kind::RoleEnded, Some(assignment.role)).await?;
+            tell_end(tx, facts, &self.case, assignment).await?;
+        }
+        for assignment in &self.bounded {
+            if let Some(end) = assignment.ends_at {
+                crate::store::case::set_assignment_end(tx, &assignment.id, micros(end)).await?;
             }
         }
         for assignment in &self.begun {
@@ -256,6 +262,9 @@ macro_rules! step {
 fn decide(hub: &Exchange, facts: &Facts, change: &Change, step: &Step) -> Result<(Ground, After), Refusal> {
     let permit = facts.manage(hub, step.action(), &change.context, step.other(facts, hub), 1)?;
     let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
+    if let Step::Regime(regime, _) = step {
+        check_regime(hub, regime, &change.context)?;
+    }
     Ok((Ground::permit(permit), step.take(hub, facts, case)?))
 }
 

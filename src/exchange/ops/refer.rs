@@ -3,7 +3,7 @@
 use rand_core::OsRng;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::case_read::{case_reply, read_regime};
+use super::case_read::{case_reply, check_regime, read_regime};
 use super::notice::{Kind, tell};
 use crate::api::v1;
 use crate::audit::Draft;
@@ -34,10 +34,13 @@ pub struct Seats {
     coordinator: Oin,
 }
 
-/// The subject's tag and the caller's own open cases about it.
+/// The subject's tag and the caller's own cases about it.
 #[derive(Default)]
 pub struct Known {
     tag: Option<SubjectTag>,
+    /// How many, open or closed.
+    cases: i64,
+    /// One of them is open, and the caller takes part in it in a role that knows the youth.
     open_case: bool,
 }
 
@@ -86,18 +89,18 @@ impl Operation for ReferCase {
         };
         let Some(tag) = tag else { return Ok(Known::default()) };
         let cases = crate::store::case::by_tag(reader, tag.as_bytes(), oin).await?;
-        let mut open_case = false;
+        let (mut open_case, mut count) = (false, 0);
         for (case_id, _) in cases.iter().filter(|(_, mine)| *mine) {
+            count += 1;
             let case = crate::store::case::load(reader, case_id).await?;
-            open_case |= case.is_some_and(|case| {
-                !case.is_closed() && case.is_participant(facts.caller.oin(), facts.now, hub.terms())
-            });
+            open_case |= case.is_some_and(|case| is_taken(&case, facts, hub));
         }
-        Ok(Known { tag: Some(tag), open_case })
+        Ok(Known { tag: Some(tag), cases: count, open_case })
     }
 
     fn decide(&self, hub: &Exchange, facts: &Facts, known: &Known, _: Admitted) -> Result<(Ground, Seats), Refusal> {
         let permit = facts.manage(hub, Action::Refer, &self.context, None, 1)?;
+        check_regime(hub, &self.regime.0, &self.context)?;
         let holder = self.holder.clone().unwrap_or_else(|| facts.caller.oin().clone());
         let takes_part = facts.registry.get(&holder).is_some_and(|entry| {
             entry.takes_part(facts.now) && matches!(entry.partner.kind, OrgKind::Gemeente | OrgKind::Gi)
@@ -125,6 +128,11 @@ impl Operation for ReferCase {
         draft: &mut Draft,
     ) -> Result<v1::Case, WorkError> {
         let (facts, seats) = (&done.facts, &done.plan);
+        // Another referral for the same youth may have come first: then this one is decided anew.
+        let now = crate::store::case::count_by_tag(tx, seats.tag.as_bytes(), facts.caller.oin()).await?;
+        if now != done.rows.cases {
+            return Err(WorkError::Stale);
+        }
         let epoch = match self.subject {
             SubjectRef::Unidentified => 0,
             SubjectRef::Output(_) | SubjectRef::Pseudonym(_) => seats.tag.epoch().number(),
@@ -155,6 +163,13 @@ impl Operation for ReferCase {
         draft.recipients = case.names.keys().map(ToString::to_string).collect();
         Ok(case_reply(hub, facts, &case, Role::R01, false))
     }
+}
+
+/// Whether the caller has this case in hand. A case that it sees pseudonymously only stays unmentioned: a refusal would
+/// tell an expert which of its own clients the case is about.
+fn is_taken(case: &CaseFile, facts: &Facts, hub: &Exchange) -> bool {
+    let oin = facts.caller.oin();
+    !case.is_closed() && case.is_participant(oin, facts.now, hub.terms()) && case.knows_youth(oin)
 }
 
 impl CaseFile {

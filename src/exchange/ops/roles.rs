@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation, facts};
 use super::case_read::{assignment_reply, case_reply};
-use super::notice::{Kind, tell};
+use super::notice::{Kind, tell, tell_end};
 use super::{Change, change_of_case, newcomer};
 use crate::api::v1;
 use crate::audit::Draft;
@@ -27,6 +27,14 @@ pub struct AssignRole {
     ends_at: Option<OffsetDateTime>,
 }
 
+/// What a newcomer may perhaps open.
+#[derive(Default)]
+pub struct Waiting {
+    /// Records of the case in all.
+    count: i64,
+    open: Vec<RecordRow>,
+}
+
 /// The case with the new role, and what its newcomer may open.
 pub struct Seated {
     case: CaseFile,
@@ -37,7 +45,7 @@ pub struct Seated {
 impl Operation for AssignRole {
     type Message = v1::AssignRoleRequest;
     type Reply = v1::Assignment;
-    type Rows = Vec<RecordRow>;
+    type Rows = Waiting;
     type Plan = Seated;
 
     change_of_case!();
@@ -63,18 +71,19 @@ impl Operation for AssignRole {
         }
     }
 
-    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Vec<RecordRow>, StoreError> {
-        match facts.case() {
-            Some(case) => crate::store::record::open_to_newcomers(reader, &case.id, micros(facts.now)).await,
-            None => Ok(Vec::new()),
-        }
+    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Waiting, StoreError> {
+        let Some(case) = facts.case() else { return Ok(Waiting::default()) };
+        // Counted first: a record that comes in between makes this picture older, never newer.
+        let count = crate::store::case::record_count(reader, &case.id).await?;
+        let open = crate::store::record::open_to_newcomers(reader, &case.id, micros(facts.now)).await?;
+        Ok(Waiting { count, open })
     }
 
     fn decide(
         &self,
         hub: &Exchange,
         facts: &Facts,
-        records: &Vec<RecordRow>,
+        waiting: &Waiting,
         _: Admitted,
     ) -> Result<(Ground, Seated), Refusal> {
         let already = facts.case().map_or(0, |case| {
@@ -90,13 +99,19 @@ impl Operation for AssignRole {
         )?;
         let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
         self.check_party(hub, facts, case)?;
+        let ends_at = match case.reading_end(self.role, facts.now, hub.terms()) {
+            Some(end) if end <= facts.now => {
+                return Err(Refusal::precondition("the covenant's calendar does not know the working days ahead"));
+            }
+            end => [self.ends_at, end].into_iter().flatten().min(),
+        };
         let assignment = Assignment {
             id: uuid::Uuid::new_v4().to_string(),
             role: self.role,
             party: self.party.clone(),
             involved: self.involved,
             starts_at: facts.now,
-            ends_at: self.ends_at,
+            ends_at,
             ended_at: None,
         };
         let mut case = case.clone();
@@ -104,7 +119,7 @@ impl Operation for AssignRole {
             case.names.entry(oin.clone()).or_insert_with(|| uuid::Uuid::new_v4().to_string());
         }
         case.assignments.push(assignment.clone());
-        let open = newcomer::may_open(hub, facts, &case, &assignment, records);
+        let open = newcomer::may_open(hub, facts, &case, &assignment, &waiting.open);
         Ok((Ground::permit(permit), Seated { case, assignment, open }))
     }
 
@@ -116,6 +131,8 @@ impl Operation for AssignRole {
         _: &mut Draft,
     ) -> Result<v1::Assignment, WorkError> {
         let (facts, Seated { case, assignment, open }) = (&done.facts, &done.plan);
+        // A record that was published since the decision has this newcomer neither as recipient nor as newcomer.
+        crate::store::case::check_record_count(tx, &case.id, done.rows.count).await?;
         if let Party::Partner(oin) = &self.party {
             let name = case.name_for(oin).unwrap_or_default();
             crate::store::case::insert_name(tx, &case.id, oin, name).await?;
@@ -228,10 +245,8 @@ impl Operation for EndRole {
         let assignment = ended.ok_or(StoreError::Inconsistent("assignment"))?;
         crate::store::case::end_assignment(tx, &self.assignment, micros(facts.now)).await?;
         crate::store::case::save(tx, case).await?;
-        if let Some(oin) = assignment.partner() {
-            draft.recipients = vec![oin.to_string()];
-            tell(tx, facts, case, oin, Kind::RoleEnded, Some(assignment.role)).await?;
-        }
+        draft.recipients = assignment.partner().into_iter().map(ToString::to_string).collect();
+        tell_end(tx, facts, case, assignment).await?;
         Ok(assignment_reply(hub, case, case.name_for(facts.caller.oin()).unwrap_or_default(), assignment))
     }
 }
@@ -312,9 +327,7 @@ impl Operation for HandOverCase {
         let (facts, (case, ended, begun)) = (&done.facts, &done.plan);
         for assignment in ended {
             crate::store::case::end_assignment(tx, &assignment.id, micros(facts.now)).await?;
-            if let Some(oin) = assignment.partner() {
-                tell(tx, facts, case, oin, Kind::RoleEnded, Some(Role::R02)).await?;
-            }
+            tell_end(tx, facts, case, assignment).await?;
         }
         crate::store::case::insert_name(tx, &case.id, &self.to, case.name_for(&self.to).unwrap_or_default()).await?;
         crate::store::case::insert_assignment(tx, &case.id, begun).await?;
