@@ -7,6 +7,7 @@
 //! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
 
 pub mod facts;
+mod find;
 pub mod ops;
 pub mod spool;
 pub mod stream;

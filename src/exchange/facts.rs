@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
+use super::Exchange;
 use super::ops::records::rank;
-use super::{Call, Exchange, Stop};
 use crate::audit::Draft;
 use crate::case::{Assignment, CaseFile, Held, Party};
 use crate::covenant::consent::Ask;
@@ -15,7 +15,7 @@ use crate::form::Context;
 use crate::ground::Refusal;
 use crate::identity::Caller;
 use crate::party::{Article, Category, ExternalKind, Form, Oin, OrgKind, PartnerStatus, Role};
-use crate::pseudonym::{Pseudonym, Scope, SubjectTag};
+use crate::pseudonym::{Pseudonym, SubjectTag};
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::StoreError;
@@ -97,95 +97,6 @@ pub struct Goods {
     pub source_external: Option<ExternalKind>,
     /// Its retention has elapsed.
     pub expired: bool,
-}
-
-impl Exchange {
-    /// Reads the caller anew and the case that the call is about.
-    pub(super) async fn facts(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
-        let now = self.clock.now();
-        let registry = Arc::clone(&self.registry.borrow());
-        let caller = registry.registrations.caller(&call.certificate, now).map_err(Stop::standing)?;
-        let mut facts = Facts { now, caller, registry, found: Found::NotAsked, record: None };
-        match target {
-            Target::Nothing => {}
-            Target::Case(name) => facts.found = self.case_by_name(name, facts.caller.oin()).await?,
-            Target::Subject(subject) => facts.found = self.case_by_subject(subject, facts.caller.oin(), now).await?,
-            Target::Record(record_id) => self.find_record(record_id, &mut facts).await?,
-            Target::RecordId(record) => self.find_record(&record.to_string(), &mut facts).await?,
-        }
-        Ok(facts)
-    }
-
-    /// Unknown and somebody else's take the same one look-up, so they take the same time.
-    async fn case_by_name(&self, name: &str, oin: &Oin) -> Result<Found, StoreError> {
-        let mut reader = self.store.read().await?;
-        match crate::store::case::by_name(&mut reader, name).await? {
-            None => Ok(Found::Unknown),
-            Some((_, owner)) if owner != oin.as_str() => Ok(Found::NotInvolved),
-            Some((case_id, _)) => self.load(&mut reader, &case_id).await,
-        }
-    }
-
-    /// By subject: the newest case that the organisation has a name for. One look-up decides between unknown and not
-    /// involved as well.
-    async fn case_by_subject(&self, subject: &SubjectRef, oin: &Oin, now: OffsetDateTime) -> Result<Found, StoreError> {
-        let mut reader = self.store.read().await?;
-        let rows = match subject {
-            SubjectRef::Output(output) => {
-                let tag = self.keys.tag(output).map_err(|_| StoreError::Inconsistent("case_file"))?;
-                crate::store::case::by_tag(&mut reader, tag.as_bytes(), oin.as_str()).await?
-            }
-            SubjectRef::Pseudonym(pseudonym) => {
-                let own = crate::store::case::tags_of(&mut reader, oin.as_str()).await?;
-                own.into_iter()
-                    .filter(|(_, epoch, tag)| self.is_pseudonym(pseudonym, *epoch, tag, oin))
-                    .map(|(case_id, _, _)| (case_id, true))
-                    .collect()
-            }
-            SubjectRef::Unidentified => Vec::new(),
-        };
-        let mine = rows.iter().find(|(_, mine)| *mine);
-        match (mine, rows.is_empty()) {
-            (Some((case_id, _)), _) => {
-                let found = self.load(&mut reader, case_id).await?;
-                debug_assert!(matches!(&found, Found::Case(case) if case.created_at <= now));
-                Ok(found)
-            }
-            (None, true) => Ok(Found::Unknown),
-            (None, false) => Ok(Found::NotInvolved),
-        }
-    }
-
-    fn is_pseudonym(&self, asked: &Pseudonym, epoch: u32, tag: &[u8], oin: &Oin) -> bool {
-        subject_tag(epoch, tag)
-            .and_then(|tag| self.keys.pseudonym(&tag, oin, Scope::Case).ok())
-            .is_some_and(|own| own == *asked)
-    }
-
-    async fn find_record(&self, record_id: &str, facts: &mut Facts) -> Result<(), StoreError> {
-        let mut reader = self.store.read().await?;
-        let row = crate::store::record::find(&mut reader, record_id).await?;
-        let recipients = crate::store::record::recipients(&mut reader, record_id).await?;
-        let oin = facts.caller.oin().as_str();
-        let Some(row) = row else {
-            facts.found = Found::Unknown;
-            return Ok(());
-        };
-        if row.author_oin != oin && !recipients.iter().any(|recipient| recipient.oin == oin) {
-            facts.found = Found::NotInvolved;
-            return Ok(());
-        }
-        if let Some(case_id) = &row.case_id {
-            facts.found = self.load(&mut reader, case_id).await?;
-        }
-        facts.record = Some((row, recipients));
-        Ok(())
-    }
-
-    async fn load(&self, reader: &mut crate::store::Reader, case_id: &str) -> Result<Found, StoreError> {
-        let case = crate::store::case::load(reader, case_id).await?;
-        Ok(case.map_or(Found::Unknown, |case| Found::Case(Box::new(case))))
-    }
 }
 
 /// A tag as it is stored; epoch 0 marks a random one, which takes the first epoch's form.

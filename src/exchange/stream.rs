@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::facts::{Facts, Found, Target};
 use super::ops::inbox::cursor;
+use super::ops::notice::concerns;
 use super::ops::{newcomer, records};
 use super::{Call, Exchange, Operation as _, Refused, Stop};
 use crate::api::v1;
@@ -184,9 +185,16 @@ impl Exchange {
     fn may_hear(&self, facts: &Facts, item: &v1::InboxItem) -> bool {
         use v1::case_changed::Kind;
         let Some(case) = facts.case() else { return false };
-        let farewell =
-            matches!(&item.item, Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded);
-        farewell || case.is_participant(facts.caller.oin(), facts.now, self.terms())
+        let oin = facts.caller.oin();
+        match &item.item {
+            Some(v1::inbox_item::Item::Changed(changed)) if changed.kind() == Kind::RoleEnded => true,
+            Some(v1::inbox_item::Item::Changed(changed)) => {
+                let chosen = case.chosen.as_ref() == Some(oin);
+                let mut mine = case.active(facts.now, self.terms()).filter(|a| a.partner() == Some(oin));
+                mine.any(|a| concerns(changed.kind(), a.role, chosen))
+            }
+            _ => case.is_participant(oin, facts.now, self.terms()),
+        }
     }
 
     async fn pump_seal_requests(

@@ -82,7 +82,11 @@ impl Operation for QueryEvents {
             if !cases.contains_key(case_id) {
                 let label = crate::store::case::label(reader, case_id, facts.caller.oin().as_str()).await?;
                 if let Some((name, epoch, tag)) = label {
+                    // Whoever saw the case pseudonymously gets no pseudonym to know its own client by.
+                    let case = crate::store::case::load(reader, case_id).await?;
+                    let knows = case.is_some_and(|case| case.knows_youth(facts.caller.oin()));
                     let pseudonym = subject_tag(epoch, &tag)
+                        .filter(|_| knows)
                         .and_then(|tag| hub.keys.pseudonym(&tag, facts.caller.oin(), Scope::Log).ok())
                         .map(|pseudonym| pseudonym.to_text());
                     cases.insert(case_id.clone(), (name, pseudonym.unwrap_or_default()));
