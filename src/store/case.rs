@@ -385,3 +385,6 @@ pub(super) fn regime_from_text(text: &str) -> Result<Regime, StoreError> {
         authority: authority.ok_or(BAD)?,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,6 +167,7 @@ fn no_change_of_regime_makes_an_old_consent_sufficient() {
         change(&mut now);
         now
     };
+    let rules = rules();
     let recipient = oin(3);
     let source = oin(1);
     let ask = Ask {
@@ -188,11 +189,11 @@ fn no_change_of_regime_makes_an_old_consent_sufficient() {
         change(|r| r.authority = BTreeSet::from([Giver::Guardian])),
     ] {
         for old in [everybody(), everybody()[..2].to_vec(), vec![given(Giver::Youth)]] {
-            assert_eq!(rules().state(NOW, &now, &old, &ask, true), ConsentState::RegimeChanged, "{now:?}");
+            assert_eq!(rules.state(NOW, &now, &old, &ask, true), ConsentState::RegimeChanged, "{now:?}");
         }
-        let required = rules().required_givers(&now).unwrap();
+        let required = rules.required_givers(&now).unwrap();
         let anew = required.iter().map(|giver| Given { regime: now.clone(), ..given(*giver) });
-        assert_eq!(rules().state(NOW, &now, &anew.collect::<Vec<_>>(), &ask, true), ConsentState::Complete, "{now:?}");
+        assert_eq!(rules.state(NOW, &now, &anew.collect::<Vec<_>>(), &ask, true), ConsentState::Complete, "{now:?}");
     }
 }
 
