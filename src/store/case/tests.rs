@@ -77,7 +77,7 @@ async fn store(folder: &std::path::Path) -> Store {
 }
 
 async fn perform(store: &Store, act: Act) -> Result<(), CommitError> {
-    store.run_tx(Ground::Office(Office::admitted()), act).await.map(drop)
+    store.run_tx(Ground::office(Office::admitted()), act).await.map(drop)
 }
 
 #[tokio::test]
