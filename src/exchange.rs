@@ -9,6 +9,7 @@
 pub mod facts;
 mod find;
 pub mod ops;
+mod perform;
 pub mod spool;
 pub mod stream;
 
@@ -32,9 +33,10 @@ use crate::method::{Admitted, Method};
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::Remembered;
-use crate::store::{CommitError, Reader, Store, StoreError, Tx, Wake, Work, WorkError};
+use crate::store::{CommitError, Reader, Store, StoreError, Tx, Wake, WorkError};
 
 pub use facts::{Facts, Found, Target};
+use perform::{Perform, Repeat};
 
 /// One call, as the edge saw it.
 #[derive(Clone)]
@@ -260,7 +262,10 @@ impl Exchange {
             facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
             if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
-                return self.repeat(again, admitted, draft_now, &facts).await;
+                match self.repeat(again, admitted, draft_now, &facts).await? {
+                    Some(answer) => return Ok(answer),
+                    None => continue,
+                }
             }
             let mut reader = self.store.read().await?;
             let rows = operation.gather(self, &facts, &mut reader).await?;
@@ -273,10 +278,10 @@ impl Exchange {
                     continue;
                 }
                 Err(refusal) => {
-                    // The same request may have been carried out while this one was on its way here.
+                    // The same request may have been carried out since these facts were read.
                     let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
-                    if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
-                        return self.repeat(again, admitted, draft_now, &facts).await;
+                    if again.is_some() && facts.may_repeat(self) {
+                        continue;
                     }
                     *draft = draft_now;
                     return Err(Stop::Refused { refusal, told: facts.may_know(self) });
@@ -383,23 +388,24 @@ impl Exchange {
         }
     }
 
-    /// A repeat releases the remembered reply once more: that is an event of its own, and no effect.
+    /// A repeat releases the remembered reply once more: that is an event of its own, and no effect. None: the facts have
+    /// changed meanwhile.
     async fn repeat<R: Message + Default + Send + 'static>(
         self: &Arc<Self>,
         again: Remembered,
         admitted: Admitted,
         draft: Draft,
         facts: &Facts,
-    ) -> Result<Answer<R>, Stop> {
+    ) -> Result<Option<Answer<R>>, Stop> {
         let reply = R::decode(&*again.reply).map_err(|_| StoreError::Inconsistent("request"))?;
         let case = facts.case().map(|case| (case.id.clone(), case.rev));
         let work = Repeat { draft, registry: facts.registry.rev, case };
         match self.store.run_tx(admitted.office(), work).await {
-            Ok(committed) => Ok(Answer { reply, event_id: committed.event_id }),
+            Ok(committed) => Ok(Some(Answer { reply, event_id: committed.event_id })),
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Stale | CommitError::Refused(_)) => {
                 self.refresh().await?;
-                Err(Stop::Store(StoreError::Busy))
+                Ok(None)
             }
         }
     }
@@ -482,62 +488,4 @@ fn name_person(caller: &Caller, draft: &mut Draft) {
 fn unavailable(error: &StoreError) -> Refused {
     tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
     Refused { refusal: Refusal::denied(Reason::LogUnavailable), told: true, event_id: None }
-}
-
-/// The one unit of work behind every allowed call.
-struct Perform<O: Operation> {
-    hub: Arc<Exchange>,
-    operation: Arc<O>,
-    decided: Decided<O>,
-    draft: Draft,
-    body_hash: Vec<u8>,
-}
-
-impl<O: Operation> Work for Perform<O> {
-    type Output = O::Reply;
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<(O::Reply, Draft), WorkError> {
-        let facts = &self.decided.facts;
-        crate::store::registry::check_rev(tx, facts.registry.rev).await?;
-        if let Found::Case(case) = &facts.found {
-            crate::store::case::check_rev(tx, &case.id, case.rev).await?;
-        }
-        let mut draft = self.draft.clone();
-        let reply = self.operation.apply(&self.hub, tx, &self.decided, &mut draft).await?;
-        if let Some(request_id) = self.operation.request_id() {
-            let oin = facts.caller.oin().as_str();
-            let remembered = Remembered {
-                method: self.draft.method.to_owned(),
-                body_hash: self.body_hash.clone(),
-                reply: reply.encode_to_vec(),
-                event_id: tx.event_id().to_owned(),
-            };
-            let at = micros(facts.now);
-            let since = micros(facts.now - self.hub.request_id_retention());
-            crate::store::request::forget(tx, since).await?;
-            if !crate::store::request::remember(tx, oin, request_id, &remembered, at, since).await? {
-                // The same id is being carried out by another call: let this one find its reply.
-                return Err(WorkError::Stale);
-            }
-        }
-        Ok((reply, draft))
-    }
-}
-
-struct Repeat {
-    draft: Draft,
-    registry: i64,
-    case: Option<(String, i64)>,
-}
-
-impl Work for Repeat {
-    type Output = ();
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
-        crate::store::registry::check_rev(tx, self.registry).await?;
-        if let Some((case_id, rev)) = &self.case {
-            crate::store::case::check_rev(tx, case_id, *rev).await?;
-        }
-        Ok(((), self.draft.clone()))
-    }
 }

@@ -11,12 +11,8 @@ use time::{Duration, OffsetDateTime};
 
 use super::{CaError, ISSUING_DAYS, ROOT_DAYS};
 use crate::identity::PersonRef;
-use crate::identity::certificate::Environment;
+use crate::identity::certificate::{Environment, ORGANISATION, POLICY_UUID};
 use crate::party::Oin;
-
-/// Certificate policies of this CA: a UUID of our own under 2.25, the arc that needs no registration (ITU-T X.667 §6),
-/// and one number per profile below it. Written in configuration as [`Profile::policy`] gives it.
-pub const POLICY_UUID: u128 = 0x5b1f_6d52_0c3e_4f0a_9d47_6a2e_81c7_f3b9;
 
 /// Certificates start this long before they are made, for clocks that are behind.
 const BACKDATE: Duration = Duration::minutes(5);
@@ -42,14 +38,14 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// Policy of the profile in dotted form.
+    /// Policy of the profile in dotted form, as configuration names it.
     pub fn policy(&self) -> String {
         format!("2.25.{POLICY_UUID}.{}", self.arc())
     }
 
     const fn arc(&self) -> u8 {
         match self {
-            Self::Organisation { .. } => 1,
+            Self::Organisation { .. } => ORGANISATION,
             Self::Server { .. } => 2,
             Self::Person { .. } => 3,
             Self::Local { .. } => 4,

@@ -20,7 +20,7 @@ mod digest;
 mod policy;
 
 pub use digest::{Fingerprint, KeyHash};
-pub use policy::PolicyOid;
+pub use policy::{ORGANISATION, POLICY_UUID, PolicyOid};
 
 /// Prefix of OINs that exist only for tests (REFERENCE §3.2).
 const TEST_PREFIX: &str = "00000099";

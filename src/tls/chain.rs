@@ -11,11 +11,7 @@ use time::OffsetDateTime;
 use super::failure::Failure;
 use super::files::Anchors;
 use super::{Revocation, TlsError, provider};
-use crate::ca::profile::POLICY_UUID;
-use crate::identity::certificate::{self, CertificateError, PeerCertificate, TrustRules};
-
-/// The number of [`crate::ca::Profile::Organisation`] below [`POLICY_UUID`]; a test compares.
-const ORGANISATION: u8 = 1;
+use crate::identity::certificate::{self, CertificateError, ORGANISATION, POLICY_UUID, PeerCertificate, TrustRules};
 
 /// Verifies chains by the same anchors, lists and rules as a listener.
 pub struct ChainVerifier {
@@ -66,18 +62,5 @@ impl ChainVerifier {
             return Err(CertificateError::PolicyNotAllowed.into());
         }
         Ok(certificate)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ca::Profile;
-
-    #[test]
-    fn the_number_is_that_of_the_profile() {
-        let oin = "00000099100001410000".parse().unwrap();
-        let profile = Profile::Organisation { name: "Partner".parse().unwrap(), oin, alternatives: vec![] };
-        assert_eq!(profile.policy(), format!("2.25.{POLICY_UUID}.{ORGANISATION}"));
     }
 }

@@ -8,6 +8,13 @@ use std::str::FromStr;
 
 use crate::party::UnknownCode;
 
+/// Policies of our own CA: a UUID of our own under 2.25, the arc that needs no registration (ITU-T X.667 §6), and one
+/// number per profile below it.
+pub const POLICY_UUID: u128 = 0x5b1f_6d52_0c3e_4f0a_9d47_6a2e_81c7_f3b9;
+
+/// The number below [`POLICY_UUID`] of an organisation as a whole.
+pub const ORGANISATION: u8 = 1;
+
 /// Object identifier of a certificate policy in dotted form (RFC 5280 §4.2.1.4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyOid(String);
