@@ -40,6 +40,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
 
 use crate::api::v1;
 use crate::ca::{Name, Profile};
@@ -163,6 +164,7 @@ async fn serve_routes(routes: Routes, incoming: Incoming, stop: serve::Stop) -> 
     Server::builder()
         .max_concurrent_streams(Some(STREAMS))
         .http2_keepalive_interval(Some(serve::KEEPALIVE))
+        .layer(MapResponseLayer::new(serve::blame_caller))
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)
         .await

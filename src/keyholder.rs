@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
+use tower::util::MapResponseLayer;
 
 use crate::api::v1::keyholder_server::KeyholderServer;
 use crate::clock::{Clock, SystemClock};
@@ -124,6 +125,7 @@ pub(crate) async fn serve_on(
         Server::builder()
             .max_concurrent_streams(STREAMS)
             .http2_keepalive_interval(Some(serve::KEEPALIVE))
+            .layer(MapResponseLayer::new(serve::blame_caller))
             .add_service(health_service)
             .add_service(KeyholderServer::new(desk).max_decoding_message_size(MAX_MESSAGE))
             .serve_with_incoming_shutdown(incoming, stop)

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tonic::body::Body;
+use tonic::codegen::http;
+use tonic::{Code, Status};
 
 use crate::config::TrustConfig;
 use crate::redact::log;
@@ -47,6 +50,19 @@ async fn until_within<E, F: Future<Output = Result<(), E>>>(
         () = shutdown => drop(stop),
     }
     tokio::time::timeout(drain, server).await.unwrap_or(Ok(()))
+}
+
+/// Bytes that are no message of the documented type, or one over its size, are the caller's mistake. The library calls
+/// the first an internal error of ours.
+pub(crate) fn blame_caller(response: http::Response<Body>) -> http::Response<Body> {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    let undecodable = status.code() == Code::Internal && status.message().starts_with("failed to decode Protobuf");
+    let oversized = status.code() == Code::OutOfRange && status.message().contains("message length too large");
+    if undecodable || oversized {
+        Status::invalid_argument("the request is not a message of the documented type within its size").into_http()
+    } else {
+        response
+    }
 }
 
 /// How revocation is learned, by the configuration.

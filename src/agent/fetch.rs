@@ -125,20 +125,10 @@ impl Agent {
     ) -> Result<AddressedHeader, Unopened> {
         let author = header.header().author.clone();
         if author == *self.own.oin() {
-            return Ok(self.by_own_keys(&header, expectation)?);
+            return Ok(header.verify(&self.own.current().set, expectation)?);
         }
         let author = self.partners.verify(keys, &author, self.clock.now()).map_err(Unopened::Keys)?;
         verify(header, key, &author, expectation)
-    }
-
-    /// One's own record: by one's own key sets, whatever the hub says they are.
-    pub(super) fn by_own_keys(
-        &self,
-        header: &SignedHeader,
-        expectation: &Expectation<'_>,
-    ) -> Result<AddressedHeader, HeaderError> {
-        let verified = self.own.sets().map(|set| header.clone().verify(set, expectation));
-        verified.reduce(|newer, older| newer.or(older)).unwrap_or(Err(HeaderError::Author))
     }
 
     /// Spools the ciphertext and opens it along the way, throwing the content away: whether it is whole shows at its end.

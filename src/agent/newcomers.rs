@@ -91,7 +91,7 @@ impl Agent {
         let header = SignedHeader::read(header.header.clone(), &header.signature)?;
         let case_ref = request.case.strip_prefix("cases/").unwrap_or_default();
         let expectation = Expectation { record, case_ref, me: self.own.oin() };
-        let own = self.by_own_keys(&header, &expectation)?;
+        let own = header.clone().verify(&self.own.current().set, &expectation)?;
         let now = self.clock.now();
         let role = self.granted(request, route, own.header(), now)?;
 

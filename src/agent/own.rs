@@ -56,6 +56,11 @@ pub enum OwnError {
     /// No seed at all.
     #[error("{}: holds no `agent.1.seed`; make it with `sluis agent init --dir`", .0.display())]
     NoSeed(PathBuf),
+    /// The sets do not follow each other.
+    #[error(
+        "the seeds in the store do not make one set of keys; the same seed stands there twice, or there are over 17"
+    )]
+    Seeds(#[from] KeySetError),
     /// A time that can't be written.
     #[error("the time at which a key was made can't be read")]
     Time(#[from] NotCanonical),
@@ -104,11 +109,6 @@ impl Own {
         &self.current
     }
 
-    /// Every key set, newest first: old records were signed with older ones.
-    pub(super) fn sets(&self) -> impl Iterator<Item = &KeySet> {
-        self.terms().map(|term| &term.set)
-    }
-
     /// The key set in use, signed with the certificate's key.
     pub(super) fn published(&self) -> Result<v1::KeySet, KeySetError> {
         let signed = self.current.set.sign(&self.certificate_key)?;
@@ -152,10 +152,6 @@ impl Own {
         let newest = open_record_key(&self.current.keys, header, sealed);
         self.earlier.iter().fold(newest, |opened, term| opened.or_else(|_| open_record_key(&term.keys, header, sealed)))
     }
-
-    fn terms(&self) -> impl Iterator<Item = &Term> {
-        std::iter::once(&self.current).chain(&self.earlier)
-    }
 }
 
 /// The terms in the store, newest first.
@@ -178,7 +174,11 @@ fn terms(store: &Path, oin: &Oin, now: OffsetDateTime) -> Result<Vec<Term>, OwnE
         terms.push((epoch, Term { keys, set, naming }));
     }
     terms.sort_by_key(|(epoch, _)| std::cmp::Reverse(*epoch));
-    Ok(terms.into_iter().map(|(_, term)| term).collect())
+    let mut terms: Vec<Term> = terms.into_iter().map(|(_, term)| term).collect();
+    if let Some((current, earlier)) = terms.split_first_mut() {
+        current.set = current.set.clone().following(earlier.iter().map(|term| &term.set))?;
+    }
+    Ok(terms)
 }
 
 fn read_seed(path: &Path) -> Result<Zeroizing<String>, OwnError> {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::load::{Config, PathKey};
 use super::value::{CovenantConfig, Hex32, ListenConfig, StoreUrl, TlsConfig, TrustConfig};
@@ -119,21 +120,34 @@ pub struct Simulation {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Open connections.
+    #[serde(deserialize_with = "positive")]
     pub connections: usize,
     /// Open connections of one partner.
+    #[serde(deserialize_with = "positive")]
     pub connections_per_partner: usize,
     /// TLS handshakes at the same time.
+    #[serde(deserialize_with = "positive")]
     pub handshakes: usize,
     /// Seconds that a handshake may take.
+    #[serde(deserialize_with = "positive")]
     pub handshake_seconds: u64,
     /// Calls at the same time on one connection.
+    #[serde(deserialize_with = "positive")]
     pub streams_per_connection: u32,
     /// Bytes of one message.
+    #[serde(deserialize_with = "positive")]
     pub message_bytes: usize,
     /// Bytes of one sealed record.
+    #[serde(deserialize_with = "positive")]
     pub record_bytes: u64,
     /// Seconds that running calls get to finish when the hub stops.
     pub drain_seconds: u64,
+}
+
+/// With a limit of nothing the hub would start, and answer nobody.
+fn positive<'de, D: Deserializer<'de>, T: Deserialize<'de> + PartialEq + From<u8>>(value: D) -> Result<T, D::Error> {
+    let number = T::deserialize(value)?;
+    if number == T::from(0) { Err(D::Error::custom("is 0; leave the key out for the default")) } else { Ok(number) }
 }
 
 impl Limits {

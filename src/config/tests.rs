@@ -56,6 +56,7 @@ fn errors_name_the_key_and_the_way_out() {
         ("clock = false", "clok = false", ["simulation", "unknown field `clok`", "`clock`"]),
         ("level = \"info\"", "level = \"loud\"", ["log.level", "loud", "`info`"]),
         ("clock = false", "clock = \"no\"", ["simulation.clock", "no", "boolean"]),
+        ("handshakes = 256", "handshakes = 0", ["limits.handshakes", "is 0", "default"]),
         ("known_answer = \"00", "known_answer = \"zz", ["keyholder.known_answer", "zz", "init"]),
     ] {
         assert!(HUB.contains(from));

@@ -14,6 +14,8 @@ use crate::pseudonym::key::Epoch;
 
 /// Longest key set in bytes.
 const MAX_LEN: usize = 4096;
+/// Earlier signing keys that a set names, at most: with a new key every five years, the eighty that records are kept.
+const MAX_EARLIER: usize = 16;
 
 /// An organisation's public keys of one epoch. Comes from its own private keys or from [`KeySet::verify`], nowhere else.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +24,8 @@ pub struct KeySet {
     epoch: Epoch,
     created: OffsetDateTime,
     keys: PublicKeys,
+    /// Signing keys of earlier epochs, newest first, each once. Old records stay readable under the present certificate.
+    earlier: Vec<[u8; 32]>,
 }
 
 /// Public keys: nothing secret in them.
@@ -61,7 +65,33 @@ pub struct SignedKeySet {
 impl KeySet {
     pub(super) fn new(oin: Oin, epoch: Epoch, created: OffsetDateTime, keys: PublicKeys) -> Result<Self, NotCanonical> {
         let created = canonical::read_time(&canonical::write_time(created)?)?;
-        Ok(Self { oin, epoch, created, keys })
+        Ok(Self { oin, epoch, created, keys, earlier: Vec::new() })
+    }
+
+    /// The same set, which also names the signing keys of `earlier` ones, newest first, so that what they signed stays
+    /// readable. A key that is left out, because it was stolen, is not believed any more.
+    ///
+    /// # Errors
+    /// [`KeySetError::Format`] if one of them is not an earlier set of the same organisation, or there are too many.
+    pub fn following<'a>(mut self, earlier: impl IntoIterator<Item = &'a Self>) -> Result<Self, KeySetError> {
+        for set in earlier {
+            if !self.succeeds(set) || !self.is_new(&set.keys.verifying) {
+                return Err(KeySetError::Format);
+            }
+            self.earlier.push(set.keys.verifying);
+        }
+        if self.earlier.len() > MAX_EARLIER { Err(KeySetError::Format) } else { Ok(self) }
+    }
+
+    fn is_new(&self, key: &[u8; 32]) -> bool {
+        self.keys.verifying != *key && !self.earlier.contains(key)
+    }
+
+    /// The set without earlier keys: for what is signed now.
+    #[must_use]
+    pub fn present(mut self) -> Self {
+        self.earlier.clear();
+        self
     }
 
     /// Signs the set with the private key of the organisation's certificate.
@@ -120,10 +150,11 @@ impl KeySet {
         }
     }
 
-    /// Checks an Ed25519 signature of this organisation over a text that begins with its domain.
+    /// Checks an Ed25519 signature of this organisation, now or earlier, over a text that begins with its domain.
     pub(super) fn signed(&self, domain: &[u8], message: &[u8], signature: &[u8]) -> bool {
-        let key = UnparsedPublicKey::new(&ED25519, &self.keys.verifying);
-        key.verify(&[domain, message].concat(), signature).is_ok()
+        let text = [domain, message].concat();
+        let mut keys = std::iter::once(&self.keys.verifying).chain(&self.earlier);
+        keys.any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&text, signature).is_ok())
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, KeySetError> {
@@ -135,6 +166,7 @@ impl KeySet {
             x25519: canonical::encode(&self.keys.x25519),
             xwing: canonical::encode(&self.keys.xwing),
             ed25519: canonical::encode(&self.keys.verifying),
+            earlier_ed25519: self.earlier.iter().map(|key| canonical::encode(key)).collect(),
         })
         .map_err(|_| KeySetError::Format)
     }
@@ -149,12 +181,21 @@ impl KeySet {
             xwing: canonical::decode_vec(&wire.xwing).map_err(|_| KeySetError::Key)?,
             verifying: canonical::decode(&wire.ed25519).map_err(|_| KeySetError::Key)?,
         };
-        Ok(Self {
+        let mut set = Self {
             oin: wire.oin.parse().map_err(|_| KeySetError::Format)?,
             epoch: Epoch::new(wire.epoch).ok_or(KeySetError::Format)?,
             created: canonical::read_time(&wire.created).map_err(|_| KeySetError::Format)?,
             keys,
-        })
+            earlier: Vec::new(),
+        };
+        for key in &wire.earlier_ed25519 {
+            let key = canonical::decode(key).map_err(|_| KeySetError::Key)?;
+            if !set.is_new(&key) || set.earlier.len() == MAX_EARLIER {
+                return Err(KeySetError::Format);
+            }
+            set.earlier.push(key);
+        }
+        Ok(set)
     }
 }
 
@@ -168,6 +209,7 @@ struct Wire {
     x25519: String,
     xwing: String,
     ed25519: String,
+    earlier_ed25519: Vec<String>,
 }
 
 #[cfg(test)]
@@ -207,8 +249,10 @@ mod tests {
     #[test]
     fn malformed_sets_are_refused() {
         let (cert, key) = certificate(&PKCS_ED25519);
-        let text = String::from_utf8(set().to_bytes().unwrap()).unwrap();
-        let x25519 = canonical::encode(&set().keys.xwing);
+        let set = set();
+        let own = canonical::encode(&set.keys.verifying);
+        let text = String::from_utf8(set.to_bytes().unwrap()).unwrap();
+        let x25519 = canonical::encode(&set.keys.xwing);
         let cases = [
             (text.replace("\"version\":1", "\"version\":2"), KeySetError::Format),
             (text.replace("\"epoch\":1", "\"epoch\":0"), KeySetError::Format),
@@ -219,6 +263,8 @@ mod tests {
             (text.replace("\"ed25519\":\"", "\"ed25519\":\"AAAA"), KeySetError::Key),
             (text.replace("\"x25519\":\"", &format!("\"x25519\":\"{x25519}")), KeySetError::Key),
             (text.replace("\"xwing\":\"", "\"xwing\":\"____"), KeySetError::Key),
+            (text.replace("_ed25519\":[", "_ed25519\":[\"AAAA\""), KeySetError::Key),
+            (text.replace("_ed25519\":[", &format!("_ed25519\":[\"{own}\"")), KeySetError::Format),
             (format!("{text}{}", " ".repeat(MAX_LEN)), KeySetError::Format),
             (String::new(), KeySetError::Format),
         ];
@@ -227,6 +273,30 @@ mod tests {
             let signature = certificate_signature::sign(&key, Domain::KeySet, &bytes).unwrap();
             assert_eq!(KeySet::verify(&SignedKeySet { bytes, signature }, &cert, &oin(1)), Err(error));
         }
+    }
+
+    #[test]
+    fn what_earlier_keys_signed_is_believed_where_the_set_names_them() {
+        let keys = [1, 2, 3].map(|_| AgentKeys::generate(&mut OsRng).unwrap());
+        let at = |i: usize, epoch| keys[i].key_set(oin(1), Epoch::new(epoch).unwrap(), time()).unwrap();
+        let (first, second) = (at(0, 1), at(1, 2));
+        let set = second.clone().following([&first]).unwrap();
+        let (cert, key) = certificate(&PKCS_ED25519);
+        let set = KeySet::verify(&set.sign(&key).unwrap(), &cert, &oin(1)).unwrap();
+        let believed = |set: &KeySet| keys.each_ref().map(|k| set.signed(b"d", b"m", &k.sign(b"d", b"m")));
+        assert_eq!(believed(&set), [true, true, false]);
+        assert_eq!(believed(&set.clone().present()), [false, true, false]);
+        assert_eq!(believed(&second), [false, true, false]);
+        let foreign = keys[2].key_set(oin(2), Epoch::FIRST, time()).unwrap();
+        for wrong in [vec![&second], vec![&foreign], vec![&first, &first]] {
+            assert_eq!(second.clone().following(wrong), Err(KeySetError::Format));
+        }
+        let many: Vec<_> = (0..17)
+            .map(|_| AgentKeys::generate(&mut OsRng).unwrap().key_set(oin(1), Epoch::FIRST, time()).unwrap())
+            .collect();
+        assert_eq!(second.clone().following(&many), Err(KeySetError::Format));
+        let fits = second.following(&many[..16]).unwrap();
+        assert!(KeySet::verify(&fits.sign(&key).unwrap(), &cert, &oin(1)).is_ok());
     }
 
     #[test]

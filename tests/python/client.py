@@ -110,6 +110,11 @@ def run(api, there, here, reader):
     error = refused(lambda: records.PublishRecord(iter([record(api, case.name, f"Het gaat om {number}.")]), timeout=TIMEOUT))
     expect(reason(error) == "BSN_IN_TEXT", f"a BSN in the text gave {error.code().name} {reason(error)}")
     expect(number not in (error.details() or ""), "a refusal repeats the BSN")
+    # The generated code cannot send these.
+    for method in ("Cases/GetCase", "Directory/GetPartner"):
+        garbage = there.unary_unary(f"/sluis.v1.{method}")
+        error = refused(lambda garbage=garbage: garbage(b"\xff" * 40, timeout=TIMEOUT))
+        expect(error.code() is grpc.StatusCode.INVALID_ARGUMENT, f"garbage gave {error.code().name}: {error.details()}")
 
 
 def refuses_strangers(api, base, member):

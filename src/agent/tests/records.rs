@@ -210,6 +210,30 @@ async fn nothing_is_sealed_to_keys_that_are_not_the_partners() {
 }
 
 #[tokio::test]
+async fn what_was_sealed_before_new_keys_stays_readable() {
+    let (network, almelo, raalte) = pair().await;
+    let old = published(&almelo, "sluis/tekst/v1", vec![TEXT.into()]).await;
+    // Both have new keys; Raalte was away meanwhile and sees Almelo's for the first time.
+    let mut renewed = Vec::new();
+    for (agent, oin) in [(almelo, ALMELO), (raalte, RAALTE)] {
+        let seed = crate::seal::AgentKeys::generate(&mut rand_core::OsRng).unwrap().seed_file_text();
+        let file = agent.home.join("store/agent.2.seed");
+        agent.stop().await;
+        std::fs::write(&file, &*seed).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let agent = network.agent(oin, true).await;
+        agent.publish_keys().await;
+        renewed.push(agent);
+    }
+    let [almelo, raalte] = renewed.try_into().unwrap_or_else(|_| panic!("two agents"));
+    let new = published(&almelo, "sluis/tekst/v1", vec!["daarna".into()]).await;
+    for (name, text) in [(&old, TEXT), (&new, "daarna")] {
+        assert_eq!(fetch(&raalte, RAALTE, name).await.unwrap(), text.as_bytes());
+        assert_eq!(fetch(&almelo, ALMELO, name).await.unwrap(), text.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn content_is_refused_before_anything_leaves() {
     let (network, almelo, _raalte) = pair().await;
     let too_much = usize::try_from(MAX_CONTENT_LEN).unwrap();

@@ -202,7 +202,7 @@ impl AddRecipient {
         let name = case.name_for(&self.newcomer).ok_or_else(wrong)?;
         let expectation = Expectation { record: self.record, case_ref: name, me: &self.newcomer };
         let header = header.authenticate(&author).map_err(|_| wrong())?;
-        self.addition.clone().verify(header, &author, &expectation).map(|_| ()).map_err(|_| wrong())
+        self.addition.clone().verify(header, &author.present(), &expectation).map(|_| ()).map_err(|_| wrong())
     }
 }
 
