@@ -252,6 +252,33 @@ async fn a_request_id_means_one_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_renewed_and_never_rolled_back() {
+    let scene = Scene::set().await;
+    let party = &scene.players.aanbieder;
+    let fresh = || sluis::seal::AgentKeys::generate(&mut rand_core::OsRng).unwrap();
+    let set = |keys: &sluis::seal::AgentKeys, epoch| {
+        keys.key_set(party.oin().clone(), sluis::pseudonym::Epoch::new(epoch).unwrap(), crate::network::now()).unwrap()
+    };
+    let (swapped, renewed) = (set(&fresh(), 1), set(&fresh(), 2));
+    let renewed = renewed.following([&set(&party.keys, 1)]).unwrap();
+    let steps = [
+        (crate::network::publish_keys(party), None),
+        (crate::network::publish_set(party, &swapped), Some("keys.document")),
+        (crate::network::publish_set(party, &renewed), None),
+        (crate::network::publish_set(party, &renewed), None),
+        (crate::network::publish_keys(party), Some("keys.document")),
+    ];
+    for (step, (request, wrong)) in steps.iter().enumerate() {
+        let reply = party.client().call::<_, v1::PublishKeysResponse>("Directory/PublishKeys", request).await;
+        match (reply, wrong) {
+            (Ok(reply), None) => assert_eq!(reply.message.partner.unwrap().keys, request.keys, "step {step}"),
+            (Err(status), Some(field)) => assert_eq!(fields(&status), [*field], "step {step}"),
+            (reply, _) => panic!("step {step}: {:?}", reply.map(|reply| reply.event)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_request_at_the_same_time_has_one_effect() {
     let scene = Scene::set().await;
     let request = v1::AssignRoleRequest {

@@ -304,7 +304,11 @@ pub(crate) fn now() -> time::OffsetDateTime {
 pub(crate) fn publish_keys(party: &Party) -> v1::PublishKeysRequest {
     // Always the same moment: the same keys of one epoch are one document.
     let created = time::OffsetDateTime::from_unix_timestamp(1_780_000_000).unwrap();
-    let set = party.keys.key_set(party.oin().clone(), Epoch::FIRST, created).unwrap();
+    publish_set(party, &party.keys.key_set(party.oin().clone(), Epoch::FIRST, created).unwrap())
+}
+
+/// Some key set, signed with the partner's certificate.
+pub(crate) fn publish_set(party: &Party, set: &sluis::seal::KeySet) -> v1::PublishKeysRequest {
     let signed = set.sign(&party.holder.key).unwrap();
     v1::PublishKeysRequest {
         request_id: id(),
