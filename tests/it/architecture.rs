@@ -283,6 +283,33 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     found
 }
 
+/// Columns without a comment on their line or the line above.
+fn uncommented(sql: &str) -> Vec<&str> {
+    let lines: Vec<&str> = sql.lines().collect();
+    let is_column = |line: &str| {
+        let kind = line.split_whitespace().nth(1).unwrap_or_default().trim_end_matches(',');
+        line.starts_with("    ") && ["TEXT", "BLOB", "BIGINT", "INTEGER", "BYTEA", "BOOLEAN"].contains(&kind)
+    };
+    let explained = |nth: usize| lines[nth].contains("-- ") || nth > 0 && lines[nth - 1].trim().starts_with("-- ");
+    (0..lines.len()).filter(|nth| is_column(lines[*nth]) && !explained(*nth)).map(|nth| lines[nth]).collect()
+}
+
+#[test]
+fn every_column_says_what_it_holds() {
+    let mut folders: Vec<_> = std::fs::read_dir("migrations").unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let sql = std::fs::read_to_string(&file).unwrap();
+            assert!(uncommented(&sql).is_empty(), "{}: {:?}", file.display(), uncommented(&sql));
+            files += 1;
+        }
+    }
+    assert!(files >= 2);
+    let sql = "CREATE TABLE t (\n    a TEXT NOT NULL, -- why\n    b BIGINT,\n    -- for c\n    c BLOB\n);";
+    assert_eq!(uncommented(sql), ["    b BIGINT,"]);
+}
+
 #[test]
 fn the_test_itself_sees_what_it_must() {
     let outside = BTreeSet::from(["sqlx".to_owned()]);
