@@ -437,7 +437,7 @@ fn anonymous(anchors: &Path, address: &str) -> tonic::transport::Channel {
 pub(crate) struct Database(sqlx::AnyPool);
 
 impl Database {
-    async fn open(file: &Path) -> Self {
+    pub(crate) async fn open(file: &Path) -> Self {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite:{}", file.display());
         Self(sqlx::any::AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap())

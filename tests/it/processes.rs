@@ -89,6 +89,65 @@ fn python_refers_at_one_agent_and_reads_at_another() {
     assert!(output.status.success(), "{out}{err}");
 }
 
+/// Guarantee G8, for a process that is killed; what a machine without power keeps is up to `synchronous=FULL`.
+#[tokio::test]
+async fn what_was_answered_survives_a_kill_of_the_hub() {
+    let directory = tempfile::tempdir().unwrap();
+    let network = directory.path().join("network");
+    let mut command = Command::new(SLUIS);
+    let command = command.args(["demo", "--dir"]).arg(&network).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut demo = Kept(command.spawn().unwrap());
+    let config = network.join("hub/hub.toml");
+    let mut answered = Vec::new();
+    // Thirty steps in, the scenario is in the midst of its records; the next step is under way when the hub dies.
+    for line in BufReader::new(demo.0.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        // A look into an inbox names no event of its own.
+        if let Some((_, event)) =
+            line.rsplit_once(" | ").filter(|(step, event)| step.starts_with("ok") && *event != "-")
+        {
+            answered.push(event.to_owned());
+        }
+        if answered.len() == 30 {
+            break;
+        }
+    }
+    assert_eq!(answered.len(), 30);
+    let hub = process_with(&config).expect("a hub runs");
+    assert!(Command::new("kill").args(["-KILL", &hub]).status().unwrap().success());
+    drop(demo);
+
+    let mut command = Command::new(SLUIS);
+    let command = command.args(["hub", "--config"]).arg(&config).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut again = Kept(command.spawn().unwrap());
+    let started =
+        BufReader::new(again.0.stderr.take().unwrap()).lines().any(|line| line.unwrap().contains("hub serves"));
+    assert!(started, "the hub starts on what was left");
+    let database = crate::network::Database::open(&network.join("hub/data/hub.db")).await;
+    for event in &answered {
+        let (outcome, reason, _) = database.event(event).await;
+        assert_eq!(outcome == "allowed", reason.is_empty(), "{event}");
+    }
+    assert_eq!(
+        database
+            .number("SELECT COUNT(*) FROM audit_event WHERE event_id NOT IN (SELECT event_id FROM audit_outbox)")
+            .await,
+        0
+    );
+}
+
+/// The process that was started with this file.
+fn process_with(file: &Path) -> Option<String> {
+    let file = file.to_str()?.as_bytes();
+    std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|entry| {
+        let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+        arguments
+            .split(|byte| *byte == 0)
+            .any(|argument| argument == file)
+            .then(|| entry.file_name().into_string().ok())?
+    })
+}
+
 /// Reads what the demo says until a line holds `word`.
 fn wait_for(demo: &mut Child, word: &str, patience: Duration) -> String {
     let deadline = Instant::now() + patience;
