@@ -55,11 +55,9 @@ pub trait Incoming {
     /// As a message of the method's type.
     fn encoded(&self) -> Vec<u8>;
 
-    /// SHA-256 of what makes it the same request.
-    fn sha256(&self) -> [u8; 32] {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest(&SHA256, &self.encoded()).as_ref());
-        hash
+    /// What makes it the same request, where that is not all of `encoded`.
+    fn same(&self) -> Option<Vec<u8>> {
+        None
     }
 }
 
@@ -250,13 +248,14 @@ impl Exchange {
         draft: &mut Draft,
     ) -> Result<Answer<O::Reply>, Stop> {
         let (caller, admitted) = self.admit(call).await?;
-        self.look_for_bsn(call, &message)?;
-        let body_hash = message.sha256();
+        let encoded = message.encoded();
+        self.look_for_bsn(call, &encoded)?;
+        let body_hash = digest(&SHA256, &message.same().unwrap_or(encoded));
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
         name_person(&caller, draft);
         for _ in 0..ATTEMPTS {
-            let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
+            let again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
             let facts = self.facts(call, operation.target()).await?;
             let mut draft_now = draft.clone();
             facts.describe(&mut draft_now);
@@ -279,7 +278,7 @@ impl Exchange {
                 }
                 Err(refusal) => {
                     // The same request may have been carried out since these facts were read.
-                    let again = self.remembered(&*operation, call, &caller, &body_hash).await?;
+                    let again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
                     if again.is_some() && facts.may_repeat(self) {
                         continue;
                     }
@@ -292,7 +291,7 @@ impl Exchange {
                 operation: Arc::clone(&operation),
                 decided: Decided { facts, rows, plan },
                 draft: draft_now,
-                body_hash: body_hash.to_vec(),
+                body_hash: body_hash.as_ref().to_vec(),
             };
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => {
@@ -311,9 +310,8 @@ impl Exchange {
 
     /// No text of any request may hold what reads as a BSN: every field that the API describes is looked at, also those that
     /// an operation does not read (guarantee G3).
-    fn look_for_bsn(&self, call: &Call, message: &impl Incoming) -> Result<(), Stop> {
-        let bytes = message.encoded();
-        let look = self.shapes.look(call.method.name, &bytes, BsnField::Refused);
+    fn look_for_bsn(&self, call: &Call, encoded: &[u8]) -> Result<(), Stop> {
+        let look = self.shapes.look(call.method.name, encoded, BsnField::Refused);
         let dirty = look.map_err(|_| Stop::own(Refusal::malformed("", "a message of the documented type")))?.dirty;
         if dirty.is_empty() {
             return Ok(());

@@ -84,6 +84,11 @@ impl Fields {
         self.without_bsn(field, text).then(|| text.to_owned())
     }
 
+    /// The employee that a call without a case names.
+    pub fn user_ref(&mut self, context: Option<&v1::RequestContext>) -> Option<String> {
+        self.reference("context.user_ref", context.map_or("", |context| &context.user_ref))
+    }
+
     fn without_bsn(&mut self, field: &str, text: &str) -> bool {
         let clean = !contains_bsn(text);
         if !clean {
@@ -192,6 +197,11 @@ impl Fields {
             size if (1..=most).contains(&size) => Some(size),
             _ => self.require("page_size", "0 for the usual size, or no more than the maximum", None),
         }
+    }
+
+    /// A page token that is the id of the last item before the page; empty for the first page.
+    pub fn page_after(&mut self, token: &str) -> Option<String> {
+        if token.is_empty() { Some(String::new()) } else { self.uuid("page_token", token) }
     }
 }
 

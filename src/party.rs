@@ -27,18 +27,19 @@ macro_rules! vocabulary {
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownCode;
-            fn from_str(text: &str) -> Result<Self, UnknownCode> {
-                match text { $($code => Ok(Self::$variant),)+ _ => Err(UnknownCode($what)) }
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::party::UnknownCode;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text { $($code => Ok(Self::$variant),)+ _ => Err($crate::party::UnknownCode($what)) }
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str(self.code()) }
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result { f.write_str(self.code()) }
         }
     };
 }
+pub(crate) use vocabulary;
 
 vocabulary! {
     /// Kind of a signatory (REFERENCE §0-1).

@@ -1,7 +1,6 @@
 //! The question that the covenant answers, in recorded facts and nothing else.
 
-use super::words::closed;
-use crate::party::{Article, Category, ExternalKind, Form, Measure, OrgKind, PartnerStatus, Phase, Role};
+use crate::party::{Article, Category, ExternalKind, Form, Measure, OrgKind, PartnerStatus, Phase, Role, vocabulary};
 
 /// One question: may this actor do this, under this article, for this purpose?
 ///
@@ -158,7 +157,7 @@ impl Kind {
     }
 }
 
-closed! {
+vocabulary! {
     /// What is asked. `Send` and `Receive` are the exchange; the others manage a case or a partner's membership.
     Action, "action":
     Send = "send",
@@ -195,7 +194,7 @@ impl Action {
     }
 }
 
-closed! {
+vocabulary! {
     /// Purpose code (article 2). Every article has exactly one.
     Purpose, "purpose":
     Consultatie = "consultatie",
@@ -215,7 +214,7 @@ closed! {
     Beheer = "beheer",
 }
 
-closed! {
+vocabulary! {
     /// How an actor holds its role.
     Standing, "standing":
     /// Holds it in this case, now.
@@ -230,7 +229,7 @@ closed! {
     None = "none",
 }
 
-closed! {
+vocabulary! {
     /// State of the consent that a question needs.
     ConsentState, "state of consent":
     Complete = "complete",

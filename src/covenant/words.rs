@@ -1,32 +1,6 @@
-//! Closed vocabularies of the covenant's own, and the names that people read for every code.
+//! The names that people read for every code.
 
 use crate::party::{Category, Form, Phase, Role};
-
-macro_rules! closed {
-    ($(#[$doc:meta])* $name:ident, $what:literal: $($(#[$vdoc:meta])* $variant:ident = $code:literal),+ $(,)?) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-
-        impl $name {
-            /// Every word, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word as policies and logs write it.
-            pub const fn code(self) -> &'static str {
-                match self { $(Self::$variant => $code),+ }
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = crate::party::UnknownCode;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                match text { $($code => Ok(Self::$variant),)+ _ => Err(crate::party::UnknownCode($what)) }
-            }
-        }
-    };
-}
-pub(crate) use closed;
 
 /// A text in the two languages of an explanation: Dutch, English.
 pub(crate) type Both = (&'static str, &'static str);

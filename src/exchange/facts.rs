@@ -154,6 +154,14 @@ impl Facts {
         self.case().ok_or_else(|| StoreError::Inconsistent("case_file").into())
     }
 
+    /// The case, for what may change it.
+    ///
+    /// # Errors
+    /// `CASE_UNKNOWN`.
+    pub fn known_case(&self) -> Result<&CaseFile, Refusal> {
+        self.case().ok_or_else(|| Refusal::denied(Reason::CaseUnknown))
+    }
+
     /// The kind of a partner; a partner that is gone from the registry has none.
     pub fn kind(&self, oin: &Oin) -> Option<OrgKind> {
         self.registry.get(oin).map(|entry| entry.partner.kind)

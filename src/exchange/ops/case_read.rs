@@ -123,14 +123,9 @@ impl Operation for ListCases {
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
-        let user_ref = message.context.map(|context| context.user_ref).unwrap_or_default();
-        let user_ref = fields.reference("context.user_ref", &user_ref);
+        let user_ref = fields.user_ref(message.context.as_ref());
         let page_size = fields.page_size(message.page_size, 50, 100);
-        let after = if message.page_token.is_empty() {
-            Some(String::new())
-        } else {
-            fields.uuid("page_token", &message.page_token)
-        };
+        let after = fields.page_after(&message.page_token);
         fields.done((|| Some(Self { user_ref: user_ref?, page_size: page_size?, after: after? }))())
     }
 

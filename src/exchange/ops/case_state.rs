@@ -261,7 +261,7 @@ macro_rules! step {
 
 fn decide(hub: &Exchange, facts: &Facts, change: &Change, step: &Step) -> Result<(Ground, After), Refusal> {
     let permit = facts.manage(hub, step.action(), &change.context, step.other(facts, hub), 1)?;
-    let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
+    let case = facts.known_case()?;
     if let Step::Regime(regime, _) = step {
         check_regime(hub, regime, &change.context)?;
     }

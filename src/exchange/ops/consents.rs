@@ -65,7 +65,7 @@ impl Operation for RecordConsent {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, ConsentOnFile), Refusal> {
         let permit = facts.manage(hub, Action::RecordConsent, &self.change.context, None, 1)?;
-        let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
+        let case = facts.known_case()?;
         if self.giver != Giver::Youth && !case.regime.authority.contains(&self.giver) {
             return Err(Refusal::malformed("giver", "the youth, or somebody who holds authority in this case"));
         }
@@ -163,7 +163,7 @@ impl Operation for WithdrawConsent {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Self::Plan), Refusal> {
         let permit = facts.manage(hub, Action::WithdrawConsent, &self.change.context, None, 1)?;
-        let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
+        let mut case = facts.known_case()?.clone();
         let Some(consent) = case.consents.iter_mut().find(|consent| consent.id == self.consent) else {
             return Err(Refusal::not_found());
         };
@@ -209,11 +209,7 @@ impl Operation for ListConsents {
         let context = fields.context(message.context.as_ref());
         let case = fields.named("case", "cases", &message.case);
         let page_size = fields.page_size(message.page_size, 50, 100);
-        let after = if message.page_token.is_empty() {
-            Some(String::new())
-        } else {
-            fields.uuid("page_token", &message.page_token)
-        };
+        let after = fields.page_after(&message.page_token);
         fields.done((|| Some(Self { context: context?, case: case?, page_size: page_size?, after: after? }))())
     }
 

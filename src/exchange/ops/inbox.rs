@@ -49,8 +49,7 @@ impl Operation for OpenInbox {
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
-        let user_ref = message.context.map(|context| context.user_ref).unwrap_or_default();
-        let user_ref = fields.reference("context.user_ref", &user_ref);
+        let user_ref = fields.user_ref(message.context.as_ref());
         if message.cursor.len() > 64 {
             fields.wrong("cursor", "a cursor from an earlier item");
         }
@@ -108,8 +107,7 @@ impl Operation for AcknowledgeInbox {
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
-        let user_ref = message.context.map(|context| context.user_ref).unwrap_or_default();
-        let user_ref = fields.reference("context.user_ref", &user_ref);
+        let user_ref = fields.user_ref(message.context.as_ref());
         if message.cursor.is_empty() || message.cursor.len() > 64 {
             fields.wrong("cursor", "a cursor from an earlier item");
         }

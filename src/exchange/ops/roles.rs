@@ -97,7 +97,7 @@ impl Operation for AssignRole {
             seated(facts, &self.party, self.role),
             seats,
         )?;
-        let case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?;
+        let case = facts.known_case()?;
         self.check_party(hub, facts, case)?;
         let ends_at = match case.reading_end(self.role, facts.now, hub.terms()) {
             Some(end) if end <= facts.now => {
@@ -219,7 +219,7 @@ impl Operation for EndRole {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, CaseFile), Refusal> {
         let permit = facts.manage(hub, Action::EndRole, &self.change.context, self.holder(facts), 1)?;
-        let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
+        let mut case = facts.known_case()?.clone();
         let Some(assignment) = case.assignments.iter_mut().find(|a| a.id == self.assignment) else {
             return Err(Refusal::not_found());
         };
@@ -294,7 +294,7 @@ impl Operation for HandOverCase {
         if !takes_part {
             return Err(Refusal::malformed("partner", "a gemeente or GI that takes part now"));
         }
-        let mut case = facts.case().ok_or_else(|| Refusal::denied(crate::reason::Reason::CaseUnknown))?.clone();
+        let mut case = facts.known_case()?.clone();
         let mut ended = Vec::new();
         for assignment in case.assignments.iter_mut().filter(|a| a.role == Role::R02 && a.holds(facts.now)) {
             if assignment.partner() == Some(&self.to) {
