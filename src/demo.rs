@@ -4,6 +4,7 @@
 mod enrol;
 mod files;
 mod hints;
+pub mod postgres;
 mod process;
 
 use std::io::Write;
