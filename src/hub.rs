@@ -1,10 +1,11 @@
 //! The hub as a process: the composition root, the only place that knows all the others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tonic::transport::Server;
 
 use crate::api::v1::audit_server::AuditServer;
@@ -22,7 +23,7 @@ use crate::config::HubConfig;
 use crate::covenant::Covenant;
 use crate::exchange::{Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
-use crate::store::{Store, StoreError};
+use crate::store::{Access, Deployment, Opening, Store, StoreError};
 use crate::tls::files::{Anchors, revocation_lists};
 use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, Revocation, ServerTls, TlsError};
 use crate::transport::Hub;
@@ -45,6 +46,9 @@ pub enum HubError {
     /// The hub's own keys.
     #[error("[keys] directory: the hub's keys can't be read; make them with `sluis hub init`")]
     Keys(#[from] KeyFileError),
+    /// A password file.
+    #[error("[store]: a password can't be read")]
+    Password(#[source] KeyFileError),
     /// The address.
     #[error("[listen] address: can't listen there; is the port in use?")]
     Listen(#[source] std::io::Error),
@@ -89,8 +93,7 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
     };
     let (gate, incoming) = Gate::open(listener, tls, limits);
     let gate = Arc::new(gate);
-    tokio::spawn(Arc::clone(&exchange).follow_registry());
-    tokio::spawn(cut_ended(Arc::clone(&exchange), Arc::clone(&gate)));
+    let _background = background(&exchange, &gate);
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let hub = Hub::new(Arc::clone(&exchange));
@@ -145,6 +148,14 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
     Ok(())
 }
 
+/// What goes on beside the calls. It ends with the set: each task holds the store, and the store its file.
+fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(exchange).follow_registry());
+    tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
+    tasks
+}
+
 /// Everything behind the edge.
 async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
     let covenant = match &config.covenant.directory {
@@ -157,11 +168,24 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
         None => Arc::new(SystemClock),
     };
     spool::clean(&config.store.spool).await.map_err(HubError::Spool)?;
-    let store = Store::open(config.store.url.as_str(), config.node.as_str(), Arc::clone(&clock)).await?;
+    let covenant = Arc::new(covenant);
+    let keys = HubKeys::load(&config.keys.directory)?;
+    let opening = Opening {
+        access: access(config)?,
+        node: config.node.as_str().to_owned(),
+        clock: Arc::clone(&clock),
+        simulated: config.simulation.clock,
+        deployment: Deployment {
+            covenant_version: covenant.version().number,
+            covenant_hash: covenant.version().content_hash.clone(),
+            keys: keys.fingerprints(),
+        },
+    };
+    let store = Store::open(opening).await?;
     Ok(Exchange {
         store: Arc::new(store),
-        covenant: Arc::new(covenant),
-        keys: HubKeys::load(&config.keys.directory)?,
+        covenant,
+        keys,
         clock,
         registry: tokio::sync::watch::Sender::new(Arc::default()),
         shapes: crate::inspect::Shapes::of_api()?,
@@ -171,6 +195,21 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
             chains: ChainVerifier::new(&anchors(config)?, revocation(config)?, config.trust.rules())?,
             shifted,
         },
+    })
+}
+
+/// The database, with the passwords that the configuration names files of.
+fn access(config: &HubConfig) -> Result<Access, HubError> {
+    let password =
+        |path: &Option<PathBuf>| path.as_deref().map(crate::keys::password).transpose().map_err(HubError::Password);
+    let access =
+        Access::new(config.store.url.as_str(), password(&config.store.password_file)?.as_deref().map(|p| p.as_str()))?;
+    Ok(match &config.store.owner_url {
+        None => access,
+        Some(owner) => {
+            let password = password(&config.store.owner_password_file)?;
+            access.with_owner(owner.as_str(), password.as_deref().map(|p| p.as_str()))?
+        }
     })
 }
 

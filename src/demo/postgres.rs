@@ -369,7 +369,8 @@ impl Cluster {
         format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=verify-full&sslrootcert={anchors}", self.port)
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where the server keeps everything.
+    pub fn data(&self) -> PathBuf {
         self.server("data")
     }
 
