@@ -1,9 +1,10 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
-//! Exit code 0: all well. 1: a scenario had another outcome than demanded. 2: wrong arguments or configuration.
+//! Exit code 0: all well. 1: a scenario had another outcome than demanded, or a store does not hold together. 2: wrong arguments or configuration.
 //! 3: something else failed, for example a port that is taken.
 
 pub mod ca;
+pub mod check;
 pub mod init;
 pub mod member;
 pub mod registry;
@@ -73,6 +74,12 @@ enum HubInit {
         /// Directory for the keys; made if it is not there.
         #[arg(long)]
         dir: PathBuf,
+    },
+    /// Look at the whole store and say what does not hold together. Changes nothing.
+    Check {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
     },
 }
 
@@ -162,6 +169,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
     let now = SystemClock.now();
     match command {
         Command::Hub(HubArgs { init: Some(HubInit::Init { dir }), .. }) => Ok(init::hub(&dir, out)?),
+        Command::Hub(HubArgs { init: Some(HubInit::Check { config }), .. }) => block_on(check::run(&config, out))?,
         Command::Hub(HubArgs { config, .. }) => hub(&config.unwrap_or_default()),
         Command::Keyholder(KeyholderArgs { init: Some(KeyholderInit::Init { dir }), .. }) => {
             init::keyholder(&dir, out).map(|_| ()).map_err(CliError::from)

@@ -199,7 +199,7 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
 }
 
 /// The database, with the passwords that the configuration names files of.
-fn access(config: &HubConfig) -> Result<Access, HubError> {
+pub(crate) fn access(config: &HubConfig) -> Result<Access, HubError> {
     let password =
         |path: &Option<PathBuf>| path.as_deref().map(crate::keys::password).transpose().map_err(HubError::Password);
     let access =

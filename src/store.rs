@@ -16,6 +16,7 @@ mod tx;
 mod writer;
 
 pub mod case;
+pub mod check;
 pub mod consent;
 pub mod deployment;
 pub mod event;

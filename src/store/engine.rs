@@ -42,6 +42,17 @@ impl Access {
         Ok(Self { owner: Some(Redacted::new(with_password(url, password)?)), ..self })
     }
 
+    /// The same database, through another port of this machine.
+    #[cfg(test)]
+    pub(super) fn through(&self, port: u16) -> Self {
+        let through = |url: &Redacted<String>| {
+            let mut url = AnyConnectOptions::from_str(url.reveal()).unwrap().database_url;
+            url.set_port(Some(port)).unwrap();
+            Redacted::new(url.into())
+        };
+        Self { url: through(&self.url), owner: self.owner.clone() }
+    }
+
     pub(super) fn engine(&self) -> Engine {
         if self.url.reveal().starts_with("sqlite:") { Engine::Sqlite } else { Engine::Postgres }
     }

@@ -169,7 +169,7 @@ fn private(path: &str) -> std::io::Result<File> {
 }
 
 /// A file that is something else altogether has no tables to look at.
-fn not_a_database(error: sqlx::Error) -> StoreError {
+pub(super) fn not_a_database(error: sqlx::Error) -> StoreError {
     const SQLITE_NOTADB: &str = "26";
     match error.as_database_error().and_then(|error| error.code()) {
         Some(code) if code == SQLITE_NOTADB => Unfit::NotOurs.into(),
@@ -224,7 +224,7 @@ async fn ours(conn: &mut AnyConnection, engine: Engine) -> Result<(), StoreError
 }
 
 /// Looks whether the schema is the one that this version knows: the hub's own role can't change it.
-async fn verify(conn: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
+pub(super) async fn verify(conn: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
     let known: BTreeMap<i64, &[u8]> =
         migrator(engine).iter().map(|migration| (migration.version, &*migration.checksum)).collect();
     let needed = known.keys().next_back().copied().unwrap_or_default();

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::OnceLock;
 
+mod faults;
 mod opening;
+mod proxy;
 
 use super::inbox::{self, NewItem};
 use super::registry::{self, PartnerRow};
@@ -30,8 +32,7 @@ impl Engine {
     }
 
     pub(super) fn postgres() -> Self {
-        static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        let database = CLUSTER.get_or_init(|| Cluster::start().unwrap()).new_database().unwrap();
+        let database = cluster().new_database().unwrap();
         let password = |file: &std::path::Path| crate::keys::password(file).unwrap();
         let (hub, owner) = (password(&database.password_file), password(&database.owner_password_file));
         let access = Access::new(&database.url, Some(&hub)).unwrap();
@@ -72,10 +73,36 @@ impl Engine {
         sqlx::Row::get(&sqlx::query(query).fetch_one(&mut self.beside().await).await.unwrap(), 0)
     }
 
+    /// From now on a table takes no rows, until [`Self::allow`].
+    pub(super) async fn forbid(&self, table: &str) {
+        let statement = if self.access.engine() == super::engine::Engine::Sqlite {
+            format!("CREATE TRIGGER forbidden BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'proef'); END")
+        } else {
+            format!(
+                "CREATE OR REPLACE FUNCTION forbid() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'proef'; \
+                 END $$; CREATE TRIGGER forbidden BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()"
+            )
+        };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
+    pub(super) async fn allow(&self, table: &str) {
+        let on = if self.access.engine() == super::engine::Engine::Sqlite { "" } else { " ON " };
+        let table = if on.is_empty() { "" } else { table };
+        let statement = format!("DROP TRIGGER forbidden{on}{table}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
     /// Events, without the one of the first start.
     pub(super) async fn events(&self) -> i64 {
         self.count("SELECT COUNT(*) FROM audit_event WHERE method <> 'hub/Start'").await
     }
+}
+
+/// The PostgreSQL of these tests.
+pub(super) fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start().unwrap())
 }
 
 macro_rules! on_every_engine {

@@ -18,6 +18,7 @@ use sluis::party::Oin;
 use sluis::pseudonym::{Blinding, Bsn, Epoch, Keyholder, SecretKey};
 use sluis::seal::AgentKeys;
 use sluis::seal::certificate_signature::{Domain, sign};
+use sluis::store::Access;
 use sluis::tls::{Anchors, ClientTls, Identity, Revocation};
 use sqlx::Row as _;
 use tempfile::TempDir;
@@ -279,6 +280,13 @@ impl Network {
     /// A connection of our own to the hub's database.
     pub(crate) async fn database(&self) -> Database {
         Database::open(&self.place.url).await
+    }
+
+    /// Looks at the whole store by its rows alone.
+    pub(crate) async fn holds_together(&self) {
+        let access = Access::new(&self.place.url, None).unwrap();
+        let report = sluis::store::check::check(&access).await.unwrap();
+        assert!(report.findings.is_empty() && report.events > 0, "{report:?}");
     }
 
     /// Stops the hub as a signal would, and waits for it.

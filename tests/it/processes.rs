@@ -123,6 +123,9 @@ async fn what_was_answered_survives_a_kill_of_the_hub() {
     let started =
         BufReader::new(again.0.stderr.take().unwrap()).lines().any(|line| line.unwrap().contains("hub serves"));
     assert!(started, "the hub starts on what was left");
+    let check = Command::new(SLUIS).args(["hub", "check", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success() && said.starts_with("the store holds together"), "{said}");
     let database =
         crate::network::Database::open(&format!("sqlite:{}", network.join("hub/data/hub.db").display())).await;
     for event in &answered {
