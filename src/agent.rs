@@ -58,6 +58,7 @@ use crate::tls::{
 };
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
+pub(crate) use nodes::MOVED;
 use nodes::Nodes;
 use own::{Own, OwnError};
 use partners::Partners;

@@ -17,6 +17,8 @@ use crate::redact::log;
 /// Pace of the watch while the hub is reached, and while it is not.
 const WATCHING: Duration = Duration::from_secs(10);
 const SEEKING: Duration = Duration::from_millis(300);
+/// What the log says when the agent has gone over to another node.
+pub(crate) const MOVED: &str = "the agent talks to another node of the hub now";
 /// No node has answered yet.
 const NOBODY: usize = usize::MAX;
 
@@ -169,7 +171,7 @@ impl Nodes {
         let before = self.answered.swap(node.index, Ordering::SeqCst);
         if before != node.index && before != NOBODY {
             let address = self.link(node.index).address;
-            tracing::warn!(node = log(&address), "the agent talks to another node of the hub now");
+            tracing::warn!(node = log(&address), "{MOVED}");
         }
         self.tell(true);
     }
