@@ -18,13 +18,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use error::CliError;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig};
-use crate::demo::{self, DemoOptions};
+use crate::demo::{self, DemoOptions, StoreKind};
 use crate::scenario::{self, Network, Scenario};
 use crate::telemetry::{self, Chain, LogConfig};
 
@@ -139,6 +139,18 @@ struct DemoArgs {
     /// Directory for everything that the demo makes; left out: a temporary one.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Nodes of the hub, 1-9. Of several, one is killed in the middle of the scenario. Needs `--store postgres`.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// Where the hub keeps its data: a file, or a PostgreSQL that the demo starts for itself.
+    #[arg(long, value_enum, default_value_t = StoreArg::Sqlite)]
+    store: StoreArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StoreArg {
+    Sqlite,
+    Postgres,
 }
 
 /// Runs the command that the process was started with.
@@ -183,7 +195,12 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
         Command::Demo(args) => {
             let scenario = demo::built_in_scenario()?;
-            let options = DemoOptions { keep: args.keep, directory: args.dir };
+            let store = match args.store {
+                StoreArg::Sqlite => StoreKind::Sqlite,
+                StoreArg::Postgres => StoreKind::Postgres,
+            };
+            let (keep, directory, nodes) = (args.keep, args.dir, args.nodes.into());
+            let options = DemoOptions { keep, directory, nodes, store, ..DemoOptions::default() };
             verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??)
         }
     }
@@ -210,7 +227,7 @@ fn agent(file: &Path) -> Result<(), CliError> {
 fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), CliError> {
     let scenario = Scenario::load(file)?;
     let Some(network) = network else {
-        let options = DemoOptions { keep: false, directory: None };
+        let options = DemoOptions::default();
         return verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??);
     };
     let network = Network::load(network)?;
@@ -257,6 +274,8 @@ mod tests {
             (&["sluis", "hub", "--config", "/nowhere/hub.toml"], "--config"),
             (&["sluis", "agent", "init"], "--dir"),
             (&["sluis", "scenario", "run", "/nowhere/s.toml"], "scenario file"),
+            (&["sluis", "demo", "--nodes", "2"], "--store postgres"),
+            (&["sluis", "demo", "--nodes", "0"], "--nodes"),
             (&["sluis", "steal"], "steal"),
         ] {
             let (code, _, err) = outcome(args);

@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use super::Agent;
 use super::content::{Content, Wrong};
-use super::forward::onward;
+use super::forward::{copy, onward};
 use super::links::HUB;
+use super::nodes::{Again, Node};
 use super::refusal::{Violation, passed_on, upstream};
 use super::schema::{self, Schema};
 use super::sealing::{Draft, SealRecordError, addressed, seal_record};
@@ -143,12 +144,18 @@ impl Agent {
         trace: &tonic::metadata::MetadataMap,
     ) -> Result<Response<v1::PublishRecordResponse>, Status> {
         let record = self.own.name_record(&open.request_id, &body.content_sha256);
+        // A plan changes nothing, and a publication is known by its request id.
+        let again = if open.request_id.is_empty() { Again::No } else { Again::Yes };
         let mut plans = PLANS;
         loop {
             plans = plans.saturating_sub(1);
             let mut question = Request::new(plan_of(open, record));
             question.metadata_mut().clone_from(trace);
-            let plan = RecordsClient::new(self.hub()).plan_route(question).await;
+            let ask = |node: Node| {
+                let question = copy(&question);
+                async move { RecordsClient::new(node.channel).plan_route(question).await }
+            };
+            let plan = self.links.hub.call(again, ask).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
             let sealed =
@@ -158,10 +165,16 @@ impl Agent {
             let (header, keys) = sealed.map_err(|error| unsealable(&error))?;
             let name = format!("records/{record}");
             let open = v1::OpenRecord { record: name, header: Some(header), keys, ..open.clone() };
-            let pieces = ReceiverStream::new(self.pieces(open, &body.spooled).await?);
-            let mut upload = Request::new(pieces);
-            upload.metadata_mut().clone_from(trace);
-            match RecordsClient::new(self.hub()).publish_record(upload).await {
+            let send = |node: Node| {
+                let open = open.clone();
+                async move {
+                    let pieces = ReceiverStream::new(self.pieces(open, &body.spooled).await?);
+                    let mut upload = Request::new(pieces);
+                    upload.metadata_mut().clone_from(trace);
+                    RecordsClient::new(node.channel).publish_record(upload).await
+                }
+            };
+            match self.links.hub.call(again, send).await {
                 Err(status) if plans > 0 && route_changed(&status) => {
                     tracing::info!(
                         record = log(&record),

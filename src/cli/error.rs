@@ -62,6 +62,7 @@ impl CliError {
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::OtherOutcome(_) | Self::Findings(_) => 1,
+            Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Demo(_)
             | Self::Play(_)
