@@ -30,7 +30,11 @@ use crate::world::{HOST, World, ca};
 const WAITING: usize = 32;
 
 /// Serves one step on a free port; says `host:port` when it listens, and ends when nobody is interested any more.
-pub(crate) async fn serve(world: &World, step: Step, ready: impl FnOnce(&str) -> Result<(), Failed>) -> Result<(), Failed> {
+pub(crate) async fn serve(
+    world: &World,
+    step: Step,
+    ready: impl FnOnce(&str) -> Result<(), Failed>,
+) -> Result<(), Failed> {
     let ca = ca(&world.folder);
     let identity = Identity::load(&ca.join("hub.pem"), &ca.join("hub.key"), SystemClock.now())?;
     let anchors = Anchors::load([ca.join("anchors.pem").as_path()])?;

@@ -24,6 +24,7 @@ pub(crate) const HUB_WRITES: &str = "hub-writes";
 pub(crate) const HUB_TMPFS: &str = "hub-tmpfs";
 pub(crate) const HUB_HISTORY: &str = "hub-history";
 pub(crate) const COMMITS: &str = "commits";
+pub(crate) const ETCD: &str = "etcd";
 
 /// What one call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub(crate) enum Call {
     Publish(Parcel),
     /// `Inbox.StreamInbox` of all partners at once until it is empty; a call is an item.
     Deliver,
+    /// `KV.Put` of etcd.
+    Put,
     /// In-process, see [`crate::commits`].
     Inside(Inside),
 }
@@ -107,6 +110,7 @@ pub(crate) static CASES: &[Case] = &[
     case("history-64", "full call over a long log, c=64", HUB_HISTORY, GetCase, 64, 0),
     case("outsider-64", "refusal of an outsider, c=64", HUB, Outsider, 64, 0),
     case("denied-64", "refusal of a participant, c=64", HUB, Denied, 64, 0),
+    case("etcd-64", "etcd Put of 1 KiB, c=64", ETCD, Call::Put, 64, 0),
     case("bare-16", "bare mTLS echo, c=16", BARE, GetCase, 16, 1),
     case("full-16", "full call, SQLite, c=16", HUB, GetCase, 16, 1),
     case("bare-256", "bare mTLS echo, c=256", BARE, GetCase, 256, 2),
@@ -117,8 +121,8 @@ pub(crate) static CASES: &[Case] = &[
     case("publish-4k-64", "publication of 4 KiB", HUB_WRITES, Publish(Small), 64, 4),
     case("bare-publish-64k-16", "bare upload of 64 KiB", BARE, Publish(Large), 16, 5),
     case("publish-64k-16", "publication of 64 KiB to 5", HUB_WRITES, Publish(Large), 16, 5),
-    case("publish-to-1", "publication to 1 recipient, c=64", HUB_WRITES, Publish(One), 64, 6),
-    case("publish-to-41", "publication to 41 recipients, c=64", HUB_WRITES, Publish(Many), 64, 6),
+    case("publish-to-1", "publication to 1 recipient, c=16", HUB_WRITES, Publish(One), 16, 6),
+    case("publish-to-41", "publication to 41 recipients, c=16", HUB_WRITES, Publish(Many), 16, 6),
     case("bare-deliver-42", "bare fan-out to 42 streams", BARE, Deliver, 42, 7),
     case("deliver-42", "inbox delivery to 42 streams", HUB, Deliver, 42, 7),
     case("bare-resolve-64", "bare echo of a pseudonym", BARE, Resolve, 64, 8),

@@ -86,6 +86,7 @@ pub(crate) static CLAIMS: &[Claim] = &[
     claim("full call / full call on tmpfs, c=64", "full-64", &["tmpfs-64"], P99, None),
     claim("store's writer / commits one by one", "commit-store-64", &["commit-single-64"], Rate, Some(AtLeast(2.0))),
     claim("store's writer / raw grouped loop", "commit-store-64", &["commit-raw-64"], Rate, Some(AtLeast(0.7))),
+    claim("full call / etcd Put, c=64", "full-64", &["etcd-64"], Rate, Some(AtLeast(1.5))),
     claim("refusal of an outsider / bare echo", "outsider-64", &["bare-64"], Rate, None),
     claim("refusal of a participant / bare echo", "denied-64", &["bare-64"], Rate, None),
     claim("read of 4 KiB / bare", "fetch-64", &["bare-fetch-64"], Rate, None),

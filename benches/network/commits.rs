@@ -12,7 +12,7 @@ use sluis::identity::Caller;
 use sluis::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules, check};
 use sluis::method::{Admitted, find as method};
 use sluis::store::{Store, Tx, Work, WorkError};
-use sqlx::{AnyConnection, Connection as _};
+use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -39,6 +39,8 @@ pub(crate) struct Inner {
     draft: Draft,
     event: Arc<Event>,
     store: Arc<Store>,
+    /// A connection beside the store's, for counting.
+    beside: AnyConnection,
     grouped: Raw,
     single: Raw,
 }
@@ -57,7 +59,8 @@ impl Inner {
         let store = open(&home.join("store.db")).await?;
         let draft = event.draft.clone();
         store.run_tx(admitted.office(), Line(draft.clone())).await?;
-        let templates = Arc::new(templates(&mut connect(&home.join("store.db")).await?).await?);
+        let mut beside = connect(&home.join("store.db")).await?;
+        let templates = Arc::new(templates(&mut beside).await?);
         Ok(Self {
             grouped: Raw::start(&home.join("grouped.db"), &templates, GROUP).await?,
             single: Raw::start(&home.join("single.db"), &templates, 1).await?,
@@ -67,15 +70,17 @@ impl Inner {
             draft,
             event: Arc::new(event),
             store: Arc::new(store),
+            beside,
         })
     }
 
     /// Does what it is asked.
-    pub(crate) async fn answer(&self, ask: Ask) -> Result<Told, Failed> {
+    pub(crate) async fn answer(&mut self, ask: Ask) -> Result<Told, Failed> {
         let Ask::Run { case, millis } = ask else { return Err("only runs".into()) };
         let case = find(&case).ok_or("no such case")?;
         let Call::Inside(inside) = case.call else { return Err("needs a network".into()) };
         let time = Duration::from_millis(millis);
+        let before = self.events().await?;
         let deadline = Instant::now() + time;
         let mut running = JoinSet::new();
         for _ in 0..case.concurrency {
@@ -86,7 +91,17 @@ impl Inner {
             told.merge(done??);
         }
         told.nanos = u64::try_from(time.as_nanos())?;
+        let stored = self.events().await? - before;
+        if inside == Inside::Store && stored != told.acknowledged {
+            return Err(format!("{} commits were answered, {stored} events are stored", told.acknowledged).into());
+        }
         Ok(told)
+    }
+
+    /// Events in the store.
+    async fn events(&mut self) -> Result<u64, Failed> {
+        let row = sqlx::query("SELECT COUNT(*) FROM audit_event").fetch_one(&mut self.beside).await?;
+        Ok(u64::try_from(row.try_get::<i64, _>(0)?)?)
     }
 
     fn spawn(&self, inside: Inside, until: Instant, tasks: &mut JoinSet<Result<Told, Failed>>) -> Result<(), Failed> {
@@ -138,10 +153,7 @@ async fn repeat<F: Future<Output = Result<(), Failed>>>(until: Instant, call: im
             return Ok(told);
         }
         call().await?;
-        let end = Instant::now();
-        told.acknowledged += 1;
-        told.calls += u64::from(end <= until);
-        told.took.add(u64::try_from((end - start).as_nanos())?);
+        told.count(1, start, Instant::now(), until);
     }
 }
 
@@ -158,7 +170,7 @@ fn stretch(until: Instant, call: impl Fn() -> Result<(), Failed>) -> Result<Told
         }
         let each = u64::try_from(start.elapsed().as_nanos())? / STRETCH;
         told.acknowledged += STRETCH;
-        told.calls += STRETCH;
+        told.calls += STRETCH as f64;
         told.took.add(each);
     }
 }

@@ -12,6 +12,9 @@ use crate::Failed;
 use crate::process::until;
 use crate::world::{HOST, ca, tls};
 
+/// The hub with which a network is set up.
+pub(crate) const FIRST: &str = "first";
+
 /// Between two looks whether a hub answers.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -94,12 +97,15 @@ drain_seconds = 1
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> Result<u16, Failed> {
+pub(crate) fn free_port() -> Result<u16, Failed> {
     Ok(std::net::TcpListener::bind((HOST, 0))?.local_addr()?.port())
 }
 
-/// A copy of a stopped hub's store in another hub's folder.
+/// A copy of a stopped hub's store in another hub's folder, in place of whatever was there.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Failed> {
+    if to.exists() {
+        std::fs::remove_dir_all(to)?;
+    }
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;

@@ -164,13 +164,7 @@ impl Task {
                 return told;
             }
             match self.once(deadline).await {
-                Ok(done) => {
-                    let end = Instant::now();
-                    told.acknowledged += done.all;
-                    told.events += 1;
-                    told.calls += done.in_time.unwrap_or(if end <= deadline { done.all } else { 0 });
-                    told.took.add(u64::try_from((end - start).as_nanos()).unwrap_or(u64::MAX));
-                }
+                Ok(items) => told.count(items, start, Instant::now(), deadline),
                 Err(error) => {
                     told.errors += 1;
                     if told.error.is_empty() {
@@ -181,8 +175,8 @@ impl Task {
         }
     }
 
-    /// One call, or one stream of items.
-    async fn once(&mut self, deadline: Instant) -> Result<Done, Failed> {
+    /// One call, or one stream of items: how many came.
+    async fn once(&mut self, deadline: Instant) -> Result<u64, Failed> {
         let turn = TURN.fetch_add(1, Ordering::Relaxed) + self.nth;
         match self.call {
             Call::GetCase => {
@@ -207,9 +201,10 @@ impl Task {
             Call::Fetch => self.fetch(turn).await?,
             Call::Publish(_) => self.publish().await?,
             Call::Deliver => return self.deliver(deadline).await,
+            Call::Put => crate::etcd::put(self.channel.clone(), turn).await?,
             Call::Inside(_) => return Err("runs without a network".into()),
         }
-        Ok(Done { all: 1, in_time: None })
+        Ok(1)
     }
 
     async fn fetch(&self, turn: usize) -> Result<(), Failed> {
@@ -236,26 +231,19 @@ impl Task {
         Ok(())
     }
 
-    /// Empties an inbox. Items count as they come; those after the deadline are late.
-    async fn deliver(&self, deadline: Instant) -> Result<Done, Failed> {
+    /// Reads an inbox until it is empty or the time is over.
+    async fn deliver(&self, deadline: Instant) -> Result<u64, Failed> {
         let mut client = InboxClient::new(self.channel.clone());
         let mut items = client.stream_inbox(self.requests.inbox()).await?.into_inner();
-        let mut done = Done { all: 0, in_time: Some(0) };
+        let mut came = 0;
         while items.message().await?.is_some() {
-            done.all += 1;
-            if Instant::now() <= deadline {
-                done.in_time = done.in_time.map(|count| count + 1);
+            came += 1;
+            if Instant::now() >= deadline {
+                break;
             }
         }
-        if done.all == 0 { Err("an empty inbox".into()) } else { Ok(done) }
+        if came == 0 { Err("an empty inbox".into()) } else { Ok(came) }
     }
-}
-
-/// What one call brought.
-struct Done {
-    all: u64,
-    /// Those within the time, where that is not all or none.
-    in_time: Option<u64>,
 }
 
 /// A refusal is what was asked for here.

@@ -8,19 +8,25 @@ mod calls;
 mod case;
 mod claim;
 mod commits;
+mod etcd;
 mod histogram;
 mod history;
 mod hold;
 mod hub;
 mod load;
+mod machine;
+mod memory;
+mod plot;
 mod process;
 mod protocol;
 mod quiet;
 mod report;
 mod rounds;
 mod rows;
+mod servers;
 mod setup;
 mod stage;
+mod startup;
 mod stats;
 mod upload;
 mod world;
@@ -71,6 +77,11 @@ struct Options {
 }
 
 impl Options {
+    /// Whether a case of this name was asked for: all are, when none is named.
+    fn asks_for(&self, name: &str) -> bool {
+        self.cases.is_empty() || self.cases.iter().any(|word| name.contains(word.as_str()))
+    }
+
     /// Events in the long log of this run.
     fn events(&self) -> u64 {
         if self.quick { self.events.min(100_000) } else { self.events }
@@ -87,7 +98,9 @@ fn main() -> ExitCode {
                     done = rounds::conduct(&options) => done,
                     () = input_ends() => Err("stopped".into()),
                 },
-                Some(role) => play(role, options.folder.as_deref().ok_or("no folder")?).await.map(|()| ExitCode::SUCCESS),
+                Some(role) => {
+                    play(role, options.folder.as_deref().ok_or("no folder")?).await.map(|()| ExitCode::SUCCESS)
+                }
             }
         })
     });
@@ -103,7 +116,7 @@ async fn play(role: &str, folder: &Path) -> Result<(), Failed> {
     let world = World::load(folder)?;
     match (role, Step::of(role)) {
         (_, Some(step)) => {
-            let serving = bare::serve(&world, step, |address| say(&address));
+            let serving = bare::serve(&world, step, |address| tell(&address));
             tokio::select! {
                 served = serving => served,
                 () = input_ends() => Ok(()),
@@ -111,7 +124,7 @@ async fn play(role: &str, folder: &Path) -> Result<(), Failed> {
         }
         ("load", _) => {
             let mut loader = load::Loader::new(world)?;
-            say(&"ready")?;
+            tell(&"ready")?;
             let mut asked = asked();
             while let Some(line) = asked.recv().await {
                 let told = loader.answer(serde_json::from_str::<Ask>(&line)?).await;
@@ -120,8 +133,8 @@ async fn play(role: &str, folder: &Path) -> Result<(), Failed> {
             Ok(())
         }
         (case::COMMITS, _) => {
-            let inner = commits::Inner::new(&world).await?;
-            say(&"ready")?;
+            let mut inner = commits::Inner::new(&world).await?;
+            tell(&"ready")?;
             let mut asked = asked();
             while let Some(line) = asked.recv().await {
                 let told = inner.answer(serde_json::from_str::<Ask>(&line)?).await;
@@ -149,13 +162,18 @@ async fn input_ends() {
 }
 
 fn answer(told: Result<Told, Failed>) -> Result<(), Failed> {
-    say(&told.map_err(|error| error.to_string()))
+    tell(&told.map_err(|error| error.to_string()))
 }
 
 /// One line to the conductor.
-fn say(what: &impl Serialize) -> Result<(), Failed> {
+fn tell(what: &impl Serialize) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, what)?;
     out.write_all(b"\n")?;
     Ok(out.flush()?)
+}
+
+/// What happens, as it happens.
+fn say(what: &str) -> Result<(), Failed> {
+    Ok(writeln!(std::io::stderr(), "{what}")?)
 }

@@ -21,8 +21,7 @@ const SLUIS: &str = env!("CARGO_BIN_EXE_sluis");
 /// A child process.
 pub(crate) struct Process {
     child: Child,
-    /// Its id.
-    pub(crate) pid: u32,
+    pid: u32,
 }
 
 impl Process {
@@ -33,7 +32,8 @@ impl Process {
         Self::start(command, &config.with_extension("log"))
     }
 
-    fn start(mut command: Command, log: &Path) -> Result<Self, Failed> {
+    /// Starts a command; what it has to say on its standard error goes to a file.
+    pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self, Failed> {
         let log = std::fs::File::options().create(true).append(true).open(log)?;
         let child = command.stderr(log).kill_on_drop(true).spawn()?;
         let pid = child.id().ok_or("a process that is gone at once")?;
@@ -65,7 +65,7 @@ impl Process {
 }
 
 /// The sum over the threads of a process. Its runtimes keep their threads, so that none is missed that has ended.
-pub(crate) fn cpu(pid: u32) -> Result<u64, Failed> {
+fn cpu(pid: u32) -> Result<u64, Failed> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end between the listing and the look.
@@ -77,8 +77,6 @@ pub(crate) fn cpu(pid: u32) -> Result<u64, Failed> {
 
 /// A child that plays a role of this very program and answers questions.
 pub(crate) struct Helper {
-    /// The role.
-    pub(crate) name: String,
     /// The process.
     pub(crate) process: Process,
     stdin: ChildStdin,
@@ -94,7 +92,7 @@ impl Helper {
         let mut process = Process::start(command, &folder.join(format!("{role}.log")))?;
         let stdin = process.child.stdin.take().ok_or("no input")?;
         let stdout = process.child.stdout.take().ok_or("no output")?;
-        let mut helper = Self { name: role.to_owned(), process, stdin, lines: BufReader::new(stdout).lines() };
+        let mut helper = Self { process, stdin, lines: BufReader::new(stdout).lines() };
         let ready = helper.line().await.map_err(|error| format!("{role} does not start: {error}"))?;
         Ok((helper, ready))
     }

@@ -1,5 +1,7 @@
 //! What the conductor asks of its helpers, a line of JSON each way.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 use crate::histogram::Histogram;
@@ -30,9 +32,10 @@ pub(crate) enum Ask {
 /// What came of it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Told {
-    /// Calls that ended well within the time.
-    pub(crate) calls: u64,
-    /// Calls that ended well, those included that were under way when the time was over.
+    /// Calls within the time. One that was under way when the time was over counts with the share of it that was within:
+    /// else slow calls would look slower than they are.
+    pub(crate) calls: f64,
+    /// Calls that ended well, whenever that was.
     pub(crate) acknowledged: u64,
     /// Events that this must have left in the log.
     pub(crate) events: u64,
@@ -47,6 +50,16 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Counts `items` that came with one call, of which there were so many within the time.
+    pub(crate) fn count(&mut self, items: u64, start: Instant, end: Instant, deadline: Instant) {
+        let took = end - start;
+        let within = deadline.saturating_duration_since(start).as_secs_f64() / took.as_secs_f64().max(1e-9);
+        self.calls += items as f64 * within.min(1.0);
+        self.acknowledged += items;
+        self.events += 1;
+        self.took.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     /// Takes in what another task of the same run has counted.
     pub(crate) fn merge(&mut self, other: Self) {
         self.calls += other.calls;

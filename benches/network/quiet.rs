@@ -18,7 +18,10 @@ const FIRST: &str = r#"echo -19 2>/dev/null >/proc/self/autogroup; exec "$@""#;
 /// Conducts in a session of its own. That session ends with this process: its standard input is this process's to hold.
 pub(crate) async fn conduct() -> Result<ExitCode, Failed> {
     let mut command = Command::new("setsid");
-    command.args(["--wait", "bash", "-c", FIRST, "bash"]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    command
+        .args(["--wait", "bash", "-c", FIRST, "bash"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1));
     let mut child = command.args(["--role", CONDUCTOR]).stdin(Stdio::piped()).spawn()?;
     let _held = child.stdin.take();
     let status = child.wait().await?;

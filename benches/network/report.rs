@@ -1,9 +1,9 @@
-//! From rounds to tables: Markdown for people, JSON for the next run to compare with.
+//! From rounds to tables: Markdown for people, JSON for the next run to compare with, pictures of both.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -11,15 +11,21 @@ use serde::{Deserialize, Serialize};
 use crate::case::{CASES, find};
 use crate::claim::{CLAIMS, CONTROL, CONTROLS, Claim, Measure};
 use crate::histogram::Histogram;
+use crate::machine::Machine;
 use crate::rounds::Round;
 use crate::stats::{Estimate, Reach, Verdict, estimate, median, ratios};
-use crate::{Failed, Options};
+use crate::{Failed, Options, plot};
+
+/// Ends of a run that may not be judged.
+const RESTLESS: u8 = 3;
 
 /// What was measured.
 pub(crate) struct Run {
     pub(crate) rounds: usize,
     pub(crate) millis: u64,
     pub(crate) series: BTreeMap<&'static str, Vec<Round>>,
+    /// What is no quotient of cases: memory, start.
+    pub(crate) singles: Vec<Line>,
 }
 
 /// A line of the table.
@@ -30,6 +36,14 @@ pub(crate) struct Line {
     pub(crate) estimate: Estimate,
     pub(crate) reach: Option<Reach>,
     pub(crate) verdict: Option<Verdict>,
+}
+
+impl Line {
+    /// With its verdict.
+    pub(crate) fn new(title: &str, measure: &str, estimate: Estimate, reach: Option<Reach>) -> Self {
+        let verdict = reach.map(|reach| reach.judge(&estimate));
+        Self { title: title.to_owned(), measure: measure.to_owned(), estimate, reach, verdict }
+    }
 }
 
 /// What a case showed over all rounds.
@@ -51,6 +65,7 @@ pub(crate) struct Figures {
 /// A whole run, as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Results {
+    pub(crate) machine: Machine,
     pub(crate) rounds: usize,
     pub(crate) millis: u64,
     /// Whether the control allowed a verdict.
@@ -82,14 +97,7 @@ impl Run {
             }
             ratios(&own, &sum)
         };
-        let estimate = estimate(&values)?;
-        Some(Line {
-            title: claim.title.to_owned(),
-            measure: claim.measure.word().to_owned(),
-            estimate,
-            reach: claim.reach,
-            verdict: claim.reach.map(|reach| reach.judge(&estimate)),
-        })
+        Some(Line::new(claim.title, claim.measure.word(), estimate(&values)?, claim.reach))
     }
 
     fn figures(&self, case: &str) -> Option<Figures> {
@@ -109,43 +117,69 @@ impl Run {
         })
     }
 
-    fn results(&self) -> Results {
+    fn results(&self, machine: Machine) -> Results {
         let control: Vec<Line> = CONTROLS.iter().filter_map(|claim| self.line(claim)).collect();
         let (low, high) = CONTROL;
         let judged = control.iter().all(|line| (low..=high).contains(&line.estimate.mid));
         let mut lines: Vec<Line> = CLAIMS.iter().filter_map(|claim| self.line(claim)).collect();
+        lines.extend(self.singles.iter().cloned());
         if !judged {
             lines.iter_mut().for_each(|line| line.verdict = None);
         }
         let figures = CASES.iter().filter_map(|case| self.figures(case.name)).collect();
-        Results { rounds: self.rounds, millis: self.millis, judged, control, lines, figures }
+        Results { machine, rounds: self.rounds, millis: self.millis, judged, control, lines, figures }
     }
 }
 
 fn value(round: &Round, measure: Measure) -> f64 {
     let told = &round.told;
     match measure {
-        Measure::Rate => told.calls as f64 / (told.nanos as f64 / 1e9),
+        Measure::Rate => told.calls / (told.nanos as f64 / 1e9),
         Measure::Cpu => round.cpu as f64 / told.acknowledged.max(1) as f64,
         Measure::P99 => told.took.quantile(0.99),
         Measure::Tail => told.took.quantile(0.999) / told.took.quantile(0.99).max(1.0),
     }
 }
 
-/// Tables to the terminal and to files.
-pub(crate) fn write(_options: &Options, _folder: &Path, run: &Run) -> Result<ExitCode, Failed> {
-    let results = run.results();
-    let text = markdown(&results)?;
+/// Tables to the terminal and to files. Only a whole run that may be judged takes the place of the last one.
+pub(crate) fn write(options: &Options, machine: Machine, run: &Run) -> Result<ExitCode, Failed> {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/results");
+    let last = std::fs::read(kept.join("network.json")).ok();
+    let last: Option<Results> = last.and_then(|text| serde_json::from_slice(&text).ok());
+    let results = run.results(machine);
+    let mut text = markdown(&results)?;
+    let whole = options.cases.is_empty() && !options.quick && results.judged;
+    let folder: PathBuf = if whole { kept } else { Path::new(env!("CARGO_TARGET_TMPDIR")).join("network") };
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("network.md"), &text)?;
+    std::fs::write(folder.join("network.json"), serde_json::to_vec_pretty(&results)?)?;
+    let quotients: Vec<Line> = results.lines.iter().filter(|line| line.is_quotient()).cloned().collect();
+    std::fs::write(folder.join("ratios.svg"), plot::ratios(&quotients)?)?;
+    std::fs::write(folder.join("latencies.svg"), plot::latencies(&results.figures)?)?;
+    if let Some(last) = last {
+        text.push_str(&compared(&results, &last)?);
+    }
+    writeln!(text, "\nWritten to {}", folder.display())?;
     std::io::stdout().write_all(text.as_bytes())?;
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("network");
-    std::fs::create_dir_all(&out)?;
-    std::fs::write(out.join("network.md"), &text)?;
-    std::fs::write(out.join("network.json"), serde_json::to_vec_pretty(&results)?)?;
-    Ok(if results.judged { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    Ok(if results.judged { ExitCode::SUCCESS } else { ExitCode::from(RESTLESS) })
+}
+
+impl Line {
+    /// Whether it has no unit.
+    fn is_quotient(&self) -> bool {
+        !matches!(self.measure.as_str(), "KiB" | "seconds")
+    }
 }
 
 fn markdown(results: &Results) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
+    let mut text = String::from("# The network, measured\n\n");
+    writeln!(text, "{}\n", results.machine.describe())?;
+    writeln!(
+        text,
+        "{} rounds of {} ms for each case. A quotient is of one round; the table has the median of the rounds and its 5–95 % \
+         interval. See [benches/README.md](../README.md).\n",
+        results.rounds, results.millis
+    )?;
     writeln!(text, "| what | of | median | 5–95 % | to reach | |\n| --- | --- | ---: | ---: | ---: | --- |")?;
     for line in results.control.iter().chain(&results.lines) {
         let Estimate { low, mid, high } = line.estimate;
@@ -156,7 +190,8 @@ fn markdown(results: &Results) -> Result<String, std::fmt::Error> {
             Some(Verdict::Missed) => "**missed**",
         };
         let reach = line.reach.map(show).unwrap_or_default();
-        writeln!(text, "| {} | {} | {mid:.2} | {low:.2}–{high:.2} | {reach} | {verdict} |", line.title, line.measure)?;
+        let [low, mid, high] = [low, mid, high].map(digits);
+        writeln!(text, "| {} | {} | {mid} | {low}–{high} | {reach} | {verdict} |", line.title, line.measure)?;
     }
     if !results.judged {
         let sentence = "The machine is too restless to judge: the same server differed from itself by more than 10 %.";
@@ -171,7 +206,38 @@ fn markdown(results: &Results) -> Result<String, std::fmt::Error> {
             case.title, case.rate, case.p50, case.p99, case.p999, case.cpu, case.calls
         )?;
     }
+    writeln!(text, "\n![Quotients](ratios.svg)\n\n![Latencies](latencies.svg)")?;
     Ok(text)
+}
+
+/// What differs from the last kept run by more than chance.
+fn compared(now: &Results, last: &Results) -> Result<String, std::fmt::Error> {
+    let mut text = format!("\n## Beside the last run ({}, commit {})\n\n", last.machine.date, last.machine.commit);
+    if now.machine.cpu != last.machine.cpu {
+        writeln!(text, "Another machine: {}\n", last.machine.describe())?;
+    }
+    writeln!(text, "| what | of | last | now | |\n| --- | --- | ---: | ---: | --- |")?;
+    for line in &now.lines {
+        let same = |other: &&Line| other.title == line.title && other.measure == line.measure;
+        let Some(before) = last.lines.iter().find(same) else { continue };
+        let change = if line.estimate.overlaps(&before.estimate) {
+            String::new()
+        } else {
+            format!("{:+.0} %", (line.estimate.mid / before.estimate.mid - 1.0) * 100.0)
+        };
+        let [was, is] = [before.estimate.mid, line.estimate.mid].map(digits);
+        writeln!(text, "| {} | {} | {was} | {is} | {change} |", line.title, line.measure)?;
+    }
+    Ok(text)
+}
+
+/// Three digits are all that means anything.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        big if big >= 10.0 => format!("{value:.1}"),
+        small if small < 0.1 => format!("{value:.4}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 fn show(reach: Reach) -> String {

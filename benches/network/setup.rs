@@ -51,7 +51,7 @@ pub(crate) async fn network(folder: &Path) -> Result<World, Failed> {
     let mut partners = vec![NETWERK.to_owned(), GEMEENTE.to_owned(), OUTSIDER.to_owned()];
     partners.extend(experts.iter().cloned());
     certificates(folder, &partners)?;
-    let config = hub::prepare(folder, "first", &hub::Store::sqlite(&hub::home(folder, "first")))?;
+    let config = hub::prepare(folder, hub::FIRST, &hub::Store::sqlite(&hub::home(folder, hub::FIRST)))?;
     let process = Process::hub(&config.file)?;
     let mut setup = Setup { folder: folder.to_owned(), address: config.address };
     hub::until_serving(folder, &setup.address).await?;

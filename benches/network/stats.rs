@@ -17,11 +17,6 @@ pub(crate) struct Estimate {
 }
 
 impl Estimate {
-    /// Of what was measured once.
-    pub(crate) const fn single(value: f64) -> Self {
-        Self { low: value, mid: value, high: value }
-    }
-
     /// Whether both may be the same number.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.low <= other.high && other.low <= self.high
@@ -111,7 +106,7 @@ pub(crate) fn ratios(over: &[f64], under: &[f64]) -> Vec<f64> {
 /// The order of `count` things in a round: started elsewhere and walked the other way every time, so that none always
 /// follows the same one.
 pub(crate) fn order(count: usize, round: usize) -> Vec<usize> {
-    let turned = (0..count).map(|place| (place + round / 2 * 3 + round) % count.max(1));
+    let turned = (0..count).map(|place| (place + round / 2) % count.max(1));
     if round.is_multiple_of(2) { turned.collect() } else { turned.rev().collect() }
 }
 

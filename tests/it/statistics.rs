@@ -30,7 +30,7 @@ fn an_interval_holds_the_median_and_narrows_with_more_rounds() {
     }
     assert!(many.high - many.low < few.high - few.low, "{few:?} {many:?}");
     assert_eq!(estimate(&values), Some(many), "the same values, the same interval");
-    assert_eq!(estimate(&[2.0; 12]), Some(Estimate::single(2.0)));
+    assert_eq!(estimate(&[2.0; 12]), Some(Estimate { low: 2.0, mid: 2.0, high: 2.0 }));
     assert_eq!(estimate(&[]), None);
     // One wild round of twelve moves neither median nor interval far.
     let mut wild = vec![1.0; 11];
@@ -51,7 +51,7 @@ fn a_target_is_missed_only_by_the_whole_interval() {
         (Reach::Between(0.8, 1.25), at(0.7, 1.0, 1.3), Verdict::Reached),
         (Reach::Between(0.8, 1.25), at(1.3, 1.4, 1.5), Verdict::Missed),
         (Reach::Between(0.8, 1.25), at(0.75, 0.79, 0.85), Verdict::Unclear),
-        (Reach::AtLeast(0.9), Estimate::single(f64::NAN), Verdict::Missed),
+        (Reach::AtLeast(0.9), at(f64::NAN, f64::NAN, f64::NAN), Verdict::Missed),
     ];
     for (reach, estimate, verdict) in cases {
         assert_eq!(reach.judge(&estimate), verdict, "{reach:?} {estimate:?}");
