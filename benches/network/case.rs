@@ -23,6 +23,8 @@ pub(crate) const HUB: &str = "hub";
 pub(crate) const HUB_WRITES: &str = "hub-writes";
 pub(crate) const HUB_TMPFS: &str = "hub-tmpfs";
 pub(crate) const HUB_HISTORY: &str = "hub-history";
+pub(crate) const HUB_POSTGRES: &str = "hub-postgres";
+pub(crate) const HUB_TWO_NODES: &str = "hub-two-nodes";
 pub(crate) const COMMITS: &str = "commits";
 pub(crate) const ETCD: &str = "etcd";
 
@@ -108,6 +110,8 @@ pub(crate) static CASES: &[Case] = &[
     case("full-64", "full call, SQLite, c=64", HUB, GetCase, 64, 0),
     case("tmpfs-64", "full call, SQLite on tmpfs, c=64", HUB_TMPFS, GetCase, 64, 0),
     case("history-64", "full call over a long log, c=64", HUB_HISTORY, GetCase, 64, 0),
+    case("postgres-64", "full call, PostgreSQL, c=64", HUB_POSTGRES, GetCase, 64, 0),
+    case("two-nodes-64", "full call, PostgreSQL, 2 nodes, c=64", HUB_TWO_NODES, GetCase, 64, 0),
     case("outsider-64", "refusal of an outsider, c=64", HUB, Outsider, 64, 0),
     case("denied-64", "refusal of a participant, c=64", HUB, Denied, 64, 0),
     case("etcd-64", "etcd Put of 1 KiB, c=64", ETCD, Call::Put, 64, 0),
@@ -115,6 +119,7 @@ pub(crate) static CASES: &[Case] = &[
     case("full-16", "full call, SQLite, c=16", HUB, GetCase, 16, 1),
     case("bare-256", "bare mTLS echo, c=256", BARE, GetCase, 256, 2),
     case("full-256", "full call, SQLite, c=256", HUB, GetCase, 256, 2),
+    case("postgres-256", "full call, PostgreSQL, c=256", HUB_POSTGRES, GetCase, 256, 2),
     case("bare-fetch-64", "bare read of 4 KiB", BARE, Fetch, 64, 3),
     case("fetch-64", "read of 4 KiB", HUB, Fetch, 64, 3),
     case("bare-publish-4k-64", "bare upload of 4 KiB", BARE, Publish(Small), 64, 4),

@@ -53,7 +53,7 @@ const fn claim(
 }
 
 use Measure::{Cpu, P99, Rate, Tail};
-use Reach::{AtLeast, AtMost};
+use Reach::{AtLeast, AtMost, Between};
 
 /// The control: the same server twice. Outside these bounds the machine is too restless to judge anything.
 pub(crate) const CONTROL: (f64, f64) = (0.9, 1.1);
@@ -84,6 +84,9 @@ pub(crate) static CLAIMS: &[Claim] = &[
     claim("full call / bare echo, c=64", "full-64", &["bare-64"], P99, Some(AtMost(3.5))),
     claim("full call, c=64", "full-64", &[], Tail, Some(AtMost(2.0))),
     claim("full call / full call on tmpfs, c=64", "full-64", &["tmpfs-64"], P99, None),
+    claim("PostgreSQL / SQLite, full call, c=64", "postgres-64", &["full-64"], Rate, Some(Between(0.8, 1.25))),
+    claim("PostgreSQL / SQLite, full call, c=256", "postgres-256", &["full-256"], Rate, None),
+    claim("2 nodes / 1 node, PostgreSQL, c=64", "two-nodes-64", &["postgres-64"], Rate, Some(AtLeast(1.0))),
     claim("store's writer / commits one by one", "commit-store-64", &["commit-single-64"], Rate, Some(AtLeast(2.0))),
     claim("store's writer / raw grouped loop", "commit-store-64", &["commit-raw-64"], Rate, Some(AtLeast(0.7))),
     claim("full call / etcd Put, c=64", "full-64", &["etcd-64"], Rate, Some(AtLeast(1.5))),

@@ -11,7 +11,7 @@ use sluis::clock::{Clock as _, SystemClock};
 use sluis::identity::Caller;
 use sluis::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules, check};
 use sluis::method::{Admitted, find as method};
-use sluis::store::{Store, Tx, Work, WorkError};
+use sluis::store::{Access, Store, Tx, Work, WorkError};
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::Failed;
 use crate::calls::Requests;
 use crate::case::{Call, Inside, find};
+use crate::postgres::opening;
 use crate::protocol::{Ask, Told};
 use crate::rows::{Template, templates};
 use crate::stage::Stage;
@@ -186,7 +187,7 @@ impl Work for Line {
 }
 
 async fn open(file: &Path) -> Result<Store, Failed> {
-    Ok(Store::open(&format!("sqlite:{}", file.display()), "commits", Arc::new(SystemClock)).await?)
+    Ok(Store::open(opening(Access::new(&format!("sqlite:{}", file.display()), None)?)).await?)
 }
 
 /// A connection with the store's own settings.
@@ -223,11 +224,9 @@ async fn write(
     let mut group = Vec::new();
     while queue.recv_many(&mut group, most).await > 0 {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut conn).await?;
-        for _ in &group {
-            let event = Uuid::now_v7().to_string();
-            for template in templates.iter() {
-                template.insert(&mut conn, &event).await?;
-            }
+        let events: Vec<String> = group.iter().map(|_| Uuid::now_v7().to_string()).collect();
+        for template in templates.iter() {
+            template.write(&mut conn, &events).await?;
         }
         sqlx::query("COMMIT").execute(&mut conn).await?;
         for waiting in group.drain(..) {

@@ -3,15 +3,14 @@
 use sqlx::{AnyConnection, AssertSqlSafe, Column as _, Row as _};
 
 use crate::Failed;
-use crate::rows::TABLES;
+use crate::rows::{TABLES, newest};
 
 /// Events written in one transaction.
 const PIECE: u64 = 50_000;
 
 /// Adds so many events to a store that nobody has open, all older than the newest one. SQL that both engines read.
 pub(crate) async fn fill(conn: &mut AnyConnection, events: u64) -> Result<(), Failed> {
-    let newest = "SELECT event_id FROM audit_event ORDER BY at DESC, event_id DESC LIMIT 1";
-    let event: String = sqlx::query(newest).fetch_one(&mut *conn).await?.try_get(0)?;
+    let event = newest(conn).await?;
     let mut inserts = Vec::new();
     for table in TABLES {
         let sql = format!("SELECT * FROM {table} WHERE event_id = $1");

@@ -29,7 +29,7 @@ pub(crate) async fn open(world: &World, server: &str, count: usize, streams: boo
     for nth in 0..count {
         let place = nth % world.experts.len().max(1);
         let who = world.experts.get(place).ok_or("no expert")?;
-        let channel = world.tls(who)?.connect(world.address(server)?).await?;
+        let channel = world.tls(who)?.connect(world.address(server, 0)?).await?;
         // Refused by a hub: an expert is no casusregisseur. The connection has been used all the same.
         drop(CasesClient::new(channel.clone()).get_case(requests.get_case(nth)).await);
         let stream = match cursors.get(place) {
@@ -47,7 +47,7 @@ async fn wait(channel: &Channel, request: v1::StreamInboxRequest) -> Result<Stre
 
 /// Where nothing more comes.
 async fn end_of_inbox(world: &World, server: &str, who: &str) -> Result<String, Failed> {
-    let channel = world.tls(who)?.connect(world.address(server)?).await?;
+    let channel = world.tls(who)?.connect(world.address(server, 0)?).await?;
     let mut items = wait(&channel, Requests::new(world)?.inbox()).await?;
     let mut cursor = String::new();
     while let Some(item) = items.message().await? {

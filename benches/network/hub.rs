@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sluis::demo::postgres::Access;
 use sluis::pseudonym::{Keyholder, SecretKey};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -36,6 +37,11 @@ impl Store {
     /// SQLite in a hub's own folder.
     pub(crate) fn sqlite(home: &Path) -> Self {
         Self { lines: format!("url = \"sqlite:{}\"", database(home).display()) }
+    }
+
+    /// A PostgreSQL database.
+    pub(crate) fn postgres(access: &Access) -> Self {
+        Self { lines: access.to_toml() }
     }
 }
 

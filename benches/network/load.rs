@@ -129,7 +129,7 @@ impl Loader {
         };
         let channel = self.channel(case.server, &who, nth).await?;
         let fresh = match case.call {
-            Call::Connect => Some((self.world.tls(&who)?, self.world.address(case.server)?.into())),
+            Call::Connect => Some((self.world.tls(&who)?, self.world.address(case.server, nth)?.into())),
             _ => None,
         };
         let press = match case.call {
@@ -146,7 +146,7 @@ impl Loader {
         let place = nth % CHANNELS;
         while open.len() <= place {
             let tls = self.world.tls(who)?;
-            open.push(tls.connect(self.world.address(server)?).await?);
+            open.push(tls.connect(self.world.address(server, open.len())?).await?);
         }
         Ok(open.get(place).ok_or("no connection")?.clone())
     }

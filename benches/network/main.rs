@@ -17,6 +17,7 @@ mod load;
 mod machine;
 mod memory;
 mod plot;
+mod postgres;
 mod process;
 mod protocol;
 mod quiet;

@@ -65,7 +65,7 @@ impl Process {
 }
 
 /// The sum over the threads of a process. Its runtimes keep their threads, so that none is missed that has ended.
-fn cpu(pid: u32) -> Result<u64, Failed> {
+pub(crate) fn cpu(pid: u32) -> Result<u64, Failed> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         // A thread may end between the listing and the look.

@@ -6,26 +6,29 @@ use std::path::Path;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
 use crate::case;
+use crate::postgres::{Postgres, connect};
 use crate::process::{Helper, Process};
 use crate::stage::Step;
 use crate::world::World;
 use crate::{Failed, Options, etcd, history, hub, say};
 
 /// The servers of a run.
+#[derive(Default)]
 pub(crate) struct Servers {
     helpers: BTreeMap<&'static str, Helper>,
     hubs: BTreeMap<&'static str, Hub>,
     etcd: Option<Process>,
+    postgres: Option<Postgres>,
     /// In memory; removed with the run.
-    _tmpfs: Option<tempfile::TempDir>,
+    tmpfs: Option<tempfile::TempDir>,
 }
 
-/// A hub that runs.
+/// A hub that runs, on one or more nodes.
 struct Hub {
-    process: Process,
-    config: hub::Config,
+    nodes: Vec<(Process, hub::Config)>,
     /// A connection of our own beside the hub's, for counting.
     database: AnyConnection,
+    on_postgres: bool,
 }
 
 impl Servers {
@@ -35,37 +38,46 @@ impl Servers {
         names: &BTreeSet<&'static str>,
         options: &Options,
     ) -> Result<Self, Failed> {
+        // The helpers read it.
+        world.save()?;
         let folder = world.folder.clone();
-        let mut servers = Self { helpers: BTreeMap::new(), hubs: BTreeMap::new(), etcd: None, _tmpfs: None };
+        let mut servers = Self::default();
         for name in names {
-            let address = if Step::of(name).is_some() {
+            let nodes = if Step::of(name).is_some() {
                 let (helper, address) = Helper::start(name, &folder).await?;
                 servers.helpers.insert(name, helper);
-                serde_json::from_str(&address)?
+                vec![serde_json::from_str(&address)?]
             } else if *name == case::ETCD {
                 let (process, address) = etcd::start(&folder).await?;
                 servers.etcd = Some(process);
-                address
+                vec![address]
             } else if *name == case::COMMITS {
                 let (helper, _) = Helper::start(name, &folder).await?;
                 servers.helpers.insert(name, helper);
-                continue;
+                Vec::new()
             } else {
-                servers.hub(&folder, name, options).await?
+                let hub = match *name {
+                    case::HUB_POSTGRES => servers.on_postgres(&folder, name, 1).await?,
+                    case::HUB_TWO_NODES => servers.on_postgres(&folder, name, 2).await?,
+                    _ => servers.on_sqlite(&folder, name, options).await?,
+                };
+                let nodes = hub.nodes.iter().map(|(_, config)| config.address.clone()).collect();
+                servers.hubs.insert(name, hub);
+                nodes
             };
-            world.addresses.insert((*name).to_owned(), address);
+            world.addresses.insert((*name).to_owned(), nodes);
         }
         world.save()?;
         Ok(servers)
     }
 
     /// Starts a hub over a copy of the network's store.
-    async fn hub(&mut self, folder: &Path, name: &'static str, options: &Options) -> Result<String, Failed> {
+    async fn on_sqlite(&mut self, folder: &Path, name: &'static str, options: &Options) -> Result<Hub, Failed> {
         let mut home = hub::home(folder, name);
         if name == case::HUB_TMPFS {
             let memory = tempfile::Builder::new().prefix("sluis-bench-").tempdir_in("/dev/shm")?;
             home = memory.path().to_owned();
-            self._tmpfs = Some(memory);
+            self.tmpfs = Some(memory);
         }
         hub::copy(&hub::home(folder, hub::FIRST), &home)?;
         let file = hub::database(&home);
@@ -75,24 +87,42 @@ impl Servers {
             history::fill(&mut conn, options.events()).await?;
             conn.close().await?;
         }
-        let config = hub::prepare(folder, name, &hub::Store::sqlite(&home))?;
-        let process = Process::hub(&config.file)?;
-        hub::until_serving(folder, &config.address).await?;
-        let address = config.address.clone();
+        let node = start(folder, name, &hub::Store::sqlite(&home)).await?;
         let database = AnyConnection::connect(&format!("sqlite:{}?mode=ro", file.display())).await?;
-        self.hubs.insert(name, Hub { process, config, database });
-        Ok(address)
+        Ok(Hub { nodes: vec![node], database, on_postgres: false })
     }
 
-    /// CPU time of a server so far, nanoseconds.
+    /// Starts nodes over a database of their own.
+    async fn on_postgres(&mut self, folder: &Path, name: &str, nodes: usize) -> Result<Hub, Failed> {
+        let postgres = match self.postgres.take() {
+            Some(postgres) => postgres,
+            None => tokio::task::block_in_place(Postgres::start)?,
+        };
+        let access = self.postgres.insert(postgres).database(folder).await?;
+        let mut running = Vec::new();
+        for nth in 1..=nodes {
+            running.push(start(folder, &format!("{name}-{nth}"), &hub::Store::postgres(&access)).await?);
+        }
+        Ok(Hub { nodes: running, database: connect(&access).await?, on_postgres: true })
+    }
+
+    /// CPU time of a server so far, its database's included, nanoseconds.
     pub(crate) fn cpu(&self, name: &str) -> Result<u64, Failed> {
-        self.process(name)?.cpu()
+        let Some(hub) = self.hubs.get(name) else { return self.process(name)?.cpu() };
+        let mut sum = 0;
+        for (process, _) in &hub.nodes {
+            sum += process.cpu()?;
+        }
+        if let Some(postgres) = self.postgres.as_ref().filter(|_| hub.on_postgres) {
+            sum += postgres.cpu()?;
+        }
+        Ok(sum)
     }
 
     /// The process of a server.
     pub(crate) fn process(&self, name: &str) -> Result<&Process, Failed> {
         let helper = self.helpers.get(name).map(|helper| &helper.process);
-        let hub = self.hubs.get(name).map(|hub| &hub.process);
+        let hub = self.hubs.get(name).and_then(|hub| hub.nodes.first()).map(|(process, _)| process);
         let etcd = self.etcd.as_ref().filter(|_| name == case::ETCD);
         Ok(helper.or(hub).or(etcd).ok_or_else(|| format!("no server {name}"))?)
     }
@@ -116,8 +146,12 @@ impl Servers {
     pub(crate) async fn end(&mut self, name: &str) -> Result<Option<hub::Config>, Failed> {
         let Some(hub) = self.hubs.remove(name) else { return Ok(None) };
         hub.database.close().await?;
-        hub.process.stop().await?;
-        Ok(Some(hub.config))
+        let mut first = None;
+        for (process, config) in hub.nodes {
+            process.stop().await?;
+            first.get_or_insert(config);
+        }
+        Ok(first)
     }
 
     /// Stops all.
@@ -134,4 +168,12 @@ impl Servers {
             None => Ok(()),
         }
     }
+}
+
+/// Starts a node and waits until it serves.
+async fn start(folder: &Path, name: &str, store: &hub::Store) -> Result<(Process, hub::Config), Failed> {
+    let config = hub::prepare(folder, name, store)?;
+    let process = Process::hub(&config.file)?;
+    hub::until_serving(folder, &config.address).await?;
+    Ok((process, config))
 }

@@ -20,8 +20,8 @@ pub(crate) const HOST: &str = "127.0.0.1";
 pub(crate) struct World {
     /// Everything of this run.
     pub(crate) folder: PathBuf,
-    /// `host:port` of every server by name.
-    pub(crate) addresses: BTreeMap<String, String>,
+    /// `host:port` of every node of every server, by the server's name.
+    pub(crate) addresses: BTreeMap<String, Vec<String>>,
     /// OINs of all partners; each has a certificate and a seed under its OIN.
     pub(crate) partners: Vec<String>,
     /// Holds the cases.
@@ -53,9 +53,10 @@ impl World {
         Ok(std::fs::write(self.folder.join("world.json"), serde_json::to_vec(self)?)?)
     }
 
-    /// `host:port` of a server.
-    pub(crate) fn address(&self, server: &str) -> Result<&str, Failed> {
-        Ok(self.addresses.get(server).ok_or_else(|| format!("no server {server}"))?)
+    /// Where the nth connection to a server goes: its nodes take turns.
+    pub(crate) fn address(&self, server: &str, nth: usize) -> Result<&str, Failed> {
+        let nodes = self.addresses.get(server).map(Vec::as_slice).unwrap_or_default();
+        Ok(nodes.get(nth % nodes.len().max(1)).ok_or_else(|| format!("no server {server}"))?)
     }
 
     /// How to connect with a certificate of this name.
