@@ -21,6 +21,7 @@ mod network;
 mod processes;
 mod seats;
 mod smoke;
+mod statistics;
 mod store;
 mod streams;
 mod unknown;
