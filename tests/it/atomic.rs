@@ -161,6 +161,7 @@ async fn without_its_event_nothing_happens_and_nothing_is_released() {
         // The end of the role and the sealed record are as good as they were.
         assert_eq!(outcome.word(), expected_after(rpc), "{rpc}");
     }
+    scene.network.holds_together().await;
 }
 
 /// After the case went to F2, article 10 lets nothing more be sent in form P.
@@ -213,4 +214,5 @@ async fn one_that_fails_takes_no_neighbour_along() {
     let orphans = "SELECT COUNT(*) FROM case_file WHERE case_id NOT IN \
                    (SELECT case_id FROM audit_event WHERE outcome = 'allowed' AND case_id IS NOT NULL)";
     assert_eq!(scene.database.number(orphans).await, 0, "every case has its event");
+    scene.network.holds_together().await;
 }

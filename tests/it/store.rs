@@ -41,4 +41,5 @@ async fn many_changes_of_one_case_at_once_are_all_made() {
     let database = network.database().await;
     assert_eq!(database.number("SELECT COUNT(*) FROM consent").await, 24);
     assert_eq!(database.number("SELECT rev FROM case_file").await, 25);
+    network.holds_together().await;
 }
