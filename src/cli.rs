@@ -75,6 +75,15 @@ enum HubInit {
         #[arg(long)]
         dir: PathBuf,
     },
+    /// Copy all rows of a hub on SQLite, which must not run, to an empty PostgreSQL database.
+    Copy {
+        /// Configuration file of the hub on SQLite.
+        #[arg(long)]
+        from: PathBuf,
+        /// Configuration file of the hub on PostgreSQL, with an owner_url.
+        #[arg(long)]
+        to: PathBuf,
+    },
     /// Look at the whole store and say what does not hold together. Changes nothing.
     Check {
         /// Configuration file.
@@ -182,6 +191,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
     match command {
         Command::Hub(HubArgs { init: Some(HubInit::Init { dir }), .. }) => Ok(init::hub(&dir, out)?),
         Command::Hub(HubArgs { init: Some(HubInit::Check { config }), .. }) => block_on(check::run(&config, out))?,
+        Command::Hub(HubArgs { init: Some(HubInit::Copy { from, to }), .. }) => block_on(check::copy(&from, &to, out))?,
         Command::Hub(HubArgs { config, .. }) => hub(&config.unwrap_or_default()),
         Command::Keyholder(KeyholderArgs { init: Some(KeyholderInit::Init { dir }), .. }) => {
             init::keyholder(&dir, out).map(|_| ()).map_err(CliError::from)

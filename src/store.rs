@@ -18,6 +18,7 @@ mod writer;
 pub mod case;
 pub mod check;
 pub mod consent;
+pub mod copy;
 pub mod deployment;
 pub mod event;
 pub mod inbox;
@@ -95,6 +96,15 @@ pub enum Unfit {
         "the schema has migration {0}, which this version of the hub does not know: run the version that made it, or a newer one"
     )]
     Unknown(i64),
+    /// A copy goes one way only.
+    #[error("rows are copied from a SQLite file to a PostgreSQL database")]
+    Direction,
+    /// A copy needs the right to make the schema.
+    #[error("set [store] owner_url in the configuration of the PostgreSQL hub: the schema has to be made there")]
+    NoOwner,
+    /// A copy would mix two logs.
+    #[error("the PostgreSQL database holds audit events already: copy into an empty one")]
+    NotEmpty,
     /// Another process has the file.
     #[error("another hub has this database open: several hubs share a PostgreSQL database, never a SQLite file")]
     InUse,

@@ -139,7 +139,7 @@ fn others(
 
 /// Makes the database file readable by its owner alone (SQLite gives the files beside it the same rights), and takes it
 /// for this process.
-async fn own_file(access: &Access) -> Result<Option<File>, StoreError> {
+pub(super) async fn own_file(access: &Access) -> Result<Option<File>, StoreError> {
     let Some(path) = access.path() else { return Ok(None) };
     private(path).map_err(StoreError::disk)?;
     // A file of its own: SQLite's locks and this one would get in each other's way.
@@ -186,7 +186,7 @@ fn migrator(engine: Engine) -> &'static Migrator {
 
 /// Applies what is missing, as the role that may. Two nodes that start at once wait for each other: the migrator holds a
 /// lock in the database.
-async fn migrate(access: &Access) -> Result<(), StoreError> {
+pub(super) async fn migrate(access: &Access) -> Result<(), StoreError> {
     let Some(options) = access.owner_options()? else { return Ok(()) };
     let mut conn = connect(&options).await.map_err(not_a_database)?;
     ours(&mut conn, access.engine()).await?;

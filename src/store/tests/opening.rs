@@ -83,6 +83,27 @@ async fn a_file_that_is_no_database_is_not_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_moves_to_another_engine_as_it_is() {
+    let (file, server) = (Engine::sqlite(), Engine::postgres());
+    let store = file.open().await.unwrap();
+    let event =
+        store.refuse(&Refusal::denied(crate::reason::Reason::NotInvolved), super::draft(), Seen::default()).await;
+    let running = copy::copy(&file.access, &server.access).await;
+    assert!(matches!(running, Err(StoreError::Unfit(Unfit::InUse))), "a hub runs on it");
+    drop(store);
+    let copied = copy::copy(&file.access, &server.access).await.unwrap();
+    assert!(copied.contains(&("audit_event".to_owned(), 2)), "{copied:?}");
+    assert!(check::check(&server.access).await.unwrap().findings.is_empty());
+    let moved = server.open().await.unwrap();
+    let filter = event::Filter { event_id: Some(event.unwrap()), limit: 10, ..event::Filter::default() };
+    assert_eq!(event::select(&mut moved.read().await.unwrap(), &filter).await.unwrap().len(), 1);
+    let again = copy::copy(&file.access, &server.access).await;
+    assert!(matches!(again, Err(StoreError::Unfit(Unfit::NotEmpty))));
+    let backwards = copy::copy(&server.access, &file.access).await;
+    assert!(matches!(backwards, Err(StoreError::Unfit(Unfit::Direction))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_start_at_once_make_one_schema() {
     let engine = Engine::postgres();
     let (one, two, three) = tokio::join!(engine.open(), engine.open(), engine.open());
