@@ -44,14 +44,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 #[inline(never)]
 fn measured_permit(covenant: &Covenant, question: &Question) {
     for _ in 0..TIMES {
-        drop(black_box(covenant.decide(black_box(question))));
+        drop(black_box(covenant.evaluate(black_box(question))));
     }
 }
 
 #[inline(never)]
 fn measured_denial(covenant: &Covenant, question: &Question) {
     for _ in 0..TIMES {
-        drop(black_box(covenant.decide(black_box(question))));
+        drop(black_box(covenant.evaluate(black_box(question))));
     }
 }
 
