@@ -298,6 +298,27 @@ mod tests {
     use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, Roster};
 
     #[test]
+    fn nodes_share_one_database_and_one_set_of_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let scenario = super::super::built_in_scenario().unwrap();
+        let (password_file, owner_password_file) = (directory.path().join("hub.pw"), directory.path().join("owner.pw"));
+        for file in [&password_file, &owner_password_file] {
+            std::fs::write(file, "x").unwrap();
+        }
+        let url =
+            |role: &str| format!("postgres://{role}@127.0.0.1:1/sluis?sslmode=verify-full&sslrootcert=/a%20b/c.pem");
+        let (url, owner_url) = (url("sluis_hub"), url("sluis_owner"));
+        let access = Access { url, password_file, owner_url, owner_password_file };
+        let plan = HubPlan { nodes: 2, database: Some(&access) };
+        let layout = Layout::make(directory.path(), &scenario, &plan, SystemClock.now()).unwrap();
+        let [first, second] = [0, 1].map(|node| config::load::<HubConfig>(&layout.hub_config(node)).unwrap());
+        assert_eq!((first.store.url.as_str(), second.store.url.as_str()), (&*access.url, &*access.url));
+        let keys = |hub: &HubConfig| hub.keys.directory.canonicalize().unwrap();
+        assert_eq!(keys(&first), keys(&second));
+        assert!(first.node != second.node && first.listen.address != second.listen.address);
+    }
+
+    #[test]
     fn what_the_demo_writes_is_a_good_configuration() {
         let directory = tempfile::tempdir().unwrap();
         let scenario = super::super::built_in_scenario().unwrap();

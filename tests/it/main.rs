@@ -18,6 +18,7 @@ mod leak;
 mod log;
 mod matrix;
 mod network;
+mod nodes;
 mod processes;
 mod seats;
 mod smoke;
