@@ -105,7 +105,8 @@ fn inbox(arrived: &Arrived, rows: &[i64]) -> Vec<String> {
     let mut known = BTreeMap::new();
     for item in reread {
         if live.items.get(&place(&item.cursor)) != Some(item) {
-            broken.push(format!("inbox of {id}: {} came otherwise live, or not at all", item.cursor));
+            let came = if live.items.contains_key(&place(&item.cursor)) { "otherwise" } else { "never" };
+            broken.push(format!("inbox of {id}: live, {} came {came}: {:?}", item.cursor, item.item));
         }
         let bare = api::InboxItem { cursor: String::new(), create_time: None, ..item.clone() };
         if let Some(other) = known.insert(format!("{bare:?}"), &item.cursor) {
