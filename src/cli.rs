@@ -1,7 +1,7 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
-//! Exit code 0: all well. 1: a scenario had another outcome than demanded, or a store does not hold together. 2: wrong arguments or configuration.
-//! 3: something else failed, for example a port that is taken.
+//! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, or a promise did
+//! not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
 
 pub mod ca;
 pub mod check;
@@ -24,6 +24,7 @@ pub use error::CliError;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig};
+use crate::demo::kills::{self, KillOptions};
 use crate::demo::{self, DemoOptions, StoreKind};
 use crate::scenario::{self, Network, Scenario};
 use crate::telemetry::{self, Chain, LogConfig};
@@ -154,6 +155,12 @@ struct DemoArgs {
     /// Where the hub keeps its data: a file, or a PostgreSQL that the demo starts for itself.
     #[arg(long, value_enum, default_value_t = StoreArg::Sqlite)]
     store: StoreArg,
+    /// Kill processes this often under load instead, and judge the store afterwards.
+    #[arg(long, value_name = "N", conflicts_with = "keep", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    kills: Option<u32>,
+    /// The seed of an earlier `--kills`, for the same order.
+    #[arg(long, requires = "kills")]
+    seed: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -211,7 +218,14 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
             };
             let (keep, directory, nodes) = (args.keep, args.dir, args.nodes.into());
             let options = DemoOptions { keep, directory, nodes, store, ..DemoOptions::default() };
-            verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??)
+            let Some(kills) = args.kills else {
+                return verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??);
+            };
+            let options = KillOptions { demo: options, kills, seed: args.seed };
+            match block_on(kills::run(&scenario, options, signal::shutdown(), out))?? {
+                0 => Ok(()),
+                broken => Err(CliError::Broken(broken)),
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 mod enrol;
 mod files;
 mod hints;
+pub mod kills;
+mod ports;
 pub mod postgres;
 mod process;
 
@@ -17,7 +19,7 @@ use crate::ca::CaError;
 use crate::cli::init::InitError;
 use crate::clock::{Clock, SystemClock};
 use crate::scenario::{self, FileError, Network, Play, PlayError, Scenario, Verdict};
-use files::{HubPlan, Layout, hub_name};
+use files::{Layout, Plan, hub_name};
 use postgres::{Cluster, PostgresError};
 use process::Processes;
 
@@ -165,6 +167,8 @@ pub struct Demo {
     layout: Option<Layout>,
     nodes: usize,
     store: StoreKind,
+    elements_per_day: u32,
+    enrolled: bool,
     directory: Directory,
 }
 
@@ -182,7 +186,16 @@ impl Demo {
         let own = || std::env::current_exe().map_err(|source| DemoError::Io { what: "a process".to_owned(), source });
         let program = options.program.map_or_else(own, Ok)?;
         let processes = Processes::new(program, directory.path.join("logs"))?;
-        Ok(Self { processes, cluster: None, layout: None, nodes, store: options.store, directory })
+        Ok(Self {
+            processes,
+            cluster: None,
+            layout: None,
+            nodes,
+            store: options.store,
+            elements_per_day: 200,
+            enrolled: false,
+            directory,
+        })
     }
 
     /// Starts everything that `scenario` needs, and has its partners join.
@@ -193,16 +206,11 @@ impl Demo {
         let now = SystemClock.now();
         self.start_store(out).await?;
         let access = self.cluster.as_ref().map(Cluster::access);
-        let plan = HubPlan { nodes: self.nodes, database: access.as_ref() };
+        let plan = Plan { nodes: self.nodes, database: access.as_ref(), elements_per_day: self.elements_per_day };
         let layout = Layout::make(&self.directory.path, scenario, &plan, now)?;
         writeln!(out, "Certificates, keys and configuration in {}", self.directory.path.display())?;
-        let processes = &mut self.processes;
-        processes.start("keyholder", &["keyholder", "--config"], &layout.keyholder_config())?;
-        // The keyholder knows partners only; the hub knows nobody yet but its first operator.
-        if let Some(partner) = scenario.partners.first() {
-            processes.ready("keyholder", &layout.keyholder, &layout.organisation_person(&partner.id), now).await?;
-        }
         self.layout = Some(layout);
+        self.start_keyholder().await?;
         for node in 0..self.nodes {
             self.start_node(node).await?;
         }
@@ -210,17 +218,17 @@ impl Demo {
             1 => writeln!(out, "Keyholder and hub answer")?,
             nodes => writeln!(out, "Keyholder and {nodes} nodes of the hub answer")?,
         }
-        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
-        enrol::register(layout, scenario, now).await?;
+        enrol::register(self.layout.as_ref().ok_or(DemoError::Stopped)?, scenario, now).await?;
         for partner in &scenario.partners {
-            processes.start(&files::slug(&partner.id), &["agent", "--config"], &layout.agent_config(&partner.id))?;
+            self.launch_agent(&partner.id)?;
         }
-        for member in &layout.network.partners {
-            let person = scenario::network::Person { certificate: member.certificate.clone(), key: member.key.clone() };
-            processes.ready(&files::slug(&member.id), &member.agent, &person, now).await?;
+        let members = self.network()?.partners.clone();
+        for member in &members {
+            self.await_agent(&member.id).await?;
             enrol::join(member, now).await?;
         }
-        writeln!(out, "{} partners registered, agents running, covenant signed\n", layout.network.partners.len())?;
+        self.enrolled = true;
+        writeln!(out, "{} partners registered, agents running, covenant signed\n", members.len())?;
         Ok(())
     }
 
@@ -256,6 +264,29 @@ impl Demo {
         let endpoint = layout.network.hub_nodes().nth(node).ok_or(DemoError::Stopped)?;
         processes.start(&name, &["hub", "--config"], &layout.hub_config(node))?;
         processes.ready(&name, endpoint, &layout.operator_person(), SystemClock.now()).await
+    }
+
+    async fn start_keyholder(&mut self) -> Result<(), DemoError> {
+        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
+        processes.start(KEYHOLDER, &["keyholder", "--config"], &layout.keyholder_config())?;
+        // It knows partners only.
+        if let Some(partner) = layout.network.partners.first() {
+            let person = layout.organisation_person(&partner.id);
+            processes.ready(KEYHOLDER, &layout.keyholder, &person, SystemClock.now()).await?;
+        }
+        Ok(())
+    }
+
+    fn launch_agent(&mut self, id: &str) -> Result<(), DemoError> {
+        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
+        processes.start(&files::slug(id), &["agent", "--config"], &layout.agent_config(id))
+    }
+
+    async fn await_agent(&mut self, id: &str) -> Result<(), DemoError> {
+        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
+        let member = layout.network.partners.iter().find(|member| member.id == id).ok_or(DemoError::Stopped)?;
+        let person = scenario::network::Person { certificate: member.certificate.clone(), key: member.key.clone() };
+        processes.ready(&files::slug(id), &member.agent, &person, SystemClock.now()).await
     }
 
     /// Ends every process.
@@ -343,5 +374,7 @@ impl Drop for Directory {
     }
 }
 
+/// What the keyholder is called, as a process.
+const KEYHOLDER: &str = "keyholder";
 /// How long a process may take to come up.
 const READY: Duration = Duration::from_secs(20);

@@ -13,6 +13,9 @@ use crate::telemetry::TelemetryError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// `sluis demo --kills`.
+    #[error("{0} promises were broken under kills")]
+    Broken(usize),
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -61,7 +64,7 @@ impl CliError {
     /// 1: another outcome. 2: arguments or configuration. 3: the rest.
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
-            Self::OtherOutcome(_) | Self::Findings(_) => 1,
+            Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) => 1,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Demo(_)

@@ -9,13 +9,12 @@
 //! network.toml addresses and certificates, for scenarios and foreign clients
 //! ```
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
-use super::DemoError;
 use super::postgres::Access;
+use super::{DemoError, ports};
 use crate::ca::profile::alternative;
 use crate::ca::{Authority, DEFAULT_DAYS, Issued, Profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
@@ -29,12 +28,14 @@ const HOST: &str = "localhost";
 /// The organisation that runs the hub: a processor, not a partner.
 const OPERATOR_OIN: &str = "00000099600000010000";
 
-/// What the hub is made of.
-pub(super) struct HubPlan<'a> {
+/// What hub and keyholder are made of.
+pub(super) struct Plan<'a> {
     /// How many nodes; one at least.
     pub(super) nodes: usize,
     /// The database that they share; `None`: one node with SQLite.
     pub(super) database: Option<&'a Access>,
+    /// Identifiers that each partner may have evaluated in a day.
+    pub(super) elements_per_day: u32,
 }
 
 /// What was made and where it listens.
@@ -56,13 +57,14 @@ impl Layout {
     pub(super) fn make(
         directory: &Path,
         scenario: &Scenario,
-        plan: &HubPlan<'_>,
+        plan: &Plan<'_>,
         now: OffsetDateTime,
     ) -> Result<Self, DemoError> {
         let authority = Authority::init(&directory.join("ca"), &"Sluis demo".parse()?, Environment::Test, now)?;
         let maker = Maker { directory, authority, now };
         let further = plan.nodes.saturating_sub(1);
-        let ports = free_ports(2 + further + scenario.partners.len())?;
+        let no_port = |source| DemoError::Io { what: "a free port".to_owned(), source };
+        let ports = ports::free(2 + further + scenario.partners.len()).map_err(no_port)?;
         let mut addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let mut endpoint = |anchors: PathBuf| Endpoint {
             address: addresses.next().unwrap_or_default(),
@@ -78,7 +80,7 @@ impl Layout {
         for partner in &scenario.partners {
             let local = directory.join("agents").join(slug(&partner.id)).join("local");
             let (member, key) = maker.member(partner, endpoint(local.join("anchors.pem")))?;
-            roster.push_str(&roster_entry(&partner.oin, key));
+            roster.push_str(&roster_entry(&partner.oin, key, plan.elements_per_day));
             members.push(member);
         }
         let strangers = scenario.outsiders.iter().map(|one| maker.stranger(&one.id, &one.oin));
@@ -259,8 +261,8 @@ fn sections(certificate: &str, ca: &str) -> String {
     )
 }
 
-fn roster_entry(oin: &Oin, key: KeyHash) -> String {
-    format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 200\n\n")
+fn roster_entry(oin: &Oin, key: KeyHash, elements: u32) -> String {
+    format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = {elements}\n\n")
 }
 
 /// What a node of the hub is called, as a process and as a directory. The first has the number 0.
@@ -271,14 +273,6 @@ pub(super) fn hub_name(node: usize) -> String {
 /// A partner's label as a file name.
 pub(super) fn slug(id: &str) -> String {
     id.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
-}
-
-/// Ports that were free a moment ago. All are taken at once, so that none is given out twice.
-fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
-    let no_port = |source| DemoError::Io { what: "a free port".to_owned(), source };
-    let taken: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().map_err(no_port)?;
-    taken.iter().map(|listener| listener.local_addr().map(|address| address.port()).map_err(no_port)).collect()
 }
 
 fn make_directory(path: &Path) -> Result<(), DemoError> {
@@ -322,7 +316,7 @@ mod tests {
     fn what_the_demo_writes_is_a_good_configuration() {
         let directory = tempfile::tempdir().unwrap();
         let scenario = super::super::built_in_scenario().unwrap();
-        let plan = HubPlan { nodes: 3, database: None };
+        let plan = Plan { nodes: 3, database: None, elements_per_day: 200 };
         let layout = Layout::make(directory.path(), &scenario, &plan, SystemClock.now()).unwrap();
         for node in 0..3 {
             let hub: HubConfig = config::load(&layout.hub_config(node)).unwrap();

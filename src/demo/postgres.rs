@@ -15,7 +15,6 @@ mod programs;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -397,19 +396,9 @@ fn encoded(path: &Path) -> String {
     path.as_os_str().as_bytes().iter().map(encode).collect()
 }
 
-/// A port that was free a moment ago. Below those that Linux gives to outgoing connections, so that none of them takes it
-/// while the server is down.
 fn free_port() -> Result<u16, PostgresError> {
-    let drawn = || 20_000 + Uuid::new_v4().as_fields().1 % 12_000;
-    let mut tried = Err(io::ErrorKind::AddrInUse.into());
-    for _ in 0..100 {
-        let port = drawn();
-        tried = TcpListener::bind(("127.0.0.1", port)).map(|_| port);
-        if tried.is_ok() {
-            break;
-        }
-    }
-    tried.map_err(failed("a free port"))
+    let ports = super::ports::free(1).map_err(failed("a free port"))?;
+    ports.first().copied().ok_or_else(|| failed("a free port")(io::ErrorKind::AddrInUse.into()))
 }
 
 /// Whether it happened within [`PATIENCE`].

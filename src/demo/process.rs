@@ -94,6 +94,23 @@ impl Processes {
         lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| format!("  {line}\n")).collect()
     }
 
+    /// Asks a process to stop (SIGTERM) and waits for its end.
+    pub(super) async fn end(&mut self, name: &str) -> Result<(), DemoError> {
+        let Some(position) = self.children.iter().position(|(own, _)| own == name) else { return Ok(()) };
+        let (_, mut child) = self.children.swap_remove(position);
+        let failed = |source| DemoError::Io { what: format!("an end of process {name}"), source };
+        let Some(id) = child.id() else { return Ok(()) };
+        let asked =
+            Command::new("/bin/sh").args(["-c", "kill -s TERM \"$1\"", "sh"]).arg(id.to_string()).status().await;
+        asked.map_err(failed)?;
+        match tokio::time::timeout(READY, child.wait()).await {
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(Ok(status)) => Err(failed(std::io::Error::other(format!("it ended with {status}")))),
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => Err(failed(std::io::ErrorKind::TimedOut.into())),
+        }
+    }
+
     /// Ends every process and waits for it.
     pub(super) async fn stop(&mut self) {
         for (name, child) in &mut self.children {

@@ -157,15 +157,17 @@ impl Exchange {
     async fn show(&self, call: &Call, facts: &Facts, item: &Item) -> Result<Option<v1::InboxItem>, End> {
         let mut shown = v1::InboxItem::decode(&*item.message).map_err(|_| StoreError::Inconsistent("inbox_item"))?;
         shown.create_time = Some(timestamp(from_micros(item.created_at)));
+        // The item may be younger than `facts`, or by the clock of another node than this one's: what it tells of has begun.
+        let now = self.clock.now().max(from_micros(item.created_at));
         let mut of_item = Facts {
-            now: facts.now,
+            now,
             caller: facts.caller.clone(),
             registry: Arc::clone(&facts.registry),
             found: Found::NotAsked,
             record: None,
         };
         if let Some(record_id) = &item.record_id {
-            of_item = self.facts(call, Target::Record(record_id)).await?;
+            of_item = Facts { now, ..self.facts(call, Target::Record(record_id)).await? };
         } else if let Some(case_id) = &item.case_id {
             let mut reader = self.store.read().await?;
             if let Some(case) = crate::store::case::load(&mut reader, case_id).await? {

@@ -3,6 +3,8 @@
 //! Each question counts the rows that should not be. It changes nothing and may run beside a hub; on SQLite a change that is
 //! committed meanwhile can look half done between two questions, so ask a second time before believing a finding.
 
+pub mod promises;
+
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use sqlx::{AnyConnection, Row as _};

@@ -14,6 +14,7 @@ mod bad_input;
 mod calls;
 mod direct;
 mod fuzz;
+mod kills;
 mod leak;
 mod log;
 mod matrix;

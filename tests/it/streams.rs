@@ -104,6 +104,29 @@ async fn items_come_in_order_again_until_acknowledged_and_from_any_cursor() {
     assert_eq!(places(&gemeente.inbox(&came[9].cursor).await.unwrap()), all[10..], "unless it is asked for");
 }
 
+/// A node whose clock is behind, or that looked at its clock before the item was written: an item that is passed over once is
+/// never delivered again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_that_is_younger_than_the_hubs_clock_is_delivered() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let gemeente = &players.gemeente;
+    let case = gemeente.refer(None).await.unwrap().message.name;
+    let draft = Draft {
+        case,
+        why: AANMELDING,
+        category: v1::Category::C06,
+        form: v1::Form::P,
+        roles: vec![v1::Role::R02],
+        content: vec![1; 10],
+    };
+    gemeente.publish(&draft).await.unwrap();
+    let database = network.database().await;
+    database.run("UPDATE assignment SET starts_at = starts_at + 60000000").await;
+    database.run("UPDATE inbox_item SET created_at = created_at + 60000000").await;
+    assert_eq!(places(&gemeente.inbox("").await.unwrap()), [1, 2, 3]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_inbox_survives_a_restart_of_the_hub() {
     let mut network = Network::start().await;
