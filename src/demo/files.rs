@@ -303,7 +303,7 @@ mod tests {
             |role: &str| format!("postgres://{role}@127.0.0.1:1/sluis?sslmode=verify-full&sslrootcert=/a%20b/c.pem");
         let (url, owner_url) = (url("sluis_hub"), url("sluis_owner"));
         let access = Access { url, password_file, owner_url, owner_password_file };
-        let plan = HubPlan { nodes: 2, database: Some(&access) };
+        let plan = Plan { nodes: 2, database: Some(&access), elements_per_day: 200 };
         let layout = Layout::make(directory.path(), &scenario, &plan, SystemClock.now()).unwrap();
         let [first, second] = [0, 1].map(|node| config::load::<HubConfig>(&layout.hub_config(node)).unwrap());
         assert_eq!((first.store.url.as_str(), second.store.url.as_str()), (&*access.url, &*access.url));
