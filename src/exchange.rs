@@ -6,6 +6,7 @@
 //!
 //! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
 
+mod call;
 pub mod facts;
 mod find;
 pub mod ops;
@@ -26,28 +27,18 @@ use crate::covenant::Covenant;
 use crate::covenant::parameters::Parameters;
 use crate::form::Context;
 use crate::ground::{FieldViolation, Ground, Refusal};
-use crate::identity::{Caller, Holder, PeerCertificate};
+use crate::identity::{Caller, Holder};
 use crate::inspect::{BsnField, Shapes};
 use crate::keys::HubKeys;
-use crate::method::{Admitted, Method};
+use crate::method::Admitted;
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::Remembered;
 use crate::store::{CommitError, Reader, Store, StoreError, Tx, Wake, WorkError};
 
+pub use call::{Call, Progress};
 pub use facts::{Facts, Found, Target};
 use perform::{Perform, Repeat};
-
-/// One call, as the edge saw it.
-#[derive(Clone)]
-pub struct Call {
-    /// The verified certificate of the connection.
-    pub certificate: PeerCertificate,
-    /// The row of the method.
-    pub method: &'static Method,
-    /// W3C trace-id, or empty.
-    pub trace_id: String,
-}
 
 /// A request as bytes: looked through for numbers that may not be in it, and told apart from others, so that a request id
 /// is not used for two.
@@ -159,7 +150,7 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Whether this caller may learn the reason.
     pub told: bool,
-    /// UUID of the event; `None` when the log itself is unavailable: then nothing at all may be said.
+    /// UUID of the event; `None` when the log itself is unavailable or too busy: then nothing more may be said.
     pub event_id: Option<String>,
 }
 
@@ -236,7 +227,10 @@ impl Exchange {
         let mut draft = self.draft(call);
         match self.steps::<O>(call, message, &mut draft).await {
             Ok(answer) => Ok(answer),
-            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, draft).await),
+            Err(Stop::Refused { refusal, told }) => {
+                call.progress.begin();
+                Err(self.refuse(refusal, told, draft).await)
+            }
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
     }
@@ -261,6 +255,7 @@ impl Exchange {
             facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
             if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
+                call.progress.begin();
                 match self.repeat(again, admitted, draft_now, &facts).await? {
                     Some(answer) => return Ok(answer),
                     None => continue,
@@ -293,6 +288,7 @@ impl Exchange {
                 draft: draft_now,
                 body_hash: body_hash.as_ref().to_vec(),
             };
+            call.progress.begin();
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => {
                     if operation.changes_registry() {
@@ -337,7 +333,10 @@ impl Exchange {
     pub async fn precheck(&self, call: &Call) -> Result<(), Refused> {
         match self.admit(call).await {
             Ok(_) => Ok(()),
-            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, self.draft(call)).await),
+            Err(Stop::Refused { refusal, told }) => {
+                call.progress.begin();
+                Err(self.refuse(refusal, told, self.draft(call)).await)
+            }
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
     }
@@ -484,6 +483,10 @@ fn name_person(caller: &Caller, draft: &mut Draft) {
 }
 
 fn unavailable(error: &StoreError) -> Refused {
+    // A line for every caller in the crowd would only add to it.
+    if matches!(error, StoreError::Busy) {
+        return Refused { refusal: Refusal::exhausted(), told: true, event_id: None };
+    }
     tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
     Refused { refusal: Refusal::denied(Reason::LogUnavailable), told: true, event_id: None }
 }

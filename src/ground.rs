@@ -106,8 +106,8 @@ pub enum RefusalKind {
     RouteChanged,
     /// A named thing that everybody may know of does not exist (a partner, a covenant version).
     NotFound,
-    /// Too much, too fast. Seconds after which it may work.
-    Exhausted(u32),
+    /// Too much at a time. Later it may work.
+    Exhausted,
 }
 
 impl Refusal {
@@ -135,6 +135,11 @@ impl Refusal {
             covenant_version: 0,
             fault: false,
         }
+    }
+
+    /// Too much at a time.
+    pub fn exhausted() -> Self {
+        Self { kind: RefusalKind::Exhausted, ..Self::denied(Reason::RateLimited) }
     }
 
     /// No such public thing.

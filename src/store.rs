@@ -17,6 +17,7 @@ pub mod inbox;
 pub mod record;
 pub mod registry;
 pub mod request;
+mod sign;
 
 use std::sync::Arc;
 

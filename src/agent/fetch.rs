@@ -10,12 +10,12 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Agent;
-use super::forward::onward;
+use super::forward::{leash, onward};
 use super::links::HUB;
 use super::publish::{PIECE, SILENCE, no_disk};
 use super::refusal::{EVENT, event_of, upstream};
 use super::sealing::read_sealed_key;
-use super::services::Messages;
+use super::services::{Messages, held};
 use super::spool::Spooled;
 use super::words;
 use crate::api::v1;
@@ -70,7 +70,7 @@ impl Agent {
         let turn =
             self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
         self.inspect("sluis.v1.Records/FetchRecord", request.get_ref()).await?;
-        let asked = request.get_ref().clone();
+        let (asked, leash) = (request.get_ref().clone(), leash(&request));
         let answer = RecordsClient::new(self.hub()).fetch_record(onward(request)).await;
         let answer = answer.map_err(|status| upstream(&status, HUB))?;
         let event = event_of(answer.metadata());
@@ -91,7 +91,7 @@ impl Agent {
                 release(&opened, &body, &asked.name, &sender).await;
             }
         });
-        let mut reply = Response::new(Box::pin(ReceiverStream::new(receiver)) as Messages<_>);
+        let mut reply = Response::new(held(ReceiverStream::new(receiver), leash));
         if let Some(event) = event.and_then(|event| event.parse().ok()) {
             reply.metadata_mut().insert(EVENT, event);
         }

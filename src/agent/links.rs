@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use rand_core::OsRng;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use super::forward::within;
 use super::refusal::{is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
@@ -18,6 +19,7 @@ use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
+use crate::serve::leash::Leash;
 use crate::tls::ClientTls;
 
 pub(super) const HUB: &str = "the hub";
@@ -195,14 +197,16 @@ impl Links {
     /// What the agent finds for the fixed identifier.
     async fn known_answer(&self, epoch: u32) -> Result<KnownAnswer, Status> {
         let identifier = Bsn::parse(IDENTIFIER).map_err(|_| Status::internal("the fixed identifier is none"))?;
-        Ok(KnownAnswer::of(&self.evaluate(&identifier, epoch).await?))
+        Ok(KnownAnswer::of(&self.evaluate(&identifier, epoch, None).await?))
     }
 
     /// `y` for a number: blinded, evaluated, proven, unblinded. Nothing of it is kept.
-    pub(super) async fn evaluate(&self, bsn: &Bsn, epoch: u32) -> Result<OprfOutput, Status> {
+    pub(super) async fn evaluate(&self, bsn: &Bsn, epoch: u32, leash: Option<&Leash>) -> Result<OprfOutput, Status> {
         let broken = |_| Status::internal("the number can't be blinded");
         let (blinding, element) = Blinding::start(&bsn.canonical_input(), &mut OsRng).map_err(broken)?;
         let question = v1::EvaluateRequest { blinded_elements: vec![element.to_vec()], epoch };
+        let mut question = Request::new(question);
+        within(&mut question, leash);
         let answer = self.keyholder_client().evaluate(question).await.map_err(|status| of_keyholder(&status))?;
         let proven = match answer.into_inner().evaluations.as_slice() {
             [one] => blinding.finish(&one.evaluated_element, &one.proof, &self.pinned).ok(),

@@ -8,7 +8,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::Agent;
-use super::forward::onward;
+use super::forward::{leash, onward};
 use super::links::HUB;
 use super::refusal::{DOMAIN, Violation, passed_on, upstream};
 use crate::api::v1;
@@ -21,6 +21,7 @@ use crate::api::v1::inbox_client::InboxClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::api::v1::records_client::RecordsClient;
 use crate::reason::Reason;
+use crate::serve::leash::Leash;
 
 /// Messages of a stream, with backpressure from its reader to the hub.
 pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -164,8 +165,9 @@ service! { inbox_server::Inbox, InboxClient, "Inbox":
         request: Request<v1::StreamInboxRequest>,
     ) -> Result<Response<Self::StreamInboxStream>, Status> {
         self.inspect("sluis.v1.Inbox/StreamInbox", request.get_ref()).await?;
+        let leash = leash(&request);
         let answer = InboxClient::new(self.hub()).stream_inbox(onward(request)).await;
-        Ok(streamed(answer.map_err(|status| upstream(&status, HUB))?))
+        Ok(streamed(answer.map_err(|status| upstream(&status, HUB))?, leash))
     }
 }
 
@@ -210,10 +212,20 @@ service! { records_server::Records, RecordsClient, "Records":
 }
 
 /// The hub's stream, message by message as its reader takes them.
-fn streamed<T: Send + 'static>(answer: Response<Streaming<T>>) -> Response<Messages<T>> {
-    passed_on(answer.map(|messages| -> Messages<T> {
-        Box::pin(messages.map(|message| message.map_err(|status| upstream(&status, HUB))))
-    }))
+fn streamed<T: Send + 'static>(answer: Response<Streaming<T>>, leash: Option<Leash>) -> Response<Messages<T>> {
+    let messages = answer.map(|messages| messages.map(|message| message.map_err(|status| upstream(&status, HUB))));
+    passed_on(messages.map(|messages| held(messages, leash)))
+}
+
+/// A stream that ends with the call's deadline, or with the process.
+pub(super) fn held<T, S>(messages: S, leash: Option<Leash>) -> Messages<T>
+where
+    S: Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
+{
+    match leash {
+        Some(leash) => Box::pin(leash.stream(messages)),
+        None => Box::pin(messages),
+    }
 }
 
 /// Calls that only an agent makes.

@@ -18,7 +18,7 @@ use crate::audit::{Event, Outcome, Stamp, Verdict};
 /// Units in one commit, at most.
 const GROUP: usize = 128;
 
-type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(super) type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A unit of work whose type is forgotten.
 pub(super) trait Unit: Send {

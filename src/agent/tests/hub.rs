@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) cheat: Option<fn(&mut v1::FetchRecordResponse)>,
     /// Every byte that came in.
     pub(super) seen: Vec<u8>,
+    /// How long the agent waits for the answers to the last calls, as it said.
+    pub(super) timeouts: Vec<Option<String>>,
 }
 
 pub(super) struct Stored {
@@ -94,7 +96,10 @@ impl FakeHub {
     }
 
     fn note<T: Message>(&self, request: &Request<T>) -> Oin {
-        self.state().seen.extend(request.get_ref().encode_to_vec());
+        let timeout = request.metadata().get("grpc-timeout").map(|value| value.to_str().unwrap().to_owned());
+        let mut state = self.state();
+        state.seen.extend(request.get_ref().encode_to_vec());
+        state.timeouts.push(timeout);
         caller(request)
     }
 
