@@ -7,7 +7,7 @@
 //! local call → inspect (no number in any text) → subject (conceal) ─┐
 //!                                              → publish (seal)    ├→ hub
 //!                                              → forward           ─┘
-//! hub        → fetch (verify, open) → local system
+//! hub        → fetch (verify, open), inbox → local system
 //! hub        → newcomers (decide by the own covenant, seal) → hub
 //! ```
 
@@ -15,8 +15,10 @@ mod content;
 mod covenant;
 mod fetch;
 mod forward;
+mod inbox;
 mod links;
 mod newcomers;
+mod nodes;
 mod own;
 mod partners;
 mod publish;
@@ -54,6 +56,8 @@ use crate::serve::{self, Leave, Process};
 use crate::tls::{self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
+pub(crate) use nodes::MOVED;
+use nodes::Nodes;
 use own::{Own, OwnError};
 use partners::Partners;
 use spool::SpoolDirectory;
@@ -145,10 +149,10 @@ async fn serve_on(
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
 
-    let (reached, reaching) = watch::channel(false);
+    let (keyholder, reached) = watch::channel(false);
+    tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
     let watched = agent.clone();
-    tasks.spawn(async move { watched.links.watch(reached).await });
-    tasks.spawn(tell_health(reaching, process.health().clone()));
+    tasks.spawn(async move { watched.links.watch(keyholder).await });
     if config.sealing.late_joiners {
         tasks.spawn(agent.clone().serve_newcomers());
     }
@@ -189,11 +193,22 @@ fn reflection() -> Result<
         .map_err(|_| AgentError::Broken("the API's description"))
 }
 
-/// Ready once hub and keyholder have answered; a later outage shows in the calls that it concerns.
-async fn tell_health(mut reached: watch::Receiver<bool>, health: Health) {
-    if reached.wait_for(|reached| *reached).await.is_ok() {
+/// Ready once the keyholder has answered, and while a node of the hub answers. An outage of the keyholder shows in the
+/// calls that it concerns.
+async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Receiver<bool>, health: Health) {
+    if keyholder.wait_for(|reached| *reached).await.is_err() || hub.wait_for(|reached| *reached).await.is_err() {
+        return;
+    }
+    health.found(true);
+    tracing::info!("the agent is ready: hub and keyholder were reached");
+    while hub.wait_for(|reached| !*reached).await.is_ok() {
+        health.found(false);
+        tracing::warn!("the agent is not ready: no node of the hub can be reached");
+        if hub.wait_for(|reached| *reached).await.is_err() {
+            return;
+        }
         health.found(true);
-        tracing::info!("the agent is ready: hub and keyholder were reached");
+        tracing::info!("the agent is ready again: the hub is reached");
     }
 }
 
@@ -205,9 +220,11 @@ impl Parts {
         let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
             let (name, clock) = (name.get(), Arc::new(TlsClock));
             let tls = ClientTls::new(&identity, &anchors, revocation.clone(), &name.to_str(), clock)?;
-            Ok(Link { channel: tls.connect_lazy(&address.0.to_string())?, tls })
+            Ok(Link { address: address.0, channel: tls.connect_lazy(&address.0.to_string())?, tls })
         };
-        let hub = link(config.hub.address, &config.hub.server_name)?;
+        let node = |address: &Address| link(*address, &config.hub.server_name);
+        let nodes = &config.hub.address;
+        let hub = Nodes::new(node(&nodes.first)?, nodes.others.iter().map(node).collect::<Result<_, _>>()?);
         let keyholder = link(config.keyholder.address, &config.keyholder.server_name)?;
         let pinned = PublicKey::from_bytes(&config.keyholder.public_key.0)?;
         let verifier = ChainVerifier::new(&anchors, revocation.clone(), config.trust.rules())?;

@@ -1,9 +1,10 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
-//! Exit code 0: all well. 1: a scenario had another outcome than demanded. 2: wrong arguments or configuration.
+//! Exit code 0: all well. 1: a scenario had another outcome than demanded, or a store does not hold together. 2: wrong arguments or configuration.
 //! 3: something else failed, for example a port that is taken.
 
 pub mod ca;
+pub mod check;
 pub mod init;
 pub mod member;
 pub mod registry;
@@ -18,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use error::CliError;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig};
-use crate::demo::{self, DemoOptions};
+use crate::demo::{self, DemoOptions, StoreKind};
 use crate::scenario::{self, Network, Scenario};
 use crate::telemetry::{self, Chain, LogConfig};
 
@@ -74,6 +75,12 @@ enum HubInit {
         /// Directory for the keys; made if it is not there.
         #[arg(long)]
         dir: PathBuf,
+    },
+    /// Look at the whole store and say what does not hold together. Changes nothing.
+    Check {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
     },
 }
 
@@ -133,6 +140,18 @@ struct DemoArgs {
     /// Directory for everything that the demo makes; left out: a temporary one.
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Nodes of the hub, 1-9. Of several, one is killed in the middle of the scenario. Needs `--store postgres`.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    nodes: u8,
+    /// Where the hub keeps its data: a file, or a PostgreSQL that the demo starts for itself.
+    #[arg(long, value_enum, default_value_t = StoreArg::Sqlite)]
+    store: StoreArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StoreArg {
+    Sqlite,
+    Postgres,
 }
 
 /// Runs the command that the process was started with.
@@ -163,6 +182,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
     let now = SystemClock.now();
     match command {
         Command::Hub(HubArgs { init: Some(HubInit::Init { dir }), .. }) => Ok(init::hub(&dir, out)?),
+        Command::Hub(HubArgs { init: Some(HubInit::Check { config }), .. }) => block_on(check::run(&config, out))?,
         Command::Hub(HubArgs { config, .. }) => hub(&config.unwrap_or_default()),
         Command::Keyholder(KeyholderArgs { init: Some(KeyholderInit::Init { dir }), .. }) => {
             init::keyholder(&dir, out).map(|_| ()).map_err(CliError::from)
@@ -176,7 +196,12 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
         Command::Demo(args) => {
             let scenario = demo::built_in_scenario()?;
-            let options = DemoOptions { keep: args.keep, directory: args.dir };
+            let store = match args.store {
+                StoreArg::Sqlite => StoreKind::Sqlite,
+                StoreArg::Postgres => StoreKind::Postgres,
+            };
+            let (keep, directory, nodes) = (args.keep, args.dir, args.nodes.into());
+            let options = DemoOptions { keep, directory, nodes, store, ..DemoOptions::default() };
             verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??)
         }
     }
@@ -203,7 +228,7 @@ fn agent(file: &Path) -> Result<(), CliError> {
 fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), CliError> {
     let scenario = Scenario::load(file)?;
     let Some(network) = network else {
-        let options = DemoOptions { keep: false, directory: None };
+        let options = DemoOptions::default();
         return verdict(block_on(demo::run(&scenario, options, signal::shutdown(), out))??);
     };
     let network = Network::load(network)?;
@@ -263,6 +288,8 @@ mod tests {
             (&["sluis", "hub", "--config", "/nowhere/hub.toml"], "--config"),
             (&["sluis", "agent", "init"], "--dir"),
             (&["sluis", "scenario", "run", "/nowhere/s.toml"], "scenario file"),
+            (&["sluis", "demo", "--nodes", "2"], "--store postgres"),
+            (&["sluis", "demo", "--nodes", "0"], "--nodes"),
             (&["sluis", "steal"], "steal"),
         ] {
             let (code, _, err) = outcome(args);

@@ -11,7 +11,9 @@ mod keyholder;
 mod load;
 mod value;
 
-pub use agent::{AgentConfig, AgentStore, HubLink, KeyholderLink, LocalListener, OrganisationConfig, SealingConfig};
+pub use agent::{
+    AgentConfig, AgentStore, HubLink, KeyholderLink, LocalListener, Nodes, OrganisationConfig, SealingConfig,
+};
 pub use error::ConfigError;
 pub use hub::{BootstrapConfig, HubConfig, HubKeys, HubStore, KnownAnswer, Limits, NodeName, Simulation};
 pub use keyholder::{KeyholderConfig, KeyholderKey, KeyholderStore, Roster, RosterFile, RosterPartner};

@@ -29,6 +29,7 @@ pub mod file;
 
 mod clause;
 mod index;
+mod memo;
 mod narrow;
 mod request;
 mod words;
@@ -36,12 +37,13 @@ mod words;
 pub use decide::{Denial, Permit};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::party::Article;
 
 /// One version of the covenant, checked and ready to decide. Immutable.
 pub struct Covenant {
-    version: Version,
+    version: Arc<Version>,
     engine: request::Engine,
     clauses: BTreeMap<String, clause::Clause>,
     index: index::Index,
@@ -49,6 +51,7 @@ pub struct Covenant {
     invariants: cedar_policy::PolicySet,
     parameters: parameters::Parameters,
     consent: consent::ConsentRules,
+    memo: memo::Memo,
 }
 
 /// Which covenant decided.

@@ -4,6 +4,7 @@
 mod enrol;
 mod files;
 mod hints;
+pub mod postgres;
 mod process;
 
 use std::io::Write;
@@ -15,8 +16,9 @@ use uuid::Uuid;
 use crate::ca::CaError;
 use crate::cli::init::InitError;
 use crate::clock::{Clock, SystemClock};
-use crate::scenario::{self, FileError, Network, PlayError, Scenario, Verdict};
-use files::Layout;
+use crate::scenario::{self, FileError, Network, Play, PlayError, Scenario, Verdict};
+use files::{HubPlan, Layout, hub_name};
+use postgres::{Cluster, PostgresError};
 use process::Processes;
 
 /// The scenario that the demo plays.
@@ -29,6 +31,27 @@ pub struct DemoOptions {
     pub keep: bool,
     /// Directory for everything that is made; `None`: a temporary one that is removed again.
     pub directory: Option<PathBuf>,
+    /// Nodes of the hub. Of several, the last is killed in the middle of the scenario.
+    pub nodes: usize,
+    /// Where the hub keeps its data.
+    pub store: StoreKind,
+    /// The binary whose modes are the processes of the network; `None`: this one.
+    pub program: Option<PathBuf>,
+}
+
+impl Default for DemoOptions {
+    fn default() -> Self {
+        Self { keep: false, directory: None, nodes: 1, store: StoreKind::Sqlite, program: None }
+    }
+}
+
+/// Where the hub keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A file.
+    Sqlite,
+    /// A PostgreSQL of the demo's own, started and removed with it.
+    Postgres,
 }
 
 /// Why there is no demo network.
@@ -59,6 +82,9 @@ pub enum DemoError {
         #[source]
         source: std::io::Error,
     },
+    /// `--nodes` without a database that nodes can share.
+    #[error("--nodes {0}: several nodes share one PostgreSQL; add --store postgres")]
+    Nodes(usize),
     /// `--dir` holds something already.
     #[error("--dir {}: is not empty; name a directory of the demo's own", .0.display())]
     NotEmpty(PathBuf),
@@ -78,6 +104,9 @@ pub enum DemoError {
     /// The scenario.
     #[error(transparent)]
     Play(#[from] PlayError),
+    /// The database.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// A certificate can't be used to reach a process.
     #[error("can't reach {name}")]
     Reach {
@@ -111,70 +140,179 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<Verdict, DemoError> {
     let mut shutdown = std::pin::pin!(shutdown);
-    let directory = Directory::new(options.directory)?;
-    let mut processes = Processes::new(directory.path.join("logs"))?;
-    let story = async {
-        let network = start(scenario, &directory.path, &mut processes, out).await?;
-        let verdict = scenario::play(scenario, &network, &SystemClock, out).await?;
-        Ok::<_, DemoError>((network, verdict))
-    };
+    let keep = options.keep;
+    let mut demo = Demo::new(options)?;
     let done = tokio::select! {
-        done = story => done,
+        done = demo.story(scenario, out) => done,
         () = &mut shutdown => return Err(DemoError::Stopped),
     };
-    for name in suspects(&done) {
-        writeln!(out, "\nThe end of the log of {name}:\n{}", processes.log_tail(name))?;
+    for name in demo.suspects(&done) {
+        writeln!(out, "\nThe end of the log of {name}:\n{}", demo.processes.log_tail(&name))?;
     }
-    let (network, verdict) = done?;
-    if options.keep {
-        hints::write(out, &directory.path, &network)?;
+    let verdict = done?;
+    if keep {
+        hints::write(out, &demo.directory.path, demo.network()?)?;
         shutdown.await;
     }
-    processes.stop().await;
+    demo.stop().await;
     Ok(verdict)
 }
 
-/// Whose logs are worth a look. A process that did not come up has its log in the error.
-fn suspects(done: &Result<(Network, Verdict), DemoError>) -> Vec<&str> {
-    match done {
-        Ok((_, verdict)) if verdict.wrong == 0 => Vec::new(),
-        Ok(_) | Err(DemoError::Play(_)) => vec!["hub"],
-        Err(DemoError::Enrol { process, .. } | DemoError::Reach { name: process, .. }) if process != "hub" => {
-            vec![process, "hub"]
-        }
-        Err(DemoError::Enrol { .. } | DemoError::Reach { .. }) => vec!["hub"],
-        Err(_) => Vec::new(),
-    }
+/// A network on this machine. Its processes, its database and its temporary directory end with it, in this order.
+pub struct Demo {
+    processes: Processes,
+    cluster: Option<Cluster>,
+    layout: Option<Layout>,
+    nodes: usize,
+    store: StoreKind,
+    directory: Directory,
 }
 
-async fn start(
-    scenario: &Scenario,
-    directory: &Path,
-    processes: &mut Processes,
-    out: &mut dyn Write,
-) -> Result<Network, DemoError> {
-    let now = SystemClock.now();
-    let layout = Layout::make(directory, scenario, now)?;
-    writeln!(out, "Certificates, keys and configuration in {}", directory.display())?;
-    processes.start("keyholder", &["keyholder", "--config"], &layout.keyholder_config())?;
-    processes.start("hub", &["hub", "--config"], &layout.hub_config())?;
-    // The keyholder knows partners only; the hub knows nobody yet but its first operator.
-    if let Some(partner) = scenario.partners.first() {
-        processes.ready("keyholder", &layout.keyholder, &layout.organisation_person(&partner.id), now).await?;
+impl Demo {
+    /// Nothing runs yet.
+    ///
+    /// # Errors
+    /// Options that don't go together, a directory that can't be used.
+    pub fn new(options: DemoOptions) -> Result<Self, DemoError> {
+        let nodes = options.nodes.max(1);
+        if nodes > 1 && options.store == StoreKind::Sqlite {
+            return Err(DemoError::Nodes(nodes));
+        }
+        let directory = Directory::new(options.directory)?;
+        let own = || std::env::current_exe().map_err(|source| DemoError::Io { what: "a process".to_owned(), source });
+        let program = options.program.map_or_else(own, Ok)?;
+        let processes = Processes::new(program, directory.path.join("logs"))?;
+        Ok(Self { processes, cluster: None, layout: None, nodes, store: options.store, directory })
     }
-    processes.ready("hub", &layout.network.hub, &layout.operator_person(), now).await?;
-    writeln!(out, "Keyholder and hub answer")?;
-    enrol::register(&layout, scenario, now).await?;
-    for partner in &scenario.partners {
-        processes.start(&files::slug(&partner.id), &["agent", "--config"], &layout.agent_config(&partner.id))?;
+
+    /// Starts everything that `scenario` needs, and has its partners join.
+    ///
+    /// # Errors
+    /// A network that does not come up.
+    pub async fn start(&mut self, scenario: &Scenario, out: &mut dyn Write) -> Result<(), DemoError> {
+        let now = SystemClock.now();
+        self.start_store(out).await?;
+        let access = self.cluster.as_ref().map(Cluster::access);
+        let plan = HubPlan { nodes: self.nodes, database: access.as_ref() };
+        let layout = Layout::make(&self.directory.path, scenario, &plan, now)?;
+        writeln!(out, "Certificates, keys and configuration in {}", self.directory.path.display())?;
+        let processes = &mut self.processes;
+        processes.start("keyholder", &["keyholder", "--config"], &layout.keyholder_config())?;
+        // The keyholder knows partners only; the hub knows nobody yet but its first operator.
+        if let Some(partner) = scenario.partners.first() {
+            processes.ready("keyholder", &layout.keyholder, &layout.organisation_person(&partner.id), now).await?;
+        }
+        self.layout = Some(layout);
+        for node in 0..self.nodes {
+            self.start_node(node).await?;
+        }
+        match self.nodes {
+            1 => writeln!(out, "Keyholder and hub answer")?,
+            nodes => writeln!(out, "Keyholder and {nodes} nodes of the hub answer")?,
+        }
+        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
+        enrol::register(layout, scenario, now).await?;
+        for partner in &scenario.partners {
+            processes.start(&files::slug(&partner.id), &["agent", "--config"], &layout.agent_config(&partner.id))?;
+        }
+        for member in &layout.network.partners {
+            let person = scenario::network::Person { certificate: member.certificate.clone(), key: member.key.clone() };
+            processes.ready(&files::slug(&member.id), &member.agent, &person, now).await?;
+            enrol::join(member, now).await?;
+        }
+        writeln!(out, "{} partners registered, agents running, covenant signed\n", layout.network.partners.len())?;
+        Ok(())
     }
-    for member in &layout.network.partners {
-        let person = scenario::network::Person { certificate: member.certificate.clone(), key: member.key.clone() };
-        processes.ready(&files::slug(&member.id), &member.agent, &person, now).await?;
-        enrol::join(member, now).await?;
+
+    /// The network, once it was started.
+    ///
+    /// # Errors
+    /// It was not.
+    pub fn network(&self) -> Result<&Network, DemoError> {
+        self.layout.as_ref().map(|layout| &layout.network).ok_or(DemoError::Stopped)
     }
-    writeln!(out, "{} partners registered, agents running, covenant signed\n", layout.network.partners.len())?;
-    Ok(layout.network)
+
+    /// The database, to be killed and started again; `None` with SQLite.
+    pub const fn cluster(&mut self) -> Option<&mut Cluster> {
+        self.cluster.as_mut()
+    }
+
+    /// Kills a node of the hub (SIGKILL), counted from 0.
+    ///
+    /// # Errors
+    /// A process that can't be killed.
+    pub async fn kill_node(&mut self, node: usize) -> Result<(), DemoError> {
+        self.processes.kill(&hub_name(node)).await
+    }
+
+    /// Starts a node of the hub, counted from 0, and waits until it answers. Its clock shows the machine's time, whatever
+    /// the clocks of the others were moved to.
+    ///
+    /// # Errors
+    /// A process that does not come up.
+    pub async fn start_node(&mut self, node: usize) -> Result<(), DemoError> {
+        let Self { processes, layout: Some(layout), .. } = self else { return Err(DemoError::Stopped) };
+        let name = hub_name(node);
+        let endpoint = layout.network.hub_nodes().nth(node).ok_or(DemoError::Stopped)?;
+        processes.start(&name, &["hub", "--config"], &layout.hub_config(node))?;
+        processes.ready(&name, endpoint, &layout.operator_person(), SystemClock.now()).await
+    }
+
+    /// Ends every process.
+    pub async fn stop(mut self) {
+        self.processes.stop().await;
+    }
+
+    async fn start_store(&mut self, out: &mut dyn Write) -> Result<(), DemoError> {
+        if self.store == StoreKind::Sqlite {
+            return Ok(());
+        }
+        let started = tokio::task::spawn_blocking(Cluster::start).await;
+        let cluster = started.map_err(|_| DemoError::Stopped)??;
+        writeln!(out, "A PostgreSQL of its own on 127.0.0.1:{}, over TLS only", cluster.port())?;
+        self.cluster = Some(cluster);
+        Ok(())
+    }
+
+    async fn story(&mut self, scenario: &Scenario, out: &mut dyn Write) -> Result<Verdict, DemoError> {
+        self.start(scenario, out).await?;
+        let network = self.network()?.clone();
+        let mut play = Play::begin(scenario, &network, &SystemClock, out).await?;
+        let middle = scenario.steps.len() / 2;
+        while play.step(out).await? {
+            if self.nodes > 1 && play.verdict().steps == middle {
+                self.kill_node(self.nodes - 1).await?;
+                writeln!(
+                    out,
+                    "-- node {0} of {0} of the hub was killed (SIGKILL); the scenario goes on --",
+                    self.nodes
+                )?;
+            }
+        }
+        let verdict = play.end(out).await?;
+        if self.nodes > 1 {
+            let moved = network.partners.iter().filter(|member| self.has_moved(&member.id)).count();
+            writeln!(out, "{moved} of {} agents went over to another node", network.partners.len())?;
+        }
+        Ok(verdict)
+    }
+
+    fn has_moved(&self, partner: &str) -> bool {
+        self.processes.log_text(&files::slug(partner)).contains(crate::agent::MOVED)
+    }
+
+    /// Whose logs are worth a look. A process that did not come up has its log in the error.
+    fn suspects(&self, done: &Result<Verdict, DemoError>) -> Vec<String> {
+        let mut names: Vec<String> = match done {
+            Ok(verdict) if verdict.wrong == 0 => return Vec::new(),
+            Err(DemoError::Enrol { process, .. } | DemoError::Reach { name: process, .. }) => vec![process.clone()],
+            Ok(_) | Err(DemoError::Play(_)) => Vec::new(),
+            Err(_) => return Vec::new(),
+        };
+        names.extend((0..self.nodes).map(hub_name));
+        names.dedup();
+        names
+    }
 }
 
 /// A directory that is removed again, unless somebody chose it.

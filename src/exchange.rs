@@ -11,6 +11,7 @@ pub mod facts;
 mod find;
 pub mod ops;
 mod perform;
+mod renew;
 pub mod spool;
 pub mod stream;
 
@@ -33,8 +34,8 @@ use crate::keys::HubKeys;
 use crate::method::Admitted;
 use crate::reason::Reason;
 use crate::registry::Registry;
-use crate::store::request::Remembered;
-use crate::store::{CommitError, Reader, Store, StoreError, Tx, Wake, WorkError};
+use crate::store::request::{Key, Remembered};
+use crate::store::{Changes, CommitError, Reader, Seen, Store, StoreError, Tx, WorkError};
 
 pub use call::{Call, Progress};
 pub use facts::{Facts, Found, Target};
@@ -63,7 +64,7 @@ pub trait Operation: Send + Sync + Sized + 'static {
     /// The request message.
     type Message: Incoming;
     /// The reply message.
-    type Reply: Message + Default + Send + 'static;
+    type Reply: Message + Default + Send + Sync + 'static;
     /// Rows that the decision or the reply needs beyond the case.
     type Rows: Default + Send + Sync + 'static;
     /// What was decided, beyond yes.
@@ -97,9 +98,9 @@ pub trait Operation: Send + Sync + Sized + 'static {
         async { Ok(Self::Rows::default()) }
     }
 
-    /// Whether it changes who is known here, with which keys and signatures.
-    fn changes_registry(&self) -> bool {
-        false
+    /// What it changes that decisions rest on. The commit refuses a change that is not named here.
+    fn changes(&self, _done: &Decided<Self>) -> Changes {
+        Changes::Nothing
     }
 
     /// Asks the covenant. Pure.
@@ -190,7 +191,12 @@ const ATTEMPTS: usize = 64;
 
 /// Why the path ended early.
 enum Stop {
-    Refused { refusal: Refusal, told: bool },
+    Refused {
+        refusal: Refusal,
+        told: bool,
+    },
+    /// Refused and logged.
+    Logged(Refused),
     Store(StoreError),
 }
 
@@ -231,6 +237,7 @@ impl Exchange {
                 call.progress.begin();
                 Err(self.refuse(refusal, told, draft).await)
             }
+            Err(Stop::Logged(refused)) => Err(refused),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
     }
@@ -248,60 +255,73 @@ impl Exchange {
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
         name_context(operation.context(), draft);
         name_person(&caller, draft);
+        // A repeat of a change is rare: the commit finds it, and only then is the first reply looked up.
+        let mut again = None;
         for _ in 0..ATTEMPTS {
-            let again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
-            let facts = self.facts(call, operation.target()).await?;
+            let facts = self.recall(call, operation.target()).await?;
             let mut draft_now = draft.clone();
             facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
-            if let Some(again) = again.filter(|_| facts.may_repeat(self)) {
+            if let Some(again) = again.take().filter(|_| facts.may_repeat(self)) {
                 call.progress.begin();
                 match self.repeat(again, admitted, draft_now, &facts).await? {
                     Some(answer) => return Ok(answer),
                     None => continue,
                 }
             }
-            let mut reader = self.store.read().await?;
-            let rows = operation.gather(self, &facts, &mut reader).await?;
-            drop(reader);
+            let rows = operation.gather(self, &facts, &mut self.store.reader()).await?;
             let (ground, plan) = match operation.decide(self, &facts, &rows, admitted) {
                 Ok(decision) => decision,
-                // No refusal rests on an old picture of the registry either.
-                Err(_) if self.is_stale(facts.registry.rev).await? => {
-                    self.refresh().await?;
+                Err(refusal) => {
+                    // The same request may have been carried out already.
+                    again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
+                    if again.is_none() || !facts.may_repeat(self) {
+                        call.progress.begin();
+                        self.deny(refusal, &facts, draft_now).await?;
+                    }
                     continue;
                 }
-                Err(refusal) => {
-                    // The same request may have been carried out since these facts were read.
-                    let again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
-                    if again.is_some() && facts.may_repeat(self) {
-                        continue;
-                    }
-                    *draft = draft_now;
-                    return Err(Stop::Refused { refusal, told: facts.may_know(self) });
-                }
             };
-            let work = Perform {
-                hub: Arc::clone(self),
-                operation: Arc::clone(&operation),
-                decided: Decided { facts, rows, plan },
-                draft: draft_now,
-                body_hash: body_hash.as_ref().to_vec(),
+            let decided = Decided { facts, rows, plan };
+            let changes = operation.changes(&decided);
+            let seen = Seen {
+                changes: changes.clone(),
+                request: operation.request_id().map(|id| self.request_key(&caller, id)),
+                ..decided.facts.seen()
             };
             call.progress.begin();
+            let body_hash_now = body_hash.as_ref().to_vec();
+            let (hub, again_of) = (Arc::clone(self), Arc::clone(&operation));
+            let operation = Arc::clone(&operation);
+            let work =
+                Perform { hub, operation, decided, draft: draft_now, body_hash: body_hash_now, seen: seen.clone() };
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => {
-                    if operation.changes_registry() {
+                    if changes == Changes::Registry {
                         self.show_registry().await;
                     }
                     return Ok(Answer { reply: committed.output, event_id: committed.event_id });
                 }
-                Err(CommitError::Stale) => self.refresh().await?,
+                Err(CommitError::Stale) => self.renew(&seen).await?,
+                Err(CommitError::Repeated) => {
+                    again = self.remembered(&*again_of, call, &caller, body_hash.as_ref()).await?;
+                }
                 Err(CommitError::Refused(refusal)) => return Err(Stop::own(refusal)),
                 Err(CommitError::Store(error)) => return Err(error.into()),
             }
         }
         Err(Stop::Store(StoreError::Busy))
+    }
+
+    /// Logs a refusal of the covenant's and ends the path with it; unless what it rests on has changed: no refusal rests on
+    /// an old picture either.
+    async fn deny(&self, refusal: Refusal, facts: &Facts, draft: Draft) -> Result<(), Stop> {
+        match self.store.refuse(&refusal, draft, facts.seen()).await {
+            Ok(event_id) => Err(Stop::Logged(logged(refusal, facts.may_know(self), event_id))),
+            Err(CommitError::Stale) => Ok(self.renew(&facts.seen()).await?),
+            Err(CommitError::Store(error)) => Err(error.into()),
+            Err(CommitError::Repeated | CommitError::Refused(_)) => Err(StoreError::Inconsistent("audit_event").into()),
+        }
     }
 
     /// No text of any request may hold what reads as a BSN: every field that the API describes is looked at, also those that
@@ -337,6 +357,7 @@ impl Exchange {
                 call.progress.begin();
                 Err(self.refuse(refusal, told, self.draft(call)).await)
             }
+            Err(Stop::Logged(refused)) => Err(refused),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
     }
@@ -351,12 +372,6 @@ impl Exchange {
             }
             admitted => admitted,
         }
-    }
-
-    /// Whether the registry has changed since this revision.
-    async fn is_stale(&self, seen: i64) -> Result<bool, StoreError> {
-        let mut reader = self.store.read().await?;
-        Ok(crate::store::registry::rev(&mut reader).await? != seen)
     }
 
     fn admit_now(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
@@ -375,8 +390,7 @@ impl Exchange {
     ) -> Result<Option<Remembered>, Stop> {
         let Some(request_id) = operation.request_id() else { return Ok(None) };
         let mut reader = self.store.read().await?;
-        let since = micros(self.clock.now() - self.request_id_retention());
-        let found = crate::store::request::find(&mut reader, caller.oin().as_str(), request_id, since).await?;
+        let found = crate::store::request::find(&mut reader, &self.request_key(caller, request_id)).await?;
         match found {
             Some(found) if found.method != call.method.name || found.body_hash != body_hash => {
                 Err(Stop::own(Refusal::malformed("request_id", "an id not used before with another request")))
@@ -395,13 +409,12 @@ impl Exchange {
         facts: &Facts,
     ) -> Result<Option<Answer<R>>, Stop> {
         let reply = R::decode(&*again.reply).map_err(|_| StoreError::Inconsistent("request"))?;
-        let case = facts.case().map(|case| (case.id.clone(), case.rev));
-        let work = Repeat { draft, registry: facts.registry.rev, case };
+        let work = Repeat { draft, seen: facts.seen() };
         match self.store.run_tx(admitted.office(), work).await {
             Ok(committed) => Ok(Some(Answer { reply, event_id: committed.event_id })),
             Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Stale | CommitError::Refused(_)) => {
-                self.refresh().await?;
+            Err(CommitError::Stale | CommitError::Repeated | CommitError::Refused(_)) => {
+                self.renew(&facts.seen()).await?;
                 Ok(None)
             }
         }
@@ -409,60 +422,29 @@ impl Exchange {
 
     /// Logs a refusal, then lets it go. If it can't be logged, nothing is said.
     pub async fn refuse(&self, refusal: Refusal, told: bool, draft: Draft) -> Refused {
-        match self.store.refuse(&refusal, draft).await {
-            Ok(event_id) => {
-                tracing::info!(reason = refusal.reason.code(), event = event_id, "refused");
-                Refused { refusal, told, event_id: Some(event_id) }
-            }
-            Err(error) => unavailable(&error),
+        match self.store.refuse(&refusal, draft, Seen::default()).await {
+            Ok(event_id) => logged(refusal, told, event_id),
+            Err(CommitError::Store(error)) => unavailable(&error),
+            // It rests on nothing that could have changed.
+            Err(_) => unavailable(&StoreError::Inconsistent("audit_event")),
         }
     }
 
-    /// For how long a request id is remembered.
-    fn request_id_retention(&self) -> time::Duration {
-        time::Duration::hours(i64::from(self.terms().terms.request_id_hours))
+    /// A request id of the caller's, and since when replies are remembered.
+    fn request_key(&self, caller: &Caller, request_id: &str) -> Key {
+        let kept = time::Duration::hours(i64::from(self.terms().terms.request_id_hours));
+        Key { oin: caller.oin().to_string(), request_id: request_id.to_owned(), since: micros(self.clock.now() - kept) }
     }
 
     /// Terms, limits and calendar of the covenant in force.
     pub fn terms(&self) -> &Parameters {
         self.covenant.parameters()
     }
+}
 
-    /// Reads the registry anew and shows it to everybody who waits.
-    pub async fn refresh(&self) -> Result<(), StoreError> {
-        let mut reader = self.store.read().await?;
-        let rows = crate::store::registry::load(&mut reader).await?;
-        let picture = Arc::new(Registry::from_rows(rows)?);
-        self.registry.send_if_modified(|now| {
-            let newer = picture.rev > now.rev;
-            if newer {
-                *now = picture;
-            }
-            newer
-        });
-        Ok(())
-    }
-
-    /// Whoever changed the registry finds it changed when the reply arrives.
-    async fn show_registry(&self) {
-        if let Err(error) = self.refresh().await {
-            tracing::warn!(error = %crate::telemetry::Chain(&error), "registry not read");
-        }
-    }
-
-    /// Keeps the picture of the registry new. Ends with the store.
-    pub async fn follow_registry(self: Arc<Self>) {
-        let mut wakes = self.store.wakes();
-        loop {
-            match wakes.recv().await {
-                Ok(Wake::Registry) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
-                    self.show_registry().await;
-                }
-                Ok(_) => {}
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-            }
-        }
-    }
+fn logged(refusal: Refusal, told: bool, event_id: String) -> Refused {
+    tracing::info!(reason = refusal.reason.code(), event = event_id, "refused");
+    Refused { refusal, told, event_id: Some(event_id) }
 }
 
 fn name_context(context: Option<&Context>, draft: &mut Draft) {
@@ -483,10 +465,12 @@ fn name_person(caller: &Caller, draft: &mut Draft) {
 }
 
 fn unavailable(error: &StoreError) -> Refused {
-    // A line for every caller in the crowd would only add to it.
-    if matches!(error, StoreError::Busy) {
-        return Refused { refusal: Refusal::exhausted(), told: true, event_id: None };
-    }
+    let refusal = match error {
+        // A line for every caller in the crowd would only add to it.
+        StoreError::Busy => return Refused { refusal: Refusal::exhausted(), told: true, event_id: None },
+        StoreError::Lost => Refusal::lost(),
+        _ => Refusal::denied(Reason::LogUnavailable),
+    };
     tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
-    Refused { refusal: Refusal::denied(Reason::LogUnavailable), told: true, event_id: None }
+    Refused { refusal, told: true, event_id: None }
 }

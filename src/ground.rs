@@ -108,6 +108,8 @@ pub enum RefusalKind {
     NotFound,
     /// Too much at a time. Later it may work.
     Exhausted,
+    /// The store was lost on the way: what came of it is not known here.
+    Lost,
 }
 
 impl Refusal {
@@ -140,6 +142,11 @@ impl Refusal {
     /// Too much at a time.
     pub fn exhausted() -> Self {
         Self { kind: RefusalKind::Exhausted, ..Self::denied(Reason::RateLimited) }
+    }
+
+    /// What came of it is not known.
+    pub fn lost() -> Self {
+        Self { kind: RefusalKind::Lost, fault: true, ..Self::denied(Reason::LogUnavailable) }
     }
 
     /// No such public thing.

@@ -1,6 +1,6 @@
 //! The hub as a process: the composition root, the only place that knows all the others.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -29,8 +29,9 @@ use crate::exchange::{Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
 use crate::reason::Reason;
 use crate::registry::Registry;
+use crate::serve::health::Health;
 use crate::serve::{self, Leave, Process};
-use crate::store::{Store, StoreError};
+use crate::store::{Access, Deployment, Opening, Store, StoreError};
 use crate::tls::files::{Anchors, revocation_lists};
 use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls, TlsError};
 use crate::transport::edge::EdgeLayer;
@@ -57,6 +58,9 @@ pub enum HubError {
     /// The hub's own keys.
     #[error("[keys] directory: the hub's keys can't be read; make them with `sluis hub init`")]
     Keys(#[from] KeyFileError),
+    /// A password file.
+    #[error("[store]: a password can't be read")]
+    Password(#[source] KeyFileError),
     /// The address.
     #[error("[listen] address: can't listen there; is the port in use?")]
     Listen(#[source] std::io::Error),
@@ -97,11 +101,7 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
     let process = Process::new();
-    // Aborted when this function ends, whichever way.
-    let mut tasks = JoinSet::new();
-    tasks.spawn(Arc::clone(&exchange).follow_registry());
-    tasks.spawn(cut_ended(Arc::clone(&exchange), Arc::clone(&gate)));
-    tasks.spawn(readiness::follow(Arc::clone(&exchange), process.health().clone()));
+    let _background = background(&exchange, &gate, process.health());
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let routes = routes(&config, &exchange, &process)?;
@@ -160,6 +160,15 @@ fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process) -> Re
     Ok(routes.add_service(SimulationServer::new(hub).max_decoding_message_size(most)))
 }
 
+/// What goes on beside the calls. It ends with the set: each task holds the store, and the store its file.
+fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(exchange).follow_registry());
+    tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
+    tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
+    tasks
+}
+
 /// Everything behind the edge.
 async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
     let covenant = match &config.covenant.directory {
@@ -172,11 +181,24 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
         None => Arc::new(SystemClock),
     };
     spool::clean(&config.store.spool).await.map_err(HubError::Spool)?;
-    let store = Store::open(config.store.url.as_str(), config.node.as_str(), Arc::clone(&clock)).await?;
+    let covenant = Arc::new(covenant);
+    let keys = HubKeys::load(&config.keys.directory)?;
+    let opening = Opening {
+        access: access(config)?,
+        node: config.node.as_str().to_owned(),
+        clock: Arc::clone(&clock),
+        simulated: config.simulation.clock,
+        deployment: Deployment {
+            covenant_version: covenant.version().number,
+            covenant_hash: covenant.version().content_hash.clone(),
+            keys: keys.fingerprints(),
+        },
+    };
+    let store = Store::open(opening).await?;
     Ok(Exchange {
         store: Arc::new(store),
-        covenant: Arc::new(covenant),
-        keys: HubKeys::load(&config.keys.directory)?,
+        covenant,
+        keys,
         clock,
         registry: tokio::sync::watch::Sender::new(Arc::default()),
         shapes: crate::inspect::Shapes::of_api()?,
@@ -186,6 +208,21 @@ async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
             chains: ChainVerifier::new(&anchors(config)?, revocation(config)?, config.trust.rules())?,
             shifted,
         },
+    })
+}
+
+/// The database, with the passwords that the configuration names files of.
+pub(crate) fn access(config: &HubConfig) -> Result<Access, HubError> {
+    let password =
+        |path: &Option<PathBuf>| path.as_deref().map(crate::keys::password).transpose().map_err(HubError::Password);
+    let access =
+        Access::new(config.store.url.as_str(), password(&config.store.password_file)?.as_deref().map(|p| p.as_str()))?;
+    Ok(match &config.store.owner_url {
+        None => access,
+        Some(owner) => {
+            let password = password(&config.store.owner_password_file)?;
+            access.with_owner(owner.as_str(), password.as_deref().map(|p| p.as_str()))?
+        }
     })
 }
 

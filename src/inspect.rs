@@ -64,6 +64,8 @@ pub(crate) struct Look {
     pub(crate) case: String,
     /// Categories as the caller numbered them.
     pub(crate) categories: Vec<i32>,
+    /// Whether the request has an id of its own, by which the hub knows a repeat.
+    pub(crate) identified: bool,
 }
 
 impl Shapes {
@@ -180,6 +182,7 @@ impl Look {
                     text.clone_into(&mut self.case);
                 }
             }
+            "request_id" => self.identified = !value.is_empty(),
             "categories" => self.categories.extend(varints(value, usize::MAX, path)),
             _ => {}
         }
@@ -277,6 +280,9 @@ mod tests {
         let found = look("sluis.v1.Records/RequestRecords", &request);
         assert_eq!((found.case, found.categories), (format!("cases/{UUID}"), vec![9, 10]));
         assert_eq!(found.context.unwrap().article, "14");
+        assert!(!found.identified);
+        let identified = v1::RequestRecordsRequest { request_id: UUID.into(), ..request };
+        assert!(look("sluis.v1.Records/RequestRecords", &identified).identified);
         let plan = v1::PlanRouteRequest { category: 9, form: 1, ..Default::default() };
         assert_eq!(look("sluis.v1.Records/PlanRoute", &plan).categories, [9]);
     }

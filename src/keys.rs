@@ -1,5 +1,6 @@
 //! The hub's own secrets: the keys of subject tags and of pseudonyms. They live outside the database (guarantee G4).
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -45,6 +46,19 @@ impl HubKeys {
         Ok(Self { tags: ring(directory, "subject-tag")?, pseudonyms, pseudonym_epoch })
     }
 
+    /// One word per key, which tells keys apart and tells nothing of them: nodes on one database must have the same.
+    pub fn fingerprints(&self) -> BTreeSet<String> {
+        [("t", &self.tags), ("p", &self.pseudonyms)]
+            .into_iter()
+            .flat_map(|(kind, ring)| {
+                ring.epochs().filter_map(move |epoch| {
+                    let print = ring.key(epoch).ok()?.derive(b"fingerprint").to_hex();
+                    Some(format!("{kind}{}:{}", epoch.number(), print.get(..16)?))
+                })
+            })
+            .collect()
+    }
+
     /// The tag of a VOPRF output.
     pub fn tag(&self, output: &OprfOutput) -> Result<SubjectTag, TagError> {
         SubjectTag::derive(&self.tags, output)
@@ -86,6 +100,16 @@ fn newest(directory: &Path, name: &str) -> std::io::Result<u32> {
         newest = newest.max(epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0));
     }
     Ok(newest)
+}
+
+/// The first line of a file that only its owner can read: a password.
+///
+/// # Errors
+/// [`KeyFileError::Read`], [`KeyFileError::Open`].
+pub fn password(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    let text = read_private(path).map_err(|error| KeyFileError::Read(path.to_owned(), error))?;
+    let text = text.ok_or_else(|| KeyFileError::Open(path.to_owned()))?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }
 
 /// The text of a file that only its owner can read; `None` if others can.

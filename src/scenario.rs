@@ -19,4 +19,4 @@ mod word;
 pub(crate) use connect::connect;
 pub use file::{FileError, Scenario};
 pub use network::Network;
-pub use play::{PlayError, Verdict, play};
+pub use play::{Play, PlayError, Verdict, play};

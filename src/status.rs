@@ -28,6 +28,7 @@ pub fn status(refused: &Refused) -> Status {
     let Some(event_id) = &refused.event_id else {
         return match refused.refusal.kind {
             RefusalKind::Exhausted => early::too_many(),
+            RefusalKind::Lost => early::lost(),
             _ => Status::unavailable("the audit log can't be written: nothing was done"),
         };
     };
@@ -67,7 +68,7 @@ const fn is_about_certificate(reason: Reason) -> bool {
 fn told(refusal: &Refusal, event_id: &str) -> Status {
     let reason = refusal.reason.code();
     match &refusal.kind {
-        RefusalKind::Denied => {
+        RefusalKind::Denied | RefusalKind::Lost => {
             let (code, text) = denied(refusal.reason);
             Status::with_error_details(code, text, with_info(ErrorDetails::new(), reason, event_id))
         }
@@ -195,6 +196,14 @@ mod tests {
             assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
             assert!(details.retry_info().unwrap().retry_delay.is_some());
         }
+    }
+
+    #[test]
+    fn a_lost_store_does_not_say_that_nothing_was_done() {
+        let status = status(&Refused { refusal: Refusal::lost(), told: true, event_id: None });
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.get_error_details().error_info().unwrap().metadata["effect"], "unknown");
+        assert!(!status.message().contains("nothing was done"));
     }
 
     #[test]

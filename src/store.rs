@@ -5,13 +5,20 @@
 //!
 //! Modules in the order of a request: how a commit happens, then one module per table group.
 
+mod batch;
+mod cache;
+mod engine;
+mod notify;
+mod open;
+mod picture;
+mod rows;
 mod tx;
 mod writer;
 
-mod schema;
-
 pub mod case;
+pub mod check;
 pub mod consent;
+pub mod deployment;
 pub mod event;
 pub mod inbox;
 pub mod record;
@@ -20,18 +27,24 @@ pub mod request;
 mod sign;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use sqlx::AnyConnection;
-use sqlx::any::AnyPoolOptions;
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool};
+use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::audit::{Draft, Outcome, Stamp, Verdict};
 use crate::clock::Clock;
 use crate::ground::{Ground, Refusal};
 
-pub use tx::{Tx, Wake, Work, WorkError};
+pub use cache::Cases;
+pub use deployment::Deployment;
+pub use engine::Access;
+pub use open::Opening;
+pub use tx::{Changes, Seen, Tx, Wake, Work, WorkError};
+
+use engine::Engine;
 
 /// Why the store could not do it. Nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +61,74 @@ pub enum StoreError {
     /// The schema is not one that this version knows.
     #[error("the store's schema can't be brought up to date")]
     Schema(#[source] sqlx::migrate::MigrateError),
+    /// The store can't be used as it is; the text says what to do.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// The connection was lost; what became of the work is not known here. A repeat of the request id finds out.
+    #[error("the connection to the database was lost")]
+    Lost,
     /// The writer has stopped, or is so far behind that nothing more is queued.
     #[error("the store accepts no more work now")]
     Busy,
+}
+
+/// Why a database is not used, although it answers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It holds tables, and not those of a hub.
+    #[error("the database belongs to something else: name one that is empty, or a hub's")]
+    NotOurs,
+    /// A migration began and did not end.
+    #[error("migration {0} was left half applied: restore the last backup, or ask for help before anything else")]
+    HalfApplied(i64),
+    /// Migrations that this version knows are missing, and nobody here may apply them.
+    #[error(
+        "the schema is at version {found} and this hub needs {needed}: set [store] owner_url, so that the hub brings it up to date"
+    )]
+    Behind {
+        /// Last one applied.
+        found: i64,
+        /// Last one known.
+        needed: i64,
+    },
+    /// Somebody applied a migration that this version does not know, or knows otherwise.
+    #[error(
+        "the schema has migration {0}, which this version of the hub does not know: run the version that made it, or a newer one"
+    )]
+    Unknown(i64),
+    /// Another process has the file.
+    #[error("another hub has this database open: several hubs share a PostgreSQL database, never a SQLite file")]
+    InUse,
+    /// Another network's keys.
+    #[error(
+        "[keys] directory: the database was made with other keys; with these every youth would get another pseudonym"
+    )]
+    OtherKeys,
+    /// This node lacks a key that another has.
+    #[error("[keys] directory: another node has newer keys; copy them to this node")]
+    OlderKeys,
+    /// The same number, another text.
+    #[error("[covenant]: the database has another text in force under this version number; a version never changes")]
+    OtherCovenant,
+    /// Another node is ahead.
+    #[error(
+        "[covenant]: version {0} is in force in this database, and this node has an older one: install that version and start again"
+    )]
+    OlderCovenant(u32),
+    /// The clock.
+    #[error("this machine's clock and the database's are {0} seconds apart: set both right (NTP)")]
+    Clock(i64),
+    /// The clock, against what was written last.
+    #[error("the clock is {0} seconds behind the newest audit event: set it right (NTP)")]
+    ClockBehind(i64),
+    /// Commits would not survive a power cut.
+    #[error("the database server runs with {0} = off: what it acknowledges could be lost; set it on")]
+    NotDurable(&'static str),
+    /// The role may do more than a hub should.
+    #[error(
+        "the database role may change or remove audit events: use the role sluis_hub, and owner_url for the schema"
+    )]
+    TooPowerful,
 }
 
 impl StoreError {
@@ -77,12 +155,26 @@ pub enum CommitError {
     /// What the decision rested on has changed since: decide again.
     #[error("the facts have changed since the decision")]
     Stale,
+    /// The request id has a reply already.
+    #[error("the request id was used before")]
+    Repeated,
     /// The work itself found a reason to refuse (a request id used before, a name already taken).
     #[error("the work was refused")]
     Refused(Refusal),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<WorkError> for CommitError {
+    fn from(error: WorkError) -> Self {
+        match error {
+            WorkError::Stale => Self::Stale,
+            WorkError::Repeated => Self::Repeated,
+            WorkError::Refused(refusal) => Self::Refused(refusal),
+            WorkError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// An act that has been committed, with the name of its event.
@@ -94,51 +186,85 @@ pub struct Committed<T> {
     pub event_id: String,
 }
 
-/// A connection for reading. It can't begin a transaction: nothing outside this module can.
-pub struct Reader(PoolConnection<Any>);
+/// A connection for reading, taken when it is first used. It can't begin a transaction: nothing outside this module can.
+pub struct Reader {
+    pool: AnyPool,
+    conn: Option<PoolConnection<Any>>,
+}
 
 impl Reader {
-    fn conn(&mut self) -> &mut AnyConnection {
-        &mut self.0
+    async fn conn(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.pool.acquire().await?,
+        };
+        Ok(self.conn.insert(conn))
     }
 }
 
-/// The store: one writer that groups commits, several readers.
+/// The store: one writer that groups commits, several readers, and a memory of cases.
 pub struct Store {
+    engine: Engine,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn writer::Unit>>,
     wakes: broadcast::Sender<Wake>,
+    cases: Arc<Cases>,
     clock: Arc<dyn Clock>,
     node: String,
+    deployment: Deployment,
     rng: ring::rand::SystemRandom,
+    /// Set while this machine's clock can't be trusted.
+    adrift: Arc<AtomicBool>,
+    /// Something was committed since somebody asked last.
+    proven: AtomicBool,
+    /// Others end when this is dropped.
+    _end: mpsc::Sender<()>,
+    /// Held while the file is open, for SQLite.
+    _file: Option<std::fs::File>,
 }
 
 /// How many units may wait for the writer before callers are refused.
 const QUEUE: usize = 1024;
 
 impl Store {
-    /// Opens the store, brings its schema up to date and starts the writer. `url` is `sqlite:PATH`.
-    pub async fn open(url: &str, node: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        sqlx::any::install_default_drivers();
-        schema::make_private(url).map_err(sqlx::Error::Io)?;
-        let writer = schema::options(1).connect(&schema::url(url)).await?;
-        schema::migrate(&writer).await?;
-        let readers: AnyPoolOptions = schema::options(8);
-        let readers = readers.connect(&schema::url(url)).await?;
-        let (queue, work) = mpsc::channel(QUEUE);
-        let (wakes, _) = broadcast::channel(1024);
-        tokio::spawn(writer::run(writer, work, wakes.clone()));
-        Ok(Self { readers, queue, wakes, clock, node: node.to_owned(), rng: ring::rand::SystemRandom::new() })
-    }
-
     /// A connection for reading.
     pub async fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader(self.readers.acquire().await?))
+        let mut reader = self.reader();
+        reader.conn().await?;
+        Ok(reader)
+    }
+
+    /// A connection for reading, if one is needed at all.
+    pub fn reader(&self) -> Reader {
+        Reader { pool: self.readers.clone(), conn: None }
+    }
+
+    /// With what this node serves.
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     /// What commits wake: inboxes, cases, the registry.
     pub fn wakes(&self) -> broadcast::Receiver<Wake> {
         self.wakes.subscribe()
+    }
+
+    /// Cases in memory.
+    pub fn cases(&self) -> &Cases {
+        &self.cases
+    }
+
+    /// How long a change that nobody told of may stay unseen: other nodes' word can get lost, this node's can't.
+    pub const fn look_again(&self) -> Duration {
+        match self.engine {
+            Engine::Sqlite => Duration::from_secs(5),
+            Engine::Postgres => Duration::from_millis(500),
+        }
+    }
+
+    /// Returns when the writer has stopped: nothing more can be committed.
+    pub async fn stopped(&self) {
+        self.queue.closed().await;
     }
 
     /// Carries out `work` and writes its event, in one transaction. Durable when it returns.
@@ -155,39 +281,35 @@ impl Store {
     ///
     /// ```compile_fail,E0451
     /// fn open(conn: &mut sqlx::AnyConnection) -> sluis::store::Tx<'_> {
-    ///     sluis::store::Tx { conn, wakes: Vec::new(), event_id: String::new() }
+    ///     sluis::store::Tx { conn, saved: false, batch: Default::default(), moved: Vec::new(), changes: Default::default(), wakes: Vec::new(), event_id: String::new() }
     /// }
     /// ```
     pub async fn run_tx<W: Work>(&self, ground: Ground, work: W) -> Result<Committed<W::Output>, CommitError> {
-        let verdict = ground.into_verdict();
-        let (unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
-        self.submit(Box::new(unit)).await?;
-        reply.await.map_err(|_| StoreError::Busy)?
+        self.commit(ground.into_verdict(), work).await
     }
 
-    /// Writes the event of a refusal. Durable when it returns.
-    pub async fn refuse(&self, refusal: &Refusal, draft: Draft) -> Result<String, StoreError> {
+    /// Writes the event of a refusal, unless what it rests on has changed. Durable when it returns.
+    pub async fn refuse(&self, refusal: &Refusal, draft: Draft, seen: Seen) -> Result<String, CommitError> {
         let outcome = if refusal.fault { Outcome::Failed(refusal.reason) } else { Outcome::Refused(refusal.reason) };
         let verdict = Verdict { outcome, clauses: refusal.clauses.clone(), covenant_version: refusal.covenant_version };
-        let (unit, reply) = writer::Pending::new(tx::Nothing(draft), verdict, self.stamp()?);
-        self.submit(Box::new(unit)).await?;
-        match reply.await.map_err(|_| StoreError::Busy)? {
-            Ok(committed) => Ok(committed.event_id),
-            Err(CommitError::Store(error)) => Err(error),
-            Err(CommitError::Stale | CommitError::Refused(_)) => Err(StoreError::Inconsistent("audit_event")),
-        }
+        Ok(self.commit(verdict, tx::Nothing { draft, seen }).await?.event_id)
     }
 
-    async fn submit(&self, unit: Box<dyn writer::Unit>) -> Result<(), StoreError> {
-        self.queue.send(unit).await.map_err(|_| StoreError::Busy)
+    async fn commit<W: Work>(&self, verdict: Verdict, work: W) -> Result<Committed<W::Output>, CommitError> {
+        let (unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
+        self.queue.try_send(Box::new(unit)).map_err(|_| StoreError::Busy)?;
+        let committed = reply.await.map_err(|_| StoreError::Lost)??;
+        self.proven.store(true, Ordering::Relaxed);
+        Ok(committed)
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {
-        let now = self.clock.now();
-        let mut salts = [[0; 16]; 6];
-        for salt in &mut salts {
-            ring::rand::SecureRandom::fill(&self.rng, salt).map_err(|_| StoreError::Busy)?;
+        if self.adrift.load(Ordering::Relaxed) {
+            return Err(Unfit::Clock(open::DRIFT.as_secs().cast_signed()).into());
         }
+        let now = self.clock.now();
+        let mut salts = [[0; 16]; crate::audit::GROUPS];
+        ring::rand::SecureRandom::fill(&self.rng, salts.as_flattened_mut()).map_err(|_| StoreError::Busy)?;
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond());
         Ok(Stamp {
@@ -200,4 +322,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,8 +10,9 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Agent;
-use super::forward::{leash, onward};
+use super::forward::{copy, leash, onward};
 use super::links::HUB;
+use super::nodes::{Again, Node};
 use super::publish::{PIECE, SILENCE, no_disk};
 use super::refusal::{EVENT, event_of, upstream};
 use super::sealing::read_sealed_key;
@@ -71,7 +72,12 @@ impl Agent {
             self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
         self.inspect("sluis.v1.Records/FetchRecord", request.get_ref()).await?;
         let (asked, leash) = (request.get_ref().clone(), leash(&request));
-        let answer = RecordsClient::new(self.hub()).fetch_record(onward(request)).await;
+        let request = onward(request);
+        let ask = |node: Node| {
+            let request = copy(&request);
+            async move { RecordsClient::new(node.channel).fetch_record(request).await }
+        };
+        let answer = self.links.hub.call(Again::No, ask).await;
         let answer = answer.map_err(|status| upstream(&status, HUB))?;
         let event = event_of(answer.metadata());
         let mut messages = answer.into_inner();

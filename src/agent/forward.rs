@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Agent;
 use super::links::HUB;
+use super::nodes::{Again, Node};
 use super::refusal::{Violation, event_of, invalid, passed_on, upstream};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
@@ -32,32 +33,53 @@ impl Agent {
         &self,
         method: &'static str,
         request: Request<I>,
-        call: impl FnOnce(Channel, Request<I>) -> F,
+        call: impl Fn(Channel, Request<I>) -> F,
     ) -> Result<Response<O>, Status>
     where
-        I: Message,
+        I: Message + Clone,
         F: Future<Output = Result<Response<O>, Status>>,
     {
-        self.inspect(method, request.get_ref()).await?;
-        self.send(request, call).await
+        let look = self.inspect(method, request.get_ref()).await?;
+        self.send(request, Again::by(&look), call).await
     }
 
     /// Passes on what was looked through already.
     pub(super) async fn send<I, O, F>(
         &self,
         request: Request<I>,
-        call: impl FnOnce(Channel, Request<I>) -> F,
+        again: Again,
+        call: impl Fn(Channel, Request<I>) -> F,
     ) -> Result<Response<O>, Status>
     where
+        I: Clone,
         F: Future<Output = Result<Response<O>, Status>>,
     {
-        let answer = call(self.hub(), onward(request)).await;
+        let request = onward(request);
+        let answer = self.links.hub.call(again, |node| call(node.channel, copy(&request))).await;
         answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
-    /// The channel to the hub.
-    pub(super) fn hub(&self) -> Channel {
-        self.links.hub.channel.clone()
+    /// As [`Self::send`], when the request is about a subject: to a node that finds the same known answer only.
+    pub(super) async fn send_subject<I, O, F>(
+        &self,
+        request: Request<I>,
+        again: Again,
+        call: impl Fn(Channel, Request<I>) -> F,
+    ) -> Result<Response<O>, Status>
+    where
+        I: Clone,
+        F: Future<Output = Result<Response<O>, Status>>,
+    {
+        let request = onward(request);
+        let at = |node: Node| {
+            let call = call(node.channel.clone(), copy(&request));
+            async move {
+                self.links.agreed_with(&node).await?;
+                call.await
+            }
+        };
+        let answer = self.links.hub.call(again, at).await;
+        answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
     /// Refuses a request with a citizen service number in a text.
@@ -90,7 +112,11 @@ impl Agent {
             reason: reason.code().to_owned(),
             categories: look.categories.iter().copied().filter(|n| v1::Category::try_from(*n).is_ok()).collect(),
         };
-        let answer = AuditClient::new(self.hub()).report_refusal(report).await;
+        let tell = |node: Node| {
+            let report = report.clone();
+            async move { AuditClient::new(node.channel).report_refusal(report).await }
+        };
+        let answer = self.links.hub.call(Again::Yes, tell).await;
         let event = match &answer {
             Ok(answer) => event_of(answer.metadata()),
             // The hub may refuse the report itself, for example because the covenant is not signed: an event too.
@@ -135,7 +161,10 @@ impl Along {
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().clone_from(&self.trace);
-        within(&mut request, self.leash.as_ref());
+        if let Some(leash) = &self.leash {
+            within(&mut request, Some(leash));
+            request.extensions_mut().insert(leash.clone());
+        }
         request
     }
 }
@@ -150,6 +179,15 @@ pub(super) fn within<T>(request: &mut Request<T>, leash: Option<&Leash>) {
     if let Some(left) = leash.and_then(Leash::remaining).filter(|left| *left < LONGEST) {
         request.set_timeout(left);
     }
+}
+
+/// The same request once more, for another node.
+pub(super) fn copy<T: Clone>(request: &Request<T>) -> Request<T> {
+    let mut copy = Request::new(request.get_ref().clone());
+    copy.metadata_mut().clone_from(request.metadata());
+    // Less is left by now.
+    within(&mut copy, request.extensions().get());
+    copy
 }
 
 /// A context that may go on the log: what can't be repeated is left out.

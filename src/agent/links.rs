@@ -2,16 +2,18 @@
 //! don't find the same answer for one fixed identifier, no subject leaves, because one youth would become two.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use tonic_health::pb::HealthCheckRequest;
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::forward::within;
+use super::nodes::{Connection, Node, Nodes};
 use super::refusal::{is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
@@ -19,6 +21,7 @@ use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
+use crate::serve::health::READINESS;
 use crate::serve::leash::Leash;
 use crate::tls::ClientTls;
 
@@ -32,21 +35,22 @@ const DIFFERENCE: Duration = Duration::from_secs(30);
 const RECONNECTED: Duration = Duration::from_secs(2);
 /// Longest pause between two looks.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Pace of the watch until both parties were reached, and after that.
+/// Pace of the watch until the keyholder was reached, and after that.
 const SEEKING: Duration = Duration::from_millis(300);
 const WATCHING: Duration = Duration::from_secs(10);
 /// Time for one sign of life.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One party: a channel that connects by itself, and what counts its connections.
+/// One process: a channel that connects by itself, and what counts its connections.
 pub(super) struct Link {
+    pub(super) address: SocketAddr,
     pub(super) channel: Channel,
     pub(super) tls: ClientTls,
 }
 
 /// The links, and what was found on them.
 pub(super) struct Links {
-    pub(super) hub: Link,
+    pub(super) hub: Nodes,
     keyholder: Link,
     pinned: PublicKey,
     checked: Mutex<Checks>,
@@ -63,7 +67,7 @@ struct Checks {
 
 /// The outcome of a check, for the connections that it was made on.
 struct Checked {
-    hub: u64,
+    hub: Connection,
     keyholder: u64,
     at: Instant,
     outcome: Outcome,
@@ -73,7 +77,7 @@ struct Checked {
 
 impl Checked {
     /// Whether the outcome still counts.
-    fn holds(&self, connections: (u64, u64), now: Instant) -> bool {
+    fn holds(&self, connections: (Connection, u64), now: Instant) -> bool {
         let same = (self.hub, self.keyholder) == connections;
         match self.outcome {
             Outcome::Agrees { .. } => same,
@@ -127,7 +131,7 @@ impl Difference {
 }
 
 impl Links {
-    pub(super) fn new(hub: Link, keyholder: Link, pinned: PublicKey) -> Self {
+    pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey) -> Self {
         Self { hub, keyholder, pinned, checked: Mutex::default() }
     }
 
@@ -137,11 +141,20 @@ impl Links {
     /// FAILED_PRECONDITION when the answers differ, UNAVAILABLE when somebody can't be asked.
     pub(super) async fn agreed(&self) -> Result<u32, Status> {
         // A dead connection shows only when it is used, and the next one may lead to another hub.
-        alive(&self.hub, HUB).await?;
+        let node = self.hub.living().await?;
+        self.agreed_with(&node).await
+    }
+
+    /// As [`Self::agreed`], with this node of the hub.
+    ///
+    /// # Errors
+    /// As [`Self::agreed`].
+    pub(super) async fn agreed_with(&self, node: &Node) -> Result<u32, Status> {
         let mut checks = self.checked.lock().await;
-        let outcome = match checks.last.as_ref().filter(|last| last.holds(self.connections(), Instant::now())) {
+        let connections = (self.hub.connection(node), self.keyholder.tls.connections());
+        let outcome = match checks.last.as_ref().filter(|last| last.holds(connections, Instant::now())) {
             Some(last) => last.outcome,
-            None => self.check_anew(&mut checks).await?,
+            None => self.check_anew(&mut checks, node).await?,
         };
         match outcome {
             Outcome::Agrees { epoch } => Ok(epoch),
@@ -151,9 +164,9 @@ impl Links {
         }
     }
 
-    async fn check_anew(&self, checks: &mut Checks) -> Result<Outcome, Status> {
-        let outcome = self.compare(&mut checks.found).await?;
-        let (hub, keyholder) = self.connections();
+    async fn check_anew(&self, checks: &mut Checks, node: &Node) -> Result<Outcome, Status> {
+        let outcome = self.compare(&mut checks.found, node).await?;
+        let (hub, keyholder) = (self.hub.connection(node), self.keyholder.tls.connections());
         let differences = match outcome {
             Outcome::Agrees { epoch } => {
                 tracing::info!(epoch, "agent, keyholder and hub find the same answer");
@@ -168,7 +181,7 @@ impl Links {
         Ok(outcome)
     }
 
-    async fn compare(&self, known: &mut BTreeMap<u32, KnownAnswer>) -> Result<Outcome, Status> {
+    async fn compare(&self, known: &mut BTreeMap<u32, KnownAnswer>, node: &Node) -> Result<Outcome, Status> {
         let answer = self.keyholder_client().get_key(v1::GetKeyRequest {}).await;
         let key = answer.map_err(|status| of_keyholder(&status))?.into_inner();
         if key.public_key != self.pinned.to_bytes() {
@@ -187,7 +200,7 @@ impl Links {
             return Ok(Outcome::Differs(Difference::Keyholder));
         }
         let question = v1::CheckKnownAnswerRequest { digest: found.as_bytes().to_vec(), keyholder_epoch: key.epoch };
-        match PseudonymsClient::new(self.hub.channel.clone()).check_known_answer(question).await {
+        match PseudonymsClient::new(node.channel.clone()).check_known_answer(question).await {
             Ok(_) => Ok(Outcome::Agrees { epoch: key.epoch }),
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),
             Err(status) => Err(upstream(&status, HUB)),
@@ -218,40 +231,44 @@ impl Links {
         })
     }
 
-    /// Looks after the links for ever: tells `reached` once both parties answered, and checks every new connection.
-    pub(super) async fn watch(&self, reached: watch::Sender<bool>) {
-        let mut failures = 0_u32;
-        loop {
-            if !*reached.borrow() {
-                let both = tokio::join!(alive(&self.hub, HUB), alive(&self.keyholder, KEYHOLDER));
-                if matches!(both, (Ok(()), Ok(()))) {
-                    reached.send_replace(true);
-                }
-            }
+    /// Looks after the links for ever: tells `keyholder` once that party has answered, and checks every new connection.
+    pub(super) async fn watch(&self, keyholder: watch::Sender<bool>) {
+        tokio::join!(self.hub.watch(), self.watch_agreement(keyholder));
+    }
+
+    async fn watch_agreement(&self, keyholder: watch::Sender<bool>) {
+        while !self.keyholder_lives().await {
+            tokio::time::sleep(SEEKING).await;
+        }
+        keyholder.send_replace(true);
+        let (mut hub, mut failures) = (self.hub.reached(), 0_u32);
+        // Ends with the agent.
+        while hub.wait_for(|reached| *reached).await.is_ok() {
             // What goes wrong is logged there, and told to every caller whom it concerns.
             let agreed = matches!(tokio::time::timeout(2 * PATIENCE, self.agreed()).await, Ok(Ok(_)));
-            failures = if agreed || !*reached.borrow() { 0 } else { failures.saturating_add(1) };
-            tokio::time::sleep(if *reached.borrow() { backed_off(WATCHING, failures) } else { SEEKING }).await;
+            failures = if agreed { 0 } else { failures.saturating_add(1) };
+            tokio::time::sleep(backed_off(WATCHING, failures)).await;
+        }
+    }
+
+    async fn keyholder_lives(&self) -> bool {
+        match asked_for_life(&self.keyholder.channel).await {
+            Some(Err(status)) => !is_unanswered(&status),
+            Some(Ok(_)) => true,
+            None => false,
         }
     }
 
     fn keyholder_client(&self) -> KeyholderClient<Channel> {
         KeyholderClient::new(self.keyholder.channel.clone())
     }
-
-    fn connections(&self) -> (u64, u64) {
-        (self.hub.tls.connections(), self.keyholder.tls.connections())
-    }
 }
 
-/// Asks for a sign of life. Any answer is one, also that health is not for us to know.
-async fn alive(link: &Link, party: &'static str) -> Result<(), Status> {
-    let mut client = HealthClient::new(link.channel.clone());
-    match tokio::time::timeout(PATIENCE, client.check(HealthCheckRequest::default())).await {
-        Ok(Err(status)) if is_unanswered(&status) => Err(upstream(&status, party)),
-        Ok(_) => Ok(()),
-        Err(_) => Err(Status::unavailable(format!("{party} does not answer"))),
-    }
+/// What comes when a process is asked for a sign of life; nothing, when nothing comes in time.
+pub(super) async fn asked_for_life(channel: &Channel) -> Option<Result<Response<HealthCheckResponse>, Status>> {
+    let mut client = HealthClient::new(channel.clone());
+    let question = HealthCheckRequest { service: READINESS.to_owned() };
+    tokio::time::timeout(PATIENCE, client.check(question)).await.ok()
 }
 
 /// The keyholder's refusals concern the agent, not its caller: whose certificate is not on the roster, for example.
@@ -279,11 +296,15 @@ mod tests {
     #[test]
     fn an_agreement_holds_for_its_connections_only() {
         let now = Instant::now();
-        let with = |outcome, differences| Checked { hub: 1, keyholder: 1, at: now, outcome, differences };
+        let first = |number| Connection { node: 0, number };
+        let with = |outcome, differences| Checked { hub: first(1), keyholder: 1, at: now, outcome, differences };
         let agreed = with(Outcome::Agrees { epoch: 1 }, 0);
-        assert!(agreed.holds((1, 1), now + LONGEST * 2) && !agreed.holds((2, 1), now) && !agreed.holds((1, 2), now));
+        assert!(agreed.holds((first(1), 1), now + LONGEST * 2));
+        for other in [(first(2), 1), (first(1), 2), (Connection { node: 1, number: 1 }, 1)] {
+            assert!(!agreed.holds(other, now), "{other:?}");
+        }
         let differs = |n| with(Outcome::Differs(Difference::Hub), n);
-        assert!(differs(1).holds((1, 1), now) && !differs(1).holds((1, 1), now + DIFFERENCE));
-        assert!(!differs(1).holds((2, 1), now) && differs(2).holds((2, 1), now));
+        assert!(differs(1).holds((first(1), 1), now) && !differs(1).holds((first(1), 1), now + DIFFERENCE));
+        assert!(!differs(1).holds((first(2), 1), now) && differs(2).holds((first(2), 1), now));
     }
 }

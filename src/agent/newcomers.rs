@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Agent;
 use super::covenant::OwnCopy;
+use super::nodes::{Again, Node, is_gone};
 use super::partners::PartnerKeysError;
 use super::sealing::{binding, read_sealed_key, sealed_key};
 use super::words;
@@ -55,7 +56,13 @@ impl Agent {
         loop {
             match self.listen(&mut pause).await {
                 Ok(()) => tracing::debug!("the hub ended the stream of seal requests"),
-                Err(status) => tracing::debug!(code = ?status.code(), "no seal requests can be heard now"),
+                Err(status) => {
+                    tracing::debug!(code = ?status.code(), "no seal requests can be heard now");
+                    // Another node may be there; that none was is no reason to be slow when one is back.
+                    if is_gone(&status) {
+                        pause = FIRST_PAUSE;
+                    }
+                }
             }
             tokio::time::sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
@@ -63,13 +70,15 @@ impl Agent {
     }
 
     async fn listen(&self, pause: &mut Duration) -> Result<(), Status> {
-        let mut client = RecordsClient::new(self.hub());
-        let mut requests = client.stream_seal_requests(v1::StreamSealRequestsRequest {}).await?.into_inner();
+        let ask = |node: Node| async move {
+            RecordsClient::new(node.channel).stream_seal_requests(v1::StreamSealRequestsRequest {}).await
+        };
+        let mut requests = self.links.hub.call(Again::Yes, ask).await?.into_inner();
         while let Some(request) = requests.message().await? {
             *pause = FIRST_PAUSE;
             let record = words::id(&request.record, "records").unwrap_or(Uuid::nil());
             match self.add_newcomer(record, &request) {
-                Ok(addition) => match client.add_recipient(addition).await {
+                Ok(addition) => match self.send_addition(&addition).await {
                     Ok(_) => tracing::info!(record = log(&record), "a newcomer was added"),
                     Err(status) if is_final(status.code()) => {
                         tracing::warn!(record = log(&record), code = ?status.code(), "the hub refused an addition");
@@ -81,6 +90,14 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    async fn send_addition(&self, addition: &v1::AddRecipientRequest) -> Result<(), Status> {
+        let tell = |node: Node| {
+            let addition = addition.clone();
+            async move { RecordsClient::new(node.channel).add_recipient(addition).await }
+        };
+        self.links.hub.call(Again::Yes, tell).await.map(|_| ())
     }
 
     /// Decides, and seals the record's key to the newcomer.

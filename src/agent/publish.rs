@@ -15,6 +15,7 @@ use super::Agent;
 use super::content::{Content, Wrong};
 use super::forward::Along;
 use super::links::HUB;
+use super::nodes::{Again, Node};
 use super::refusal::{Violation, passed_on, upstream};
 use super::schema::{self, Schema};
 use super::sealing::{Draft, SealRecordError, addressed, seal_record};
@@ -143,11 +144,16 @@ impl Agent {
         along: &Along,
     ) -> Result<Response<v1::PublishRecordResponse>, Status> {
         let record = self.own.name_record(&open.request_id, &body.content_sha256);
+        // A plan changes nothing, and a publication is known by its request id.
+        let again = if open.request_id.is_empty() { Again::No } else { Again::Yes };
         let mut plans = PLANS;
         loop {
             plans = plans.saturating_sub(1);
-            let question = along.request(plan_of(open, record));
-            let plan = RecordsClient::new(self.hub()).plan_route(question).await;
+            let ask = |node: Node| {
+                let question = along.request(plan_of(open, record));
+                async move { RecordsClient::new(node.channel).plan_route(question).await }
+            };
+            let plan = self.links.hub.call(again, ask).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
             let sealed =
@@ -157,8 +163,14 @@ impl Agent {
             let (header, keys) = sealed.map_err(|error| unsealable(&error))?;
             let name = format!("records/{record}");
             let open = v1::OpenRecord { record: name, header: Some(header), keys, ..open.clone() };
-            let pieces = ReceiverStream::new(self.pieces(open, &body.spooled).await?);
-            match RecordsClient::new(self.hub()).publish_record(along.request(pieces)).await {
+            let send = |node: Node| {
+                let open = open.clone();
+                async move {
+                    let pieces = ReceiverStream::new(self.pieces(open, &body.spooled).await?);
+                    RecordsClient::new(node.channel).publish_record(along.request(pieces)).await
+                }
+            };
+            match self.links.hub.call(again, send).await {
                 Err(status) if plans > 0 && route_changed(&status) => {
                     tracing::info!(
                         record = log(&record),

@@ -82,7 +82,7 @@ fn is_too_late(status: &Status) -> bool {
 
 /// Whether the transport failed before a peer's own status came.
 pub(super) fn is_unanswered(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
+    std::error::Error::source(status).is_some() && !is_too_late(status)
 }
 
 /// The event that an answer names, if it names one.

@@ -3,14 +3,14 @@
 
 use std::pin::Pin;
 
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::Agent;
-use super::forward::{leash, onward};
-use super::links::HUB;
-use super::refusal::{DOMAIN, Violation, passed_on, upstream};
+use super::nodes::Again;
+use super::refusal::{DOMAIN, Violation};
+use super::subject::Concealed;
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::cases_client::CasesClient;
@@ -42,8 +42,13 @@ macro_rules! service {
             })*
             $(async fn $hide(&self, request: Request<v1::$hide_in>) -> Result<Response<v1::$hide_out>, Status> {
                 let method = concat!("sluis.v1.", $service, "/", $hide_name);
-                let request = self.conceal(method, request).await?;
-                self.send(request, |hub, request| async move { $client::new(hub).$hide(request).await }).await
+                let Concealed { request, again, about_subject } = self.conceal(method, request).await?;
+                let call = |hub, request| async move { $client::new(hub).$hide(request).await };
+                if about_subject {
+                    self.send_subject(request, again, call).await
+                } else {
+                    self.send(request, again, call).await
+                }
             })*
             $($own)*
         }
@@ -69,7 +74,8 @@ service! { directory_server::Directory, DirectoryClient, "Directory":
         }
         let keys = self.own.published().map_err(|_| Status::internal("the certificate's key can't sign"))?;
         request.get_mut().keys = Some(keys);
-        self.send(request, |hub, request| async move { DirectoryClient::new(hub).publish_keys(request).await }).await
+        let call = |hub, request| async move { DirectoryClient::new(hub).publish_keys(request).await };
+        self.send(request, Again::by(&look), call).await
     }
 }
 
@@ -103,7 +109,8 @@ service! { covenants_server::Covenants, CovenantsClient, "Covenants":
         message.signature_scheme = signed.scheme.code().into();
         message.signature = signed.signature;
         message.certificate_chain = self.own.chain_der();
-        self.send(request, |hub, request| async move { CovenantsClient::new(hub).sign_covenant(request).await }).await
+        let call = |hub, request| async move { CovenantsClient::new(hub).sign_covenant(request).await };
+        self.send(request, Again::by(&look), call).await
     }
 }
 
@@ -164,10 +171,7 @@ service! { inbox_server::Inbox, InboxClient, "Inbox":
         &self,
         request: Request<v1::StreamInboxRequest>,
     ) -> Result<Response<Self::StreamInboxStream>, Status> {
-        self.inspect("sluis.v1.Inbox/StreamInbox", request.get_ref()).await?;
-        let leash = leash(&request);
-        let answer = InboxClient::new(self.hub()).stream_inbox(onward(request)).await;
-        Ok(streamed(answer.map_err(|status| upstream(&status, HUB))?, leash))
+        self.follow_inbox(request).await
     }
 }
 
@@ -209,12 +213,6 @@ service! { records_server::Records, RecordsClient, "Records":
     ) -> Result<Response<v1::AddRecipientResponse>, Status> {
         Err(between_agent_and_hub())
     }
-}
-
-/// The hub's stream, message by message as its reader takes them.
-fn streamed<T: Send + 'static>(answer: Response<Streaming<T>>, leash: Option<Leash>) -> Response<Messages<T>> {
-    let messages = answer.map(|messages| messages.map(|message| message.map_err(|status| upstream(&status, HUB))));
-    passed_on(messages.map(|messages| held(messages, leash)))
 }
 
 /// A stream that ends with the call's deadline, or with the process.

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::Agent;
 use super::forward::leash;
+use super::nodes::Again;
 use super::refusal::Violation;
 use crate::api::v1;
 use crate::api::v1::subject::Id;
@@ -37,7 +38,7 @@ impl Agent {
         &self,
         method: &'static str,
         mut request: Request<M>,
-    ) -> Result<Request<M>, Status> {
+    ) -> Result<Concealed<M>, Status> {
         let leash = leash(&request);
         // The number leaves the message before anything else happens to it.
         let id = request.get_mut().subject().and_then(|subject| subject.id.take());
@@ -46,7 +47,8 @@ impl Agent {
             other => Given::Other(other),
         });
         let look = self.inspect(method, request.get_ref()).await?;
-        let Some(given) = id else { return Ok(request) };
+        let again = Again::by(&look);
+        let Some(given) = id else { return Ok(Concealed { request, again, about_subject: false }) };
         let concealed = match given {
             Given::Number(text) => self.concealed(method, &look, &text, leash.as_ref()).await?,
             Given::Other(Id::VoprfOutput(_)) => {
@@ -66,7 +68,7 @@ impl Agent {
         if let Some(subject) = request.get_mut().subject() {
             subject.id = Some(concealed);
         }
-        Ok(request)
+        Ok(Concealed { request, again, about_subject: true })
     }
 
     /// Nobody's pseudonym is as short as a number that somebody put in the wrong field.
@@ -87,6 +89,14 @@ impl Agent {
         let y = self.links.evaluate(&bsn, epoch, leash).await?;
         Ok(Id::VoprfOutput(y.as_bytes().to_vec()))
     }
+}
+
+/// A request that may leave.
+pub(super) struct Concealed<M> {
+    pub(super) request: Request<M>,
+    pub(super) again: Again,
+    /// Whether it names a subject, which no hub with other keys may see.
+    pub(super) about_subject: bool,
 }
 
 /// A subject as the local system gave it; the number is wiped on drop.

@@ -3,4 +3,5 @@
 mod calls;
 mod hub;
 mod network;
+mod nodes;
 mod records;

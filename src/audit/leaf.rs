@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::Event;
+use super::{Action, Event};
+use crate::party::{Article, Form, Role};
 
 /// Number of disclosure groups: actor, subject, case, data, decision, network.
 pub(super) const GROUPS: usize = 6;
@@ -20,69 +21,129 @@ pub struct Leaf {
 }
 
 /// Encodes an event. The digest of disclosure *d* is base64url(SHA-256(d)), with *d* in its encoded form.
+///
+/// Names in an object stand in alphabetical order. That is no rule of the format, whose bytes nobody writes twice, but it
+/// keeps the form of the events that are there already.
 pub fn encode(event: &Event) -> Leaf {
-    let disclosures: Vec<String> = groups(event)
-        .into_iter()
-        .zip(event.stamp.salts)
-        .map(|((name, value), salt)| {
-            let disclosure = json!([URL_SAFE_NO_PAD.encode(salt), name, value]);
-            URL_SAFE_NO_PAD.encode(disclosure.to_string())
-        })
-        .collect();
-    let digests: Vec<String> =
-        disclosures.iter().map(|d| URL_SAFE_NO_PAD.encode(digest(&SHA256, d.as_bytes()))).collect();
     let (draft, verdict, stamp) = (&event.draft, &event.verdict, &event.stamp);
-    let leaf = json!({
-        "v": 1,
-        "id": stamp.event_id,
-        "at": stamp.at,
-        "method": draft.method,
-        "act": draft.action.map_or("E", super::Action::code),
-        "out": verdict.outcome.code(),
-        "req": draft.organisation,
-        "src": draft.source,
-        "purpose": draft.purpose,
-        "article": draft.article.map_or(0, crate::party::Article::number),
-        "covenant": verdict.covenant_version,
-        "clauses": verdict.clauses,
-        "_sd": digests,
-    });
-    Leaf { leaf: leaf.to_string().into_bytes(), disclosures: json!(disclosures).to_string().into_bytes() }
+    let [actor, subject, case, data, decision, network] = &stamp.salts;
+    let disclosures: [String; GROUPS] = [
+        disclose(actor, "actor", Actor { role: draft.role.map(Role::code), user_ref: &draft.user_ref }),
+        disclose(subject, "subject", Subject { pseudonym: &draft.subject }),
+        disclose(case, "case", Case { case: draft.case_id.as_deref() }),
+        disclose(
+            data,
+            "data",
+            Data {
+                categories: draft.categories.iter().map(|category| category.code()).collect(),
+                form: draft.form.map(Form::code),
+                recipients: &draft.recipients,
+                record: &draft.record,
+            },
+        ),
+        disclose(
+            decision,
+            "decision",
+            Decision {
+                consents: &draft.consents,
+                emergency: draft.emergency,
+                motivation: &draft.motivation,
+                reason: verdict.outcome.reason(),
+            },
+        ),
+        disclose(network, "network", Network { key_hash: &draft.key_hash, node: &stamp.node, trace: &draft.trace_id }),
+    ];
+    let leaf = Clear {
+        _sd: disclosures.each_ref().map(|text| URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))),
+        act: draft.action.map_or("E", Action::code),
+        article: draft.article.map_or(0, Article::number),
+        at: stamp.at,
+        clauses: &verdict.clauses,
+        covenant: verdict.covenant_version,
+        id: &stamp.event_id,
+        method: draft.method,
+        out: verdict.outcome.code(),
+        purpose: &draft.purpose,
+        req: &draft.organisation,
+        src: &draft.source,
+        v: 1,
+    };
+    Leaf { leaf: bytes(&leaf), disclosures: bytes(&disclosures) }
 }
 
-fn groups(event: &Event) -> [(&'static str, Value); GROUPS] {
-    let (draft, verdict, stamp) = (&event.draft, &event.verdict, &event.stamp);
-    [
-        ("actor", json!({ "user_ref": draft.user_ref, "role": draft.role.map(crate::party::Role::code) })),
-        ("subject", json!({ "pseudonym": draft.subject })),
-        ("case", json!({ "case": draft.case_id })),
-        (
-            "data",
-            json!({
-                "categories": draft.categories.iter().map(|c| c.code()).collect::<Vec<_>>(),
-                "form": draft.form.map(crate::party::Form::code),
-                "record": draft.record,
-                "recipients": draft.recipients,
-            }),
-        ),
-        (
-            "decision",
-            json!({
-                "reason": verdict.outcome.reason(),
-                "consents": draft.consents,
-                "emergency": draft.emergency,
-                "motivation": draft.motivation,
-            }),
-        ),
-        ("network", json!({ "key_hash": draft.key_hash, "node": stamp.node, "trace": draft.trace_id })),
-    ]
+fn disclose(salt: &[u8], name: &str, value: impl Serialize) -> String {
+    URL_SAFE_NO_PAD.encode(bytes(&(URL_SAFE_NO_PAD.encode(salt), name, value)))
+}
+
+/// Text, numbers and flags in structs: nothing that JSON has no form for.
+fn bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// What is not personal.
+#[derive(Serialize)]
+struct Clear<'a> {
+    _sd: [String; GROUPS],
+    act: &'a str,
+    article: u8,
+    at: i64,
+    clauses: &'a [String],
+    covenant: u32,
+    id: &'a str,
+    method: &'a str,
+    out: &'a str,
+    purpose: &'a str,
+    req: &'a str,
+    src: &'a str,
+    v: u8,
+}
+
+#[derive(Serialize)]
+struct Actor<'a> {
+    role: Option<&'a str>,
+    user_ref: &'a str,
+}
+
+#[derive(Serialize)]
+struct Subject<'a> {
+    pseudonym: &'a str,
+}
+
+#[derive(Serialize)]
+struct Case<'a> {
+    case: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    categories: Vec<&'a str>,
+    form: Option<&'a str>,
+    recipients: &'a [String],
+    record: &'a str,
+}
+
+#[derive(Serialize)]
+struct Decision<'a> {
+    consents: &'a [String],
+    emergency: bool,
+    motivation: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    key_hash: &'a str,
+    node: &'a str,
+    trace: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, Draft, Outcome, Stamp, Verdict};
+    use serde_json::Value;
+
+    use super::super::{Draft, Outcome, Stamp, Verdict};
     use super::*;
-    use crate::party::{Category, Role};
+    use crate::party::Category;
     use crate::reason::Reason;
 
     fn event() -> Event {
@@ -114,6 +175,34 @@ mod tests {
             assert!(!leaf.contains(personal), "{personal} in {leaf}");
         }
         assert!(leaf.contains("refused") && leaf.contains("00000099300000020000"));
+    }
+
+    /// Written down when the first events were: whoever reads old events reads these names.
+    #[test]
+    fn the_form_is_frozen() {
+        let Leaf { leaf, disclosures } = encode(&event());
+        let leaf: serde_json::Map<String, Value> = serde_json::from_slice(&leaf).unwrap();
+        assert_eq!(
+            Value::Object(leaf.into_iter().filter(|(name, _)| name != "_sd").collect()).to_string(),
+            r#"{"act":"R","article":0,"at":7,"clauses":["1.rol"],"covenant":1,"id":"e","method":"sluis.v1.Cases/GetCase","out":"refused","purpose":"","req":"00000099300000020000","src":"","v":1}"#
+        );
+        let disclosures: Vec<String> = serde_json::from_slice(&disclosures).unwrap();
+        let opened: Vec<String> = disclosures
+            .iter()
+            .map(|text| String::from_utf8(URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap())
+            .map(|text| text.replacen("[\"CQkJCQkJCQkJCQkJCQkJCQ\",", "[", 1))
+            .collect();
+        assert_eq!(
+            opened,
+            [
+                r#"["actor",{"role":"R05","user_ref":"mdw-17"}]"#,
+                r#"["subject",{"pseudonym":""}]"#,
+                r#"["case",{"case":"case-1"}]"#,
+                r#"["data",{"categories":["C01"],"form":null,"recipients":[],"record":""}]"#,
+                r#"["decision",{"consents":[],"emergency":false,"motivation":"waarom","reason":"NOT_INVOLVED"}]"#,
+                r#"["network",{"key_hash":"","node":"n1","trace":""}]"#,
+            ]
+        );
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub enum CliError {
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// `sluis hub check`.
+    #[error("{0} rules do not hold: keep this database as it is, and compare it with the last backup")]
+    Findings(usize),
     /// A configuration file.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -49,20 +52,25 @@ pub enum CliError {
     /// Logging.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Standard output.
+    #[error("what was found can't be written")]
+    Write(#[source] std::io::Error),
 }
 
 impl CliError {
     /// 1: another outcome. 2: arguments or configuration. 3: the rest.
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
-            Self::OtherOutcome(_) => 1,
+            Self::OtherOutcome(_) | Self::Findings(_) => 1,
+            Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Demo(_)
             | Self::Play(_)
             | Self::Remote(_)
             | Self::Runtime(_)
             | Self::Service(_)
-            | Self::Telemetry(_) => 3,
+            | Self::Telemetry(_)
+            | Self::Write(_) => 3,
         }
     }
 }

@@ -66,10 +66,48 @@ pub struct OrganisationConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubLink {
-    /// Where the hub listens.
-    pub address: Address,
-    /// Name in the hub's certificate.
+    /// Where the hub listens: one address, or one for each of its nodes.
+    pub address: Nodes,
+    /// Name in the hub's certificate; all nodes have the same.
     pub server_name: ServerName,
+}
+
+/// Where the nodes of the hub listen: at least one, each once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "OneOrMore")]
+pub struct Nodes {
+    /// The node that is talked to first.
+    pub first: Address,
+    /// Those that are tried after it, in this order.
+    pub others: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "is neither an IP address with a port nor a list of them")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for Nodes {
+    type Error = String;
+    fn try_from(given: OneOrMore) -> Result<Self, String> {
+        let texts = match given {
+            OneOrMore::One(text) => vec![text],
+            OneOrMore::More(texts) => texts,
+        };
+        let mut addresses: Vec<Address> = Vec::new();
+        for text in texts {
+            let address = Address::try_from(text.clone())?;
+            if addresses.contains(&address) {
+                return Err(format!("`{text}` stands there twice; name every node once"));
+            }
+            addresses.push(address);
+        }
+        let mut addresses = addresses.into_iter();
+        let first = addresses.next().ok_or("the list is empty; name at least one node of the hub")?;
+        Ok(Self { first, others: addresses.collect() })
+    }
 }
 
 /// Section `[keyholder]` of the agent.

@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::load::{Config, PathKey};
-use super::value::{CovenantConfig, Hex32, ListenConfig, StoreUrl, TlsConfig, TrustConfig};
+use super::value::{CovenantConfig, DatabaseUrl, Hex32, ListenConfig, PostgresUrl, StoreUrl, TlsConfig, TrustConfig};
 use crate::telemetry::LogConfig;
 
 /// Configuration of `sluis hub`.
@@ -75,8 +75,18 @@ impl TryFrom<String> for NodeName {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubStore {
-    /// Database; made if it does not exist.
-    pub url: StoreUrl,
+    /// Database; a SQLite file is made if it does not exist.
+    pub url: DatabaseUrl,
+    /// File with the password of the role in `url`, readable by the hub alone.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// The same database as the role that may change the schema; without it the hub starts only on a schema that is up to
+    /// date.
+    #[serde(default)]
+    pub owner_url: Option<PostgresUrl>,
+    /// File with the password of the role in `owner_url`.
+    #[serde(default)]
+    pub owner_password_file: Option<PathBuf>,
     /// Directory for sealed records; made if it does not exist.
     pub spool: PathBuf,
 }
@@ -229,6 +239,13 @@ impl Config for HubConfig {
         paths.extend(self.trust.paths());
         paths.extend(self.covenant.paths());
         paths.push(PathKey { key: "store.spool", path: &mut self.store.spool, must_exist: None });
+        for (key, path) in [
+            ("store.password_file", &mut self.store.password_file),
+            ("store.owner_password_file", &mut self.store.owner_password_file),
+        ] {
+            let must_exist = Some("write the password in it, and make it readable by the hub alone (chmod 600)");
+            paths.extend(path.as_mut().map(|path| PathKey { key, path, must_exist }));
+        }
         paths.push(PathKey {
             key: "keys.directory",
             path: &mut self.keys.directory,
@@ -243,6 +260,9 @@ impl Config for HubConfig {
     }
 
     fn store_url(&mut self) -> Option<&mut StoreUrl> {
-        Some(&mut self.store.url)
+        match &mut self.store.url {
+            DatabaseUrl::Sqlite(url) => Some(url),
+            DatabaseUrl::Postgres(_) => None,
+        }
     }
 }

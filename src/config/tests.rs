@@ -71,6 +71,30 @@ fn errors_name_the_key_and_the_way_out() {
 }
 
 #[test]
+fn an_agent_knows_one_node_of_the_hub_or_several() {
+    const ONE: &str = "address = \"127.0.0.1:4400\"";
+    assert!(AGENT.contains(ONE));
+    let with = |nodes: &str| AGENT.replace(ONE, &format!("address = {nodes}"));
+    let address = |text: &str| Address::try_from(text.to_owned()).unwrap();
+    let read = |nodes: &str| parse::<AgentConfig>(Path::new("/etc/sluis/x.toml"), &with(nodes)).unwrap().hub.address;
+    let first = address("127.0.0.1:4400");
+    for one in ["\"127.0.0.1:4400\"", "[\"127.0.0.1:4400\"]"] {
+        assert_eq!(read(one), Nodes { first, others: vec![] }, "{one}");
+    }
+    let three = read("[\"127.0.0.1:4400\", \"[::1]:4400\", \"127.0.0.1:1\"]");
+    assert_eq!(three, Nodes { first, others: vec![address("[::1]:4400"), address("127.0.0.1:1")] });
+    for (nodes, wanted) in [
+        ("[]", "at least one"),
+        ("[\"127.0.0.1:4400\", \"127.0.0.1:4400\"]", "twice"),
+        ("[\"127.0.0.1:4400\", \"hub\"]", "`hub` is not an IP address"),
+        ("4400", "neither an IP address"),
+    ] {
+        let message = problem::<AgentConfig>(&with(nodes));
+        assert!(message.contains("hub.address") && message.contains(wanted), "{nodes}: {message}");
+    }
+}
+
+#[test]
 fn a_missing_key_is_named() {
     let message = problem::<HubConfig>(&HUB.replace("spool = \"data/spool\"", ""));
     assert!(message.contains("spool") && message.contains("store"), "{message}");

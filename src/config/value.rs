@@ -188,6 +188,73 @@ impl TryFrom<String> for StoreUrl {
     }
 }
 
+/// A database that several hubs may share, or a file of one hub's own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub enum DatabaseUrl {
+    /// `sqlite:PATH`
+    Sqlite(StoreUrl),
+    /// `postgres://ROLE@HOST:PORT/DATABASE?sslmode=verify-full&sslrootcert=PATH`
+    Postgres(PostgresUrl),
+}
+
+impl DatabaseUrl {
+    /// The URL as sqlx wants it, without a password.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Sqlite(url) => url.as_str(),
+            Self::Postgres(url) => url.as_str(),
+        }
+    }
+}
+
+impl TryFrom<String> for DatabaseUrl {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        if text.starts_with("postgres") {
+            return text.try_into().map(Self::Postgres);
+        }
+        let other = "the value is no database that this version knows; write \"sqlite:hub.db\", or \"postgres://…\" as in \
+                     docs/postgresql.md";
+        text.try_into().map(Self::Sqlite).map_err(|_: &str| other)
+    }
+}
+
+/// A PostgreSQL server, reached over TLS with its certificate checked, or over a socket of this machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PostgresUrl(String);
+
+impl PostgresUrl {
+    /// The URL as sqlx wants it, without a password.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PostgresUrl {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+        let Some(rest) = rest else { return Err("the value is not a URL that begins with \"postgres://\"") };
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (role, host) = place.rsplit_once('@').unwrap_or(("", place));
+        if role.contains(':') || query.split('&').any(|pair| pair.starts_with("password=")) {
+            return Err("the URL holds a password; write it in a file of its own and name that in password_file");
+        }
+        if role.is_empty() {
+            return Err("the URL names no role; write \"postgres://sluis_hub@…\"");
+        }
+        let has = |pair: &str| query.split('&').any(|other| other == pair);
+        let is_socket = host.starts_with("%2F") || query.split('&').any(|pair| pair.starts_with("host=/"));
+        if is_socket || has("sslmode=verify-full") {
+            Ok(Self(text))
+        } else {
+            Err("the connection would not check who answers; add \"?sslmode=verify-full&sslrootcert=/path/ca.pem\"")
+        }
+    }
+}
+
 /// 32 bytes as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]

@@ -1,6 +1,7 @@
 //! The decision: a [`Permit`] or a [`Denial`], never anything between.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::facts::{Action, Question};
 use super::{Covenant, Version};
@@ -22,7 +23,7 @@ pub struct Permit {
     bases: BTreeSet<Basis>,
     retention: BTreeSet<String>,
     actions: BTreeSet<Action>,
-    version: Version,
+    version: Arc<Version>,
 }
 
 /// The covenant does not allow it.
@@ -39,8 +40,13 @@ pub struct Denial {
 }
 
 impl Covenant {
-    /// Decides one question. Deterministic and without side effects; takes well below a millisecond.
+    /// Decides one question. Deterministic and without side effects. One that was decided before takes a microsecond.
     pub fn decide(&self, question: &Question) -> Result<Permit, Denial> {
+        self.memo.answer(question, || self.evaluate(question))
+    }
+
+    /// Decides by asking Cedar, whatever was decided before.
+    pub fn evaluate(&self, question: &Question) -> Result<Permit, Denial> {
         let asked = self.engine.ask(question).map_err(|_| Denial::fault())?;
         let policies = self.index.slice(question);
         let answer = self.engine.answer(&asked, policies).map_err(|_| Denial::fault())?;
@@ -74,7 +80,7 @@ impl Permit {
             clauses: ids.into_iter().collect(),
             articles: BTreeSet::from([question.article]),
             actions: BTreeSet::from([question.action]),
-            version: covenant.version.clone(),
+            version: Arc::clone(&covenant.version),
             bases,
             retention,
         })

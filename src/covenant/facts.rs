@@ -7,7 +7,7 @@ use crate::party::{Article, Category, ExternalKind, Form, Measure, OrgKind, Part
 /// An exchange is two questions: [`Action::Send`] with the sender as actor and the recipient as `other`, and
 /// [`Action::Receive`] the other way round. It passes only if both are allowed. Where the facility itself is the source
 /// (the case index, the consent register, the log) only `Receive` is asked, with `other: None`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Question {
     pub action: Action,
     pub article: Article,
@@ -27,7 +27,7 @@ pub struct Question {
 }
 
 /// An organisation acting in one role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Actor {
     pub kind: Kind,
     /// Standing in the partner register; ignored for an external third party and for the facility.
@@ -89,7 +89,7 @@ impl Actor {
 }
 
 /// What the covenant knows of a case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CaseFacts {
     /// F0–F8. `FE` is not a phase that a case rests in: a question with it is malformed. F8 is a closed case.
     pub phase: Phase,
@@ -123,7 +123,7 @@ impl CaseFacts {
 }
 
 /// A category of data in a form, from a source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Item {
     pub category: Category,
     pub form: Form,

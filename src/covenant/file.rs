@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
 use ring::digest;
@@ -103,7 +104,8 @@ impl Covenant {
         };
         let engine = Engine::new(schema).map_err(|_| LoadError::SelfTest("the vocabulary gives no usable requests"))?;
         let texts = texts(&files)?;
-        let covenant = Self { version, engine, clauses, index, texts, invariants, parameters, consent };
+        let (version, memo) = (Arc::new(version), super::memo::Memo::default());
+        let covenant = Self { version, engine, clauses, index, texts, invariants, parameters, consent, memo };
         covenant.self_test()?;
         Ok(covenant)
     }

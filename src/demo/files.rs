@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ca/          the network's CA and every certificate under it
-//! hub/         hub.toml, keys, database
+//! hub/         hub.toml, keys, database; hub-2/ and so on for further nodes, with the keys of the first
 //! keyholder/   keyholder.toml, roster.toml, key, database
 //! agents/g-a/  agent.toml, local CA, store; one directory per partner
 //! logs/        one file per process
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 use super::DemoError;
+use super::postgres::Access;
 use crate::ca::profile::alternative;
 use crate::ca::{Authority, DEFAULT_DAYS, Issued, Profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
@@ -27,6 +28,14 @@ use crate::scenario::{Scenario, file::Partner};
 const HOST: &str = "localhost";
 /// The organisation that runs the hub: a processor, not a partner.
 const OPERATOR_OIN: &str = "00000099600000010000";
+
+/// What the hub is made of.
+pub(super) struct HubPlan<'a> {
+    /// How many nodes; one at least.
+    pub(super) nodes: usize,
+    /// The database that they share; `None`: one node with SQLite.
+    pub(super) database: Option<&'a Access>,
+}
 
 /// What was made and where it listens.
 pub(super) struct Layout {
@@ -44,10 +53,16 @@ struct Maker<'a> {
 
 impl Layout {
     /// Makes everything for the partners of `scenario`.
-    pub(super) fn make(directory: &Path, scenario: &Scenario, now: OffsetDateTime) -> Result<Self, DemoError> {
+    pub(super) fn make(
+        directory: &Path,
+        scenario: &Scenario,
+        plan: &HubPlan<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Self, DemoError> {
         let authority = Authority::init(&directory.join("ca"), &"Sluis demo".parse()?, Environment::Test, now)?;
         let maker = Maker { directory, authority, now };
-        let ports = free_ports(2 + scenario.partners.len())?;
+        let further = plan.nodes.saturating_sub(1);
+        let ports = free_ports(2 + further + scenario.partners.len())?;
         let mut addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
         let mut endpoint = |anchors: PathBuf| Endpoint {
             address: addresses.next().unwrap_or_default(),
@@ -55,7 +70,8 @@ impl Layout {
             anchors,
         };
         let anchors = directory.join("ca/anchors.pem");
-        let (hub, keyholder) = (endpoint(anchors.clone()), endpoint(anchors));
+        let (hub, keyholder) = (endpoint(anchors.clone()), endpoint(anchors.clone()));
+        let nodes: Vec<Endpoint> = (0..further).map(|_| endpoint(anchors.clone())).collect();
         let operator = maker.person("operator", "operator.demo", OPERATOR_OIN)?;
         let mut members = Vec::new();
         let mut roster = String::new();
@@ -70,23 +86,27 @@ impl Layout {
         let network_oin = network_oin.map_or(OPERATOR_OIN, |partner| partner.oin.as_str());
         let network = Network {
             hub,
+            nodes,
             operator: Some(operator),
             network_officer: Some(maker.person("network-officer", "fg.netwerk", network_oin)?),
             partners: members,
             outsiders: strangers.collect::<Result<_, _>>()?,
         };
         let facts = maker.keyholder(&keyholder, &roster)?;
-        maker.hub(&network.hub, &facts)?;
-        for partner in &scenario.partners {
-            maker.agent(partner, &network, &keyholder, &facts)?;
+        init::hub(&directory.join("hub/keys"), &mut std::io::sink())?;
+        for (node, endpoint) in network.hub_nodes().enumerate() {
+            maker.hub(node, endpoint, plan.database, &facts)?;
+        }
+        for (nth, partner) in scenario.partners.iter().enumerate() {
+            maker.agent(nth, partner, &network, &keyholder, &facts)?;
         }
         let text = toml::to_string(&network).unwrap_or_default();
         write(&directory.join("network.toml"), &text)?;
         Ok(Self { directory: directory.to_owned(), keyholder, network })
     }
 
-    pub(super) fn hub_config(&self) -> PathBuf {
-        self.directory.join("hub/hub.toml")
+    pub(super) fn hub_config(&self, node: usize) -> PathBuf {
+        self.directory.join(hub_name(node)).join("hub.toml")
     }
 
     pub(super) fn keyholder_config(&self) -> PathBuf {
@@ -175,17 +195,24 @@ impl Maker<'_> {
         Ok(facts)
     }
 
-    fn hub(&self, endpoint: &Endpoint, facts: &KeyholderFacts) -> Result<(), DemoError> {
-        self.server("hub")?;
-        let home = self.directory.join("hub");
-        init::hub(&home.join("keys"), &mut std::io::sink())?;
+    fn hub(
+        &self,
+        node: usize,
+        endpoint: &Endpoint,
+        database: Option<&Access>,
+        facts: &KeyholderFacts,
+    ) -> Result<(), DemoError> {
+        let name = hub_name(node);
+        self.server(&name)?;
+        let home = self.directory.join(&name);
         make_directory(&home.join("data/spool"))?;
+        let database = database.map_or_else(|| "url = \"sqlite:data/hub.db\"\n".to_owned(), Access::to_toml);
         let text = format!(
-            "node = \"hub-demo\"\n\n{}\n[store]\nurl = \"sqlite:data/hub.db\"\nspool = \"data/spool\"\n\n\
-             [keys]\ndirectory = \"keys\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
+            "node = \"{name}-demo\"\n\n{}\n[store]\n{database}spool = \"data/spool\"\n\n\
+             [keys]\ndirectory = \"../hub/keys\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
              [bootstrap]\noperator = \"../ca/operator.pem\"\norganisation_name = \"Beheer demo\"\n\n\
              [simulation]\nclock = true\n",
-            common(&endpoint.address, "hub", "../ca"),
+            common(&endpoint.address, &name, "../ca"),
             facts.known_answer,
         );
         write(&home.join("hub.toml"), &text)
@@ -193,20 +220,25 @@ impl Maker<'_> {
 
     fn agent(
         &self,
+        nth: usize,
         partner: &Partner,
         network: &Network,
         keyholder: &Endpoint,
         facts: &KeyholderFacts,
     ) -> Result<(), DemoError> {
         let slug = slug(&partner.id);
+        // Each begins with another node, so that every node has agents.
+        let mut nodes: Vec<&str> = network.hub_nodes().map(|node| node.address.as_str()).collect();
+        let turn = nth % nodes.len().max(1);
+        nodes.rotate_left(turn);
         let local = network.partners.iter().find(|member| member.id == partner.id).map(|member| &member.agent.address);
         let text = format!(
-            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = \"{}\"\nserver_name = \"{HOST}\"\n\n\
+            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = {:?}\nserver_name = \"{HOST}\"\n\n\
              [keyholder]\naddress = \"{}\"\nserver_name = \"{HOST}\"\npublic_key = \"{}\"\n\n{}\n\
              [local]\naddress = \"{}\"\ncertificate = \"local/server.pem\"\nkey = \"local/server.key\"\n\
              anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n",
             partner.oin,
-            network.hub.address,
+            nodes,
             keyholder.address,
             facts.public_key,
             sections(&slug, "../../ca"),
@@ -229,6 +261,11 @@ fn sections(certificate: &str, ca: &str) -> String {
 
 fn roster_entry(oin: &Oin, key: KeyHash) -> String {
     format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 200\n\n")
+}
+
+/// What a node of the hub is called, as a process and as a directory. The first has the number 0.
+pub(super) fn hub_name(node: usize) -> String {
+    if node == 0 { "hub".to_owned() } else { format!("hub-{}", node + 1) }
 }
 
 /// A partner's label as a file name.
@@ -254,6 +291,8 @@ fn write(path: &Path, text: &str) -> Result<(), DemoError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::clock::{Clock, SystemClock};
     use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, Roster};
@@ -262,21 +301,29 @@ mod tests {
     fn what_the_demo_writes_is_a_good_configuration() {
         let directory = tempfile::tempdir().unwrap();
         let scenario = super::super::built_in_scenario().unwrap();
-        let layout = Layout::make(directory.path(), &scenario, SystemClock.now()).unwrap();
-        let hub: HubConfig = config::load(&layout.hub_config()).unwrap();
-        assert!(hub.simulation.clock);
+        let plan = HubPlan { nodes: 3, database: None };
+        let layout = Layout::make(directory.path(), &scenario, &plan, SystemClock.now()).unwrap();
+        for node in 0..3 {
+            let hub: HubConfig = config::load(&layout.hub_config(node)).unwrap();
+            assert!(hub.simulation.clock);
+        }
+        let mut first = Vec::new();
         let keyholder: KeyholderConfig = config::load(&layout.keyholder_config()).unwrap();
         let roster: Roster = config::load(&keyholder.roster.file).unwrap();
         assert_eq!(roster.partners.len(), 6);
         for partner in &scenario.partners {
             let agent: AgentConfig = config::load(&layout.agent_config(&partner.id)).unwrap();
             assert_eq!(agent.organisation.oin, partner.oin);
+            assert_eq!(agent.hub.address.others.len(), 2);
+            first.push(agent.hub.address.first.0);
             assert!(layout.organisation_person(&partner.id).certificate.exists());
         }
         let network = Network::load(&directory.path().join("network.toml")).unwrap();
         assert_eq!(network.partners.len(), 6);
-        let ports: std::collections::BTreeSet<_> = network.partners.iter().map(|one| &one.agent.address).collect();
-        assert_eq!(ports.len(), 6);
+        let listeners = network.partners.iter().map(|one| &one.agent).chain(network.hub_nodes());
+        assert_eq!(listeners.map(|one| &one.address).collect::<BTreeSet<_>>().len(), 9);
+        assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 3);
+        assert!(first[0] == first[3] && first[0].to_string() == network.hub.address);
         assert_eq!(slug("G-A"), "g-a");
     }
 }

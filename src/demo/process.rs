@@ -1,4 +1,4 @@
-//! The processes of the demo network: started from this very binary, watched, and stopped with it.
+//! The processes of the demo network: started, watched, and stopped with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,22 +23,23 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Children of this process. They die with it.
 pub(super) struct Processes {
+    program: PathBuf,
     logs: PathBuf,
     children: Vec<(String, Child)>,
 }
 
 impl Processes {
-    /// No process yet; their logs go to `logs`.
-    pub(super) fn new(logs: PathBuf) -> Result<Self, DemoError> {
+    /// No process yet. All of them will be `program`, and their logs go to `logs`.
+    pub(super) fn new(program: PathBuf, logs: PathBuf) -> Result<Self, DemoError> {
         std::fs::create_dir_all(&logs).map_err(|source| DemoError::Io { what: logs.display().to_string(), source })?;
-        Ok(Self { logs, children: Vec::new() })
+        Ok(Self { program, logs, children: Vec::new() })
     }
 
     /// Starts `sluis ARGS CONFIG` under a name.
     pub(super) fn start(&mut self, name: &str, args: &[&str], config: &Path) -> Result<(), DemoError> {
         let failed = |source| DemoError::Io { what: format!("process {name}"), source };
-        let log = std::fs::File::create(self.log(name)).map_err(failed)?;
-        let child = Command::new(std::env::current_exe().map_err(failed)?)
+        let log = std::fs::File::options().create(true).append(true).open(self.log(name)).map_err(failed)?;
+        let child = Command::new(&self.program)
             .args(args)
             .arg(config)
             .stdin(Stdio::null())
@@ -75,9 +76,21 @@ impl Processes {
         }
     }
 
+    /// Kills a process (SIGKILL) and waits for its end. Nothing if there is none of that name.
+    pub(super) async fn kill(&mut self, name: &str) -> Result<(), DemoError> {
+        let Some(position) = self.children.iter().position(|(own, _)| own == name) else { return Ok(()) };
+        let (_, mut child) = self.children.swap_remove(position);
+        child.kill().await.map_err(|source| DemoError::Io { what: format!("an end of process {name}"), source })
+    }
+
+    /// What a process wrote.
+    pub(super) fn log_text(&self, name: &str) -> String {
+        std::fs::read_to_string(self.log(name)).unwrap_or_default()
+    }
+
     /// The last lines of a log.
     pub(super) fn log_tail(&self, name: &str) -> String {
-        let text = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+        let text = self.log_text(name);
         let lines: Vec<&str> = text.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(TAIL)).map(|line| format!("  {line}\n")).collect()
     }
@@ -116,7 +129,7 @@ mod tests {
     #[test]
     fn the_tail_is_the_end_of_the_log() {
         let directory = tempfile::tempdir().unwrap();
-        let processes = Processes::new(directory.path().join("logs")).unwrap();
+        let processes = Processes::new("sluis".into(), directory.path().join("logs")).unwrap();
         let text: String = (1..=40).map(|number| format!("line {number}\n")).collect();
         std::fs::write(processes.log("hub"), text).unwrap();
         let tail = processes.log_tail("hub");

@@ -18,8 +18,8 @@ use crate::party::{Article, Category, ExternalKind, Form, Oin, OrgKind, PartnerS
 use crate::pseudonym::{Pseudonym, SubjectTag};
 use crate::reason::Reason;
 use crate::registry::Registry;
-use crate::store::StoreError;
 use crate::store::record::{RecipientRow, RecordRow};
+use crate::store::{Seen, StoreError};
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub enum Found {
     /// There is one, and the caller's organisation has never had a name for it.
     NotInvolved,
     /// The caller's organisation takes or took part.
-    Case(Box<CaseFile>),
+    Case(Arc<CaseFile>),
 }
 
 /// Everything known at the moment of a decision.
@@ -112,6 +112,12 @@ impl Facts {
             Found::Case(case) => Some(case),
             Found::NotAsked | Found::Unknown | Found::NotInvolved => None,
         }
+    }
+
+    /// What a decision on these facts rests on.
+    pub(super) fn seen(&self) -> Seen {
+        let case = self.case().map(|case| (case.id.clone(), case.rev));
+        Seen { registry: Some(self.registry.rev), case, ..Seen::default() }
     }
 
     /// Whether the caller may learn why it is refused: when no case is at stake, or as an active participant.

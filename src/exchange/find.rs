@@ -9,6 +9,20 @@ use crate::pseudonym::{Pseudonym, Scope};
 use crate::store::StoreError;
 
 impl Exchange {
+    /// The caller and the case that the call is about, as this node remembers them: for a decision whose commit compares.
+    pub(super) async fn recall(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
+        if let Target::Case(name) = target {
+            let mut facts = self.facts(call, Target::Nothing).await?;
+            // Only the caller's own case is remembered for it: unknown and somebody else's are looked up alike.
+            facts.found = match self.store.cases().by_name(name, facts.caller.oin()) {
+                Some(case) => Found::Case(case),
+                None => self.case_by_name(name, facts.caller.oin()).await?,
+            };
+            return Ok(facts);
+        }
+        self.facts(call, target).await
+    }
+
     /// Reads the caller anew and the case that the call is about.
     pub(super) async fn facts(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
         let now = self.clock.now();
@@ -90,6 +104,8 @@ impl Exchange {
 
     async fn load(&self, reader: &mut crate::store::Reader, case_id: &str) -> Result<Found, StoreError> {
         let case = crate::store::case::load(reader, case_id).await?;
-        Ok(case.map_or(Found::Unknown, |case| Found::Case(Box::new(case))))
+        let Some(case) = case.map(Arc::new) else { return Ok(Found::Unknown) };
+        self.store.cases().keep(&case);
+        Ok(Found::Case(case))
     }
 }

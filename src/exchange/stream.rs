@@ -172,7 +172,7 @@ impl Exchange {
             if drain {
                 return Ok(());
             }
-            let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str());
+            let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Anything;
             wait(&mut wakes, &mut registry, outlet, mine).await?;
         }
     }
@@ -193,7 +193,7 @@ impl Exchange {
         } else if let Some(case_id) = &item.case_id {
             let mut reader = self.store.read().await?;
             if let Some(case) = crate::store::case::load(&mut reader, case_id).await? {
-                of_item.found = Found::Case(Box::new(case));
+                of_item.found = Found::Case(Arc::new(case));
             }
         }
         let name = of_item.case().and_then(|case| case.name_for(facts.caller.oin())).unwrap_or_default().to_owned();
@@ -251,7 +251,7 @@ impl Exchange {
                 }
                 told.insert(request);
             }
-            let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str());
+            let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Anything;
             wait(&mut wakes, &mut registry, outlet, mine).await?;
         }
     }
@@ -262,6 +262,7 @@ impl Exchange {
             Ok(()) | Err(End::Gone) => None,
             Err(End::Stalled) => Some(Ended::Stalled),
             Err(End::Stop(Stop::Store(error))) => Some(Ended::Refused(super::unavailable(&error))),
+            Err(End::Stop(Stop::Logged(refused))) => Some(Ended::Refused(refused)),
             Err(End::Stop(Stop::Refused { refusal, told })) => {
                 Some(Ended::Refused(self.refuse(refusal, told, self.draft(call)).await))
             }
@@ -275,7 +276,7 @@ fn has_woken(wakes: &mut broadcast::Receiver<Wake>) -> bool {
     let mut woken = false;
     loop {
         match wakes.try_recv() {
-            Ok(Wake::Case(_) | Wake::Registry) | Err(TryRecvError::Lagged(_)) => woken = true,
+            Ok(Wake::Case(_) | Wake::Registry | Wake::Anything) | Err(TryRecvError::Lagged(_)) => woken = true,
             Ok(Wake::Inbox(_) | Wake::Seal(_)) => {}
             Err(TryRecvError::Empty | TryRecvError::Closed) => return woken,
         }

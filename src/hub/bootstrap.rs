@@ -14,7 +14,7 @@ use crate::identity::certificate::Leaf;
 use crate::method::Admitted;
 use crate::party::{OrgKind, PartnerStatus};
 use crate::store::registry::{CertificateRow, PartnerRow, add_certificate, load, put_partner};
-use crate::store::{Tx, Work, WorkError};
+use crate::store::{Changes, Seen, Tx, Work, WorkError};
 
 /// Registers the operator named in the configuration, if the registry knows no operator yet. An audit event like any
 /// other: the log of a network begins with who opened it.
@@ -61,6 +61,10 @@ struct FirstOperator {
 
 impl Work for FirstOperator {
     type Output = ();
+
+    fn seen(&self) -> Seen {
+        Seen { changes: Changes::Registry, ..Seen::default() }
+    }
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
         put_partner(tx, &self.partner).await?;

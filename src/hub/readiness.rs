@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::exchange::Exchange;
 use crate::serve::health::Health;
-use crate::store::CommitError;
-use crate::store::registry::rev;
+use crate::store::StoreError;
 use crate::telemetry::Chain;
 
 /// Between two looks.
@@ -34,11 +33,8 @@ pub(super) async fn follow(exchange: Arc<Exchange>, health: Health) {
     }
 }
 
-async fn look(exchange: &Exchange) -> Result<(), CommitError> {
-    let newest = rev(&mut exchange.store.read().await?).await?;
-    if newest != exchange.registry.borrow().rev {
-        // Whatever told of the change may have been missed.
-        exchange.refresh().await?;
-    }
+async fn look(exchange: &Exchange) -> Result<(), StoreError> {
+    // Whatever told of a change may have been missed; and another node may serve with a newer covenant by now.
+    exchange.refresh().await?;
     exchange.store.sign().await
 }

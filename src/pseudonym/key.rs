@@ -159,6 +159,11 @@ impl KeyRing {
         Ok(())
     }
 
+    /// Epochs that have a key.
+    pub fn epochs(&self) -> impl Iterator<Item = Epoch> {
+        self.keys.keys().copied()
+    }
+
     /// The newest epoch.
     pub const fn current(&self) -> Epoch {
         self.current

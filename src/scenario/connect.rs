@@ -1,4 +1,5 @@
-//! Channels to the agents and the hub, one per certificate, opened at first use.
+//! Channels to the agents and the hub, one per certificate, opened at first use. A hub of several nodes may lose one, so
+//! its door is looked for at every use.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -62,25 +63,51 @@ impl Connections {
         if let Some(channel) = self.open.get(door) {
             return Ok(channel.clone());
         }
-        let (endpoint, certificate, key) = self.find(door).ok_or_else(|| ConnectError::Absent(door.clone()))?;
-        let channel = connect(&endpoint, &Person { certificate, key }, self.now).await?;
-        self.open.insert(door.clone(), channel.clone());
-        Ok(channel)
+        let (endpoints, person) = self.find(door).ok_or_else(|| ConnectError::Absent(door.clone()))?;
+        let mut failed = ConnectError::Absent(door.clone());
+        for endpoint in &endpoints {
+            match connect(endpoint, &person, self.now).await {
+                Ok(channel) if endpoints.len() > 1 => return Ok(channel),
+                Ok(channel) => {
+                    self.open.insert(door.clone(), channel.clone());
+                    return Ok(channel);
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
     }
 
-    fn find(&self, door: &Door) -> Option<(Endpoint, PathBuf, PathBuf)> {
+    /// A channel to every process behind the door that can be reached; one at least.
+    pub(crate) async fn channels(&self, door: &Door) -> Result<Vec<Channel>, ConnectError> {
+        let (endpoints, person) = self.find(door).ok_or_else(|| ConnectError::Absent(door.clone()))?;
+        let (mut channels, mut failed) = (Vec::new(), ConnectError::Absent(door.clone()));
+        for endpoint in &endpoints {
+            match connect(endpoint, &person, self.now).await {
+                Ok(channel) => channels.push(channel),
+                Err(error) => failed = error,
+            }
+        }
+        if channels.is_empty() { Err(failed) } else { Ok(channels) }
+    }
+
+    /// What is behind the door, and as whom.
+    fn find(&self, door: &Door) -> Option<(Vec<Endpoint>, Person)> {
         let network = &self.network;
-        let at_hub = |person: &Person| (network.hub.clone(), person.certificate.clone(), person.key.clone());
+        let hub = || network.hub_nodes().cloned().collect();
+        let at_hub = |person: &Person| (hub(), person.clone());
         let member = |id: &str| network.partners.iter().find(|member| member.id == id);
+        let person =
+            |certificate: &PathBuf, key: &PathBuf| Person { certificate: certificate.clone(), key: key.clone() };
         match door {
             Door::NetworkOfficer => network.network_officer.as_ref().map(at_hub),
             Door::Operator => network.operator.as_ref().map(at_hub),
             Door::Officer(id) => member(id)?.officer.as_ref().map(at_hub),
             Door::Organisation(id) => member(id)
-                .map(|member| (member.agent.clone(), member.certificate.clone(), member.key.clone()))
+                .map(|member| (vec![member.agent.clone()], person(&member.certificate, &member.key)))
                 .or_else(|| {
                     let stranger = network.outsiders.iter().find(|one| one.id == *id)?;
-                    Some((network.hub.clone(), stranger.certificate.clone(), stranger.key.clone()))
+                    Some((hub(), person(&stranger.certificate, &stranger.key)))
                 }),
         }
     }

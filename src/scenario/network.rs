@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The hub.
+    /// The hub, or its first node.
     pub hub: Endpoint,
+    /// The hub's other nodes.
+    #[serde(default, rename = "hub_node", skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Endpoint>,
     /// Operator: may move the clock of a demo network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<Person>,
@@ -118,6 +121,11 @@ impl Network {
         Ok(network)
     }
 
+    /// Every node of the hub.
+    pub fn hub_nodes(&self) -> impl Iterator<Item = &Endpoint> {
+        std::iter::once(&self.hub).chain(&self.nodes)
+    }
+
     /// The partners by label.
     pub fn oins(&self) -> BTreeMap<String, String> {
         let partners = self.partners.iter().map(|member| (member.id.clone(), member.oin.clone()));
@@ -127,6 +135,7 @@ impl Network {
     fn resolve(&mut self, base: &Path) {
         let people = [&mut self.operator, &mut self.network_officer].into_iter().flatten();
         let mut paths: Vec<&mut PathBuf> = vec![&mut self.hub.anchors];
+        paths.extend(self.nodes.iter_mut().map(|node| &mut node.anchors));
         paths.extend(people.flat_map(|person| [&mut person.certificate, &mut person.key]));
         for member in &mut self.partners {
             paths.extend([&mut member.agent.anchors, &mut member.certificate, &mut member.key]);
@@ -150,6 +159,7 @@ mod tests {
             || Endpoint { address: "127.0.0.1:1".into(), server_name: "hub.example".into(), anchors: "a.pem".into() };
         let network = Network {
             hub: endpoint(),
+            nodes: vec![endpoint()],
             operator: person(),
             network_officer: person(),
             partners: vec![Member {
@@ -167,6 +177,7 @@ mod tests {
         std::fs::write(&file, toml::to_string(&network).unwrap()).unwrap();
         let read = Network::load(&file).unwrap();
         assert_eq!(read.partners[0].officer.as_ref().unwrap().key, directory.path().join("o.key"));
+        assert_eq!(read.nodes[0].anchors, directory.path().join("a.pem"));
         assert_eq!(read.oins()["G-A"], "00000099100001410000");
         std::fs::write(&file, "hub = 1").unwrap();
         assert!(Network::load(&file).is_err());

@@ -57,29 +57,74 @@ pub async fn play(
     clock: &dyn Clock,
     out: &mut dyn Write,
 ) -> Result<Verdict, PlayError> {
-    let oins = network.oins();
-    let needed = scenario.partners.iter().map(|one| &one.id).chain(scenario.outsiders.iter().map(|one| &one.id));
-    if let Some(id) = needed.into_iter().find(|id| !oins.contains_key(*id)) {
-        return Err(PlayError::Missing(id.clone()));
+    let mut play = Play::begin(scenario, network, clock, out).await?;
+    while play.step(out).await? {}
+    play.end(out).await
+}
+
+/// A scenario that is being played, for whoever wants to do something between two steps.
+pub struct Play<'a> {
+    scenario: &'a Scenario,
+    left: std::slice::Iter<'a, Step>,
+    stage: Stage,
+    verdict: Verdict,
+}
+
+impl<'a> Play<'a> {
+    /// Gets ready for the first step.
+    ///
+    /// # Errors
+    /// As [`play`].
+    pub async fn begin(
+        scenario: &'a Scenario,
+        network: &Network,
+        clock: &dyn Clock,
+        out: &mut dyn Write,
+    ) -> Result<Self, PlayError> {
+        let oins = network.oins();
+        let needed = scenario.partners.iter().map(|one| &one.id).chain(scenario.outsiders.iter().map(|one| &one.id));
+        if let Some(id) = needed.into_iter().find(|id| !oins.contains_key(*id)) {
+            return Err(PlayError::Missing(id.clone()));
+        }
+        let mut stage = Stage::new(scenario, network, clock, Names::new(oins));
+        let partners: Vec<String> = scenario.partners.iter().map(|partner| partner.id.clone()).collect();
+        stage.skip_old_items(&partners).await.map_err(|error| lost("-", error))?;
+        writeln!(out, "{}\n{}\n", scenario.title, scenario.description.trim())?;
+        Ok(Self { scenario, left: scenario.steps.iter(), stage, verdict: Verdict { steps: 0, wrong: 0 } })
     }
-    let mut stage = Stage::new(scenario, network, clock, Names::new(oins));
-    let partners: Vec<String> = scenario.partners.iter().map(|partner| partner.id.clone()).collect();
-    stage.skip_old_items(&partners).await.map_err(|error| lost("-", error))?;
-    writeln!(out, "{}\n{}\n", scenario.title, scenario.description.trim())?;
-    let mut verdict = Verdict { steps: 0, wrong: 0 };
-    for step in &scenario.steps {
-        let attempt = make(&mut stage, step).await.map_err(|error| lost(&step.id, error))?;
+
+    /// Plays one step; false when there was none left.
+    ///
+    /// # Errors
+    /// As [`play`].
+    pub async fn step(&mut self, out: &mut dyn Write) -> Result<bool, PlayError> {
+        let Some(step) = self.left.next() else { return Ok(false) };
+        let attempt = make(&mut self.stage, step).await.map_err(|error| lost(&step.id, error))?;
         let wrong = judge(step.expect, &attempt);
         report::line(out, step, &attempt, &wrong)?;
-        verdict.steps += 1;
-        verdict.wrong += usize::from(!wrong.is_empty());
+        self.verdict.steps += 1;
+        self.verdict.wrong += usize::from(!wrong.is_empty());
+        Ok(true)
     }
-    if let Some(view) = &scenario.view {
-        let written = report::officers_view(out, &mut stage, &view.partner, &view.case).await;
-        written.map_err(|error| lost("view", error))??;
+
+    /// How it went so far.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
     }
-    writeln!(out, "\n{} steps, {} not as demanded", verdict.steps, verdict.wrong)?;
-    Ok(verdict)
+
+    /// Closes with what the privacy officer sees, and the verdict.
+    ///
+    /// # Errors
+    /// As [`play`].
+    pub async fn end(mut self, out: &mut dyn Write) -> Result<Verdict, PlayError> {
+        if let Some(view) = &self.scenario.view {
+            let written = report::officers_view(out, &mut self.stage, &view.partner, &view.case).await;
+            written.map_err(|error| lost("view", error))??;
+        }
+        let Verdict { steps, wrong } = self.verdict;
+        writeln!(out, "\n{steps} steps, {wrong} not as demanded")?;
+        Ok(self.verdict)
+    }
 }
 
 async fn make(stage: &mut Stage, step: &Step) -> Result<Attempt, ConnectError> {

@@ -67,6 +67,14 @@ pub fn draining(effect: Effect) -> Status {
     Status::with_error_details(Code::Unavailable, text, details)
 }
 
+/// The store was lost while this was being committed.
+pub fn lost() -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(Reason::LogUnavailable.code(), DOMAIN, Effect::Unknown.metadata());
+    let text = "the store was lost, and what comes of this is not known yet: repeat it with the same request_id";
+    Status::with_error_details(Code::Unavailable, text, details)
+}
+
 /// Nothing of a stream was taken for too long.
 pub fn stalled() -> Status {
     let mut details = ErrorDetails::new();

@@ -20,7 +20,7 @@ const BAD: StoreError = StoreError::Inconsistent("case_file");
 pub async fn by_name(reader: &mut Reader, name: &str) -> Result<Option<(String, String)>, StoreError> {
     let row = sqlx::query("SELECT case_id, oin FROM case_name WHERE name = $1")
         .bind(name)
-        .fetch_optional(reader.conn())
+        .fetch_optional(reader.conn().await?)
         .await?;
     Ok(row.map(|row| Ok::<_, sqlx::Error>((row.try_get(0)?, row.try_get(1)?))).transpose()?)
 }
@@ -33,7 +33,7 @@ pub async fn by_tag(reader: &mut Reader, tag: &[u8], oin: &str) -> Result<Vec<(S
     )
     .bind(tag)
     .bind(oin)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<i64, _>(1)? > 0))).collect()
 }
@@ -45,7 +45,7 @@ pub async fn tags_of(reader: &mut Reader, oin: &str) -> Result<Vec<(String, u32,
          WHERE n.oin = $1 ORDER BY c.created_at DESC, c.case_id",
     )
     .bind(oin)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter()
         .map(|row| {
@@ -66,7 +66,7 @@ pub async fn names(
         .bind(oin)
         .bind(after)
         .bind(limit)
-        .fetch_all(reader.conn())
+        .fetch_all(reader.conn().await?)
         .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
@@ -83,7 +83,7 @@ pub async fn label(
     )
     .bind(case_id)
     .bind(oin)
-    .fetch_optional(reader.conn())
+    .fetch_optional(reader.conn().await?)
     .await?;
     row.map(|row| {
         let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
@@ -94,7 +94,7 @@ pub async fn label(
 
 /// Reads a case whole. Its revision is read first: a change in between makes the picture look older, never newer.
 pub async fn load(reader: &mut Reader, case_id: &str) -> Result<Option<CaseFile>, StoreError> {
-    let conn = reader.conn();
+    let conn = reader.conn().await?;
     let row =
         sqlx::query("SELECT * FROM case_file WHERE case_id = $1").bind(case_id).fetch_optional(&mut *conn).await?;
     let Some(row) = row else { return Ok(None) };
@@ -183,16 +183,6 @@ async fn load_measures(conn: &mut AnyConnection, case_id: &str) -> Result<Vec<Me
         .collect()
 }
 
-/// Refuses a commit whose decision saw an older case.
-pub async fn check_rev(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), WorkError> {
-    let row =
-        sqlx::query("SELECT rev FROM case_file WHERE case_id = $1").bind(case_id).fetch_optional(&mut *tx.conn).await?;
-    match row.map(|row| row.try_get::<i64, _>(0)).transpose()? {
-        Some(rev) if rev == seen => Ok(()),
-        _ => Err(WorkError::Stale),
-    }
-}
-
 /// How many cases about a subject the organisation has a name for, as the transaction sees it.
 pub async fn count_by_tag(tx: &mut Tx<'_>, tag: &[u8], oin: &Oin) -> Result<i64, StoreError> {
     let row = sqlx::query(
@@ -200,19 +190,19 @@ pub async fn count_by_tag(tx: &mut Tx<'_>, tag: &[u8], oin: &Oin) -> Result<i64,
     )
     .bind(tag)
     .bind(oin.as_str())
-    .fetch_one(&mut *tx.conn)
+    .fetch_one(tx.conn().await?)
     .await?;
     Ok(row.try_get(0)?)
 }
 
 /// How many records a case has.
 pub async fn record_count(reader: &mut Reader, case_id: &str) -> Result<i64, StoreError> {
-    count_records(reader.conn(), case_id).await
+    count_records(reader.conn().await?, case_id).await
 }
 
 /// Refuses a commit whose decision saw fewer records in the case, or more.
 pub async fn check_record_count(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), WorkError> {
-    if count_records(tx.conn, case_id).await? == seen { Ok(()) } else { Err(WorkError::Stale) }
+    if count_records(tx.conn().await?, case_id).await? == seen { Ok(()) } else { Err(WorkError::Stale) }
 }
 
 async fn count_records(conn: &mut AnyConnection, case_id: &str) -> Result<i64, StoreError> {
@@ -236,7 +226,7 @@ pub async fn insert(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> 
     .bind(micros(case.created_at))
     .bind(regime_to_text(&case.regime))
     .bind(case.regime_until.map(micros))
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     for (oin, name) in &case.names {
         insert_name(tx, &case.id, oin, name).await?;
@@ -249,6 +239,7 @@ pub async fn insert(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> 
 
 /// Saves the case itself (not its roles, measures and consents) and moves its revision.
 pub async fn save(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
+    tx.moves_case(&case.id)?;
     sqlx::query(
         "UPDATE case_file SET rev = rev + 1, phase = $2, phase_at = $3, table_at = $4, closed_at = $5, escalated = $6, \
          restricted = $7, objection = $8, chosen_oin = $9, regime = $10, regime_until = $11 WHERE case_id = $1",
@@ -264,7 +255,7 @@ pub async fn save(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
     .bind(case.chosen.as_ref().map(Oin::as_str))
     .bind(regime_to_text(&case.regime))
     .bind(case.regime_until.map(micros))
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     tx.wake(Wake::Case(case.id.clone()));
     Ok(())
@@ -275,7 +266,7 @@ pub async fn set_end_reason(tx: &mut Tx<'_>, case_id: &str, reason: &str) -> Res
     sqlx::query("UPDATE case_file SET end_reason = $2 WHERE case_id = $1")
         .bind(case_id)
         .bind(reason)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -286,7 +277,7 @@ pub async fn insert_name(tx: &mut Tx<'_>, case_id: &str, oin: &Oin, name: &str) 
         .bind(name)
         .bind(case_id)
         .bind(oin.as_str())
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -309,7 +300,7 @@ pub async fn insert_assignment(tx: &mut Tx<'_>, case_id: &str, a: &Assignment) -
     .bind(i64::from(a.involved))
     .bind(micros(a.starts_at))
     .bind(a.ends_at.map(micros))
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -319,7 +310,7 @@ pub async fn end_assignment(tx: &mut Tx<'_>, assignment_id: &str, at: i64) -> Re
     sqlx::query("UPDATE assignment SET ended_at = COALESCE(ended_at, $2) WHERE assignment_id = $1")
         .bind(assignment_id)
         .bind(at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -329,7 +320,7 @@ pub async fn set_assignment_end(tx: &mut Tx<'_>, assignment_id: &str, ends_at: i
     sqlx::query("UPDATE assignment SET ends_at = $2 WHERE assignment_id = $1 AND (ends_at IS NULL OR ends_at > $2)")
         .bind(assignment_id)
         .bind(ends_at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -346,7 +337,7 @@ pub async fn put_measure(tx: &mut Tx<'_>, case_id: &str, measure: &MeasureInForc
     .bind(measure.executor.as_str())
     .bind(micros(measure.starts_at))
     .bind(measure.ends_at.map(micros))
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }

@@ -58,7 +58,7 @@ pub async fn insert(tx: &mut Tx<'_>, case_id: &str, consent: &ConsentOnFile) -> 
     .bind(&consent.text_version)
     .bind(micros(given.given_at))
     .bind(micros(given.valid_until))
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -68,7 +68,7 @@ pub async fn withdraw(tx: &mut Tx<'_>, consent_id: &str, at: i64) -> Result<(), 
     sqlx::query("UPDATE consent SET withdrawn_at = COALESCE(withdrawn_at, $2) WHERE consent_id = $1")
         .bind(consent_id)
         .bind(at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }

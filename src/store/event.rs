@@ -1,65 +1,88 @@
 //! SQL of the audit log. There is an insert and there are selects: no statement here changes or removes an event.
 
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
-use super::{Reader, StoreError, Tx};
-use crate::audit::{Event, encode};
+use super::rows::Many;
+use super::{Reader, StoreError};
+use crate::audit::{Event, Leaf, encode};
 
-/// Writes an event with the bytes that will enter the tree. Called by the writer only, last in every unit.
-pub(super) async fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<(), StoreError> {
-    let (draft, verdict, stamp) = (&event.draft, &event.verdict, &event.stamp);
-    let encoded = encode(event);
-    sqlx::query(
-        "INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
-         purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
-         consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) \
-         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23,$24,$25,$26,$27,$28)",
-    )
-    .bind(&stamp.event_id)
-    .bind(stamp.at)
-    .bind(draft.method)
-    .bind(draft.action.map_or("E", crate::audit::Action::code))
-    .bind(verdict.outcome.code())
-    .bind(verdict.outcome.reason())
-    .bind(&draft.organisation)
-    .bind(&draft.source)
-    .bind(&draft.user_ref)
-    .bind(draft.role.map_or("", crate::party::Role::code))
-    .bind(&draft.purpose)
-    .bind(draft.article.map_or(0, |article| i64::from(article.number())))
-    .bind(i64::from(verdict.covenant_version))
-    .bind(verdict.clauses.join(" "))
-    .bind(draft.case_id.as_deref())
-    .bind(&draft.subject)
-    .bind(draft.categories.iter().map(|c| c.code()).collect::<Vec<_>>().join(" "))
-    .bind(draft.form.map_or("", crate::party::Form::code))
-    .bind(draft.recipients.join(" "))
-    .bind(&draft.record)
-    .bind(draft.consents.join(" "))
-    .bind(i64::from(draft.emergency))
-    .bind(&draft.motivation)
-    .bind(&draft.key_hash)
-    .bind(&stamp.node)
-    .bind(&draft.trace_id)
-    .bind(&encoded.leaf)
-    .bind(&encoded.disclosures)
-    .execute(&mut *tx.conn)
-    .await?;
-    for party in parties(event) {
-        sqlx::query("INSERT INTO audit_event_party (oin, at, event_id) VALUES ($1,$2,$3)")
-            .bind(party)
-            .bind(stamp.at)
-            .bind(&stamp.event_id)
-            .execute(&mut *tx.conn)
-            .await?;
+/// An event with the bytes that will enter the tree.
+pub(super) struct EventRow {
+    event: Event,
+    encoded: Leaf,
+}
+
+impl EventRow {
+    pub(super) fn new(event: Event) -> Self {
+        let encoded = encode(&event);
+        Self { event, encoded }
     }
-    sqlx::query("INSERT INTO audit_outbox (event_id, leaf) VALUES ($1,$2)")
-        .bind(&stamp.event_id)
-        .bind(&encoded.leaf)
-        .execute(&mut *tx.conn)
+}
+
+static EVENTS: Many = Many::new(
+    "INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
+     purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
+     consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
+    28,
+    "",
+);
+static PARTIES: Many = Many::new("INSERT INTO audit_event_party (oin, at, event_id) VALUES ", 3, "");
+static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1, "");
+
+/// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
+pub(super) async fn write(conn: &mut AnyConnection, rows: &[EventRow]) -> Result<(), StoreError> {
+    EVENTS.execute(conn, rows, bind).await?;
+    let parties: Vec<(&str, &EventRow)> =
+        rows.iter().flat_map(|row| parties(&row.event).into_iter().map(move |party| (party, row))).collect();
+    PARTIES
+        .execute(conn, &parties, |query, (party, row)| {
+            let stamp = &row.event.stamp;
+            query.bind((*party).to_owned()).bind(stamp.at).bind(stamp.event_id.clone())
+        })
         .await?;
+    OUTBOX.execute(conn, rows, |query, row| query.bind(row.event.stamp.event_id.clone())).await?;
     Ok(())
+}
+
+fn bind(query: super::rows::Statement, row: &EventRow) -> super::rows::Statement {
+    let (draft, verdict, stamp) = (&row.event.draft, &row.event.verdict, &row.event.stamp);
+    query
+        .bind(stamp.event_id.clone())
+        .bind(stamp.at)
+        .bind(draft.method)
+        .bind(draft.action.map_or("E", crate::audit::Action::code))
+        .bind(verdict.outcome.code())
+        .bind(verdict.outcome.reason())
+        .bind(draft.organisation.clone())
+        .bind(draft.source.clone())
+        .bind(draft.user_ref.clone())
+        .bind(draft.role.map_or("", crate::party::Role::code))
+        .bind(draft.purpose.clone())
+        .bind(draft.article.map_or(0, |article| i64::from(article.number())))
+        .bind(i64::from(verdict.covenant_version))
+        .bind(verdict.clauses.join(" "))
+        .bind(draft.case_id.clone())
+        .bind(draft.subject.clone())
+        .bind(draft.categories.iter().map(|c| c.code()).collect::<Vec<_>>().join(" "))
+        .bind(draft.form.map_or("", crate::party::Form::code))
+        .bind(draft.recipients.join(" "))
+        .bind(draft.record.clone())
+        .bind(draft.consents.join(" "))
+        .bind(i64::from(draft.emergency))
+        .bind(draft.motivation.clone())
+        .bind(draft.key_hash.clone())
+        .bind(stamp.node.clone())
+        .bind(draft.trace_id.clone())
+        .bind(row.encoded.leaf.clone())
+        .bind(row.encoded.disclosures.clone())
+}
+
+/// Whether an event is there: what tells a commit that happened from one that did not.
+pub(super) async fn exists(conn: &mut AnyConnection, event_id: &str) -> Result<bool, StoreError> {
+    let row =
+        sqlx::query("SELECT COUNT(*) FROM audit_event WHERE event_id = $1").bind(event_id).fetch_one(conn).await?;
+    Ok(row.try_get::<i64, _>(0)? > 0)
 }
 
 /// Organisations whose officers may read the event: who asked, whose data it is, who got it.
@@ -208,7 +231,7 @@ pub async fn select(reader: &mut Reader, filter: &Filter) -> Result<Vec<Line>, S
     .bind(before_id)
     .bind(filter.limit)
     .bind(filter.reason_too.unwrap_or("-"))
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter().map(|row| line(row).map_err(StoreError::from)).collect()
 }

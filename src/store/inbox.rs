@@ -1,7 +1,10 @@
 //! SQL of the inboxes: one ordered list per organisation.
 
-use sqlx::Row as _;
+use std::collections::{BTreeMap, HashMap};
 
+use sqlx::{AnyConnection, Row as _};
+
+use super::rows::Many;
 use super::{Reader, StoreError, Tx, Wake};
 
 /// An item as it is stored.
@@ -22,51 +25,98 @@ pub struct Item {
 }
 
 /// A new item, before it has a place.
-pub struct NewItem<'a> {
+#[derive(Debug, Clone)]
+pub struct NewItem {
     /// OIN of the organisation.
-    pub oin: &'a str,
+    pub oin: String,
     /// The hub's own id of the case.
-    pub case_id: Option<&'a str>,
+    pub case_id: Option<String>,
     /// Set for a record.
-    pub record_id: Option<&'a str>,
+    pub record_id: Option<String>,
     /// The recipient's role that the item belongs to; empty: none.
-    pub role: &'a str,
+    pub role: String,
     /// Encoded `sluis.v1.InboxItem`.
     pub message: Vec<u8>,
     /// Microseconds.
     pub at: i64,
 }
 
-/// Puts an item at the end of an inbox. The head row gives places without gaps.
-pub async fn push(tx: &mut Tx<'_>, item: NewItem<'_>) -> Result<(), StoreError> {
-    let row = sqlx::query(
-        "INSERT INTO inbox_head (oin, seq, acked) VALUES ($1, 1, 0) \
-         ON CONFLICT (oin) DO UPDATE SET seq = inbox_head.seq + 1 RETURNING seq",
-    )
-    .bind(item.oin)
-    .fetch_one(&mut *tx.conn)
-    .await?;
-    let seq: i64 = row.try_get(0)?;
-    sqlx::query(
-        "INSERT INTO inbox_item (oin, seq, case_id, record_id, role, message, created_at) VALUES ($1,$2,$3,$4,$5,$6,$7)",
-    )
-    .bind(item.oin)
-    .bind(seq)
-    .bind(item.case_id)
-    .bind(item.record_id)
-    .bind(item.role)
-    .bind(item.message)
-    .bind(item.at)
-    .execute(&mut *tx.conn)
-    .await?;
-    tx.wake(Wake::Inbox(item.oin.to_owned()));
+/// Puts an item at the end of an inbox.
+pub fn push(tx: &mut Tx<'_>, item: NewItem) {
+    tx.wake(Wake::Inbox(item.oin.clone()));
+    tx.push(item);
+}
+
+/// Says that everything up to `seq` has arrived. Never goes back, nor ahead of what was given out.
+pub fn acknowledge(tx: &mut Tx<'_>, oin: &str, seq: i64) {
+    tx.acknowledge(oin, seq);
+}
+
+static HEADS: Many = Many::new(
+    "INSERT INTO inbox_head (oin, seq, acked) VALUES ",
+    3,
+    " ON CONFLICT (oin) DO UPDATE SET seq = inbox_head.seq + excluded.seq, \
+     acked = CASE WHEN excluded.acked > inbox_head.acked AND excluded.acked <= inbox_head.seq THEN excluded.acked \
+     ELSE inbox_head.acked END RETURNING oin, seq",
+);
+static ITEMS: Many =
+    Many::new("INSERT INTO inbox_item (oin, seq, case_id, record_id, role, message, created_at) VALUES ", 7, "");
+
+/// Gives new items their places and moves what was acknowledged. A head row gives places without gaps, and holds off other
+/// nodes until the commit; everybody takes the rows in the same order, so nobody waits in a circle.
+pub(super) async fn write(
+    conn: &mut AnyConnection,
+    items: Vec<NewItem>,
+    acks: &[(String, i64)],
+) -> Result<(), StoreError> {
+    let mut heads: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    for item in &items {
+        heads.entry(&item.oin).or_default().0 += 1;
+    }
+    for (oin, seq) in acks {
+        let acked = &mut heads.entry(oin).or_default().1;
+        *acked = (*acked).max(*seq);
+    }
+    let counts: Vec<(&str, i64, i64)> = heads.into_iter().map(|(oin, (new, acked))| (oin, new, acked)).collect();
+    let rows = HEADS
+        .fetch(conn, &counts, |query, (oin, new, acked)| query.bind((*oin).to_owned()).bind(*new).bind(*acked))
+        .await?;
+    let mut last: HashMap<String, i64> = HashMap::new();
+    for row in rows {
+        last.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    let mut next: HashMap<&str, i64> = HashMap::new();
+    for (oin, new, _) in counts {
+        let last = last.get(oin).ok_or(StoreError::Inconsistent("inbox_head"))?;
+        next.insert(oin, last - new);
+    }
+    let mut placed = Vec::with_capacity(items.len());
+    for item in &items {
+        let seq = next.get_mut(item.oin.as_str()).ok_or(StoreError::Inconsistent("inbox_head"))?;
+        *seq += 1;
+        placed.push((*seq, item));
+    }
+    ITEMS
+        .execute(conn, &placed, |query, (seq, item)| {
+            query
+                .bind(item.oin.clone())
+                .bind(*seq)
+                .bind(item.case_id.clone())
+                .bind(item.record_id.clone())
+                .bind(item.role.clone())
+                .bind(item.message.clone())
+                .bind(item.at)
+        })
+        .await?;
     Ok(())
 }
 
 /// The last place given out and the last one acknowledged.
 pub async fn head(reader: &mut Reader, oin: &str) -> Result<(i64, i64), StoreError> {
-    let row =
-        sqlx::query("SELECT seq, acked FROM inbox_head WHERE oin = $1").bind(oin).fetch_optional(reader.conn()).await?;
+    let row = sqlx::query("SELECT seq, acked FROM inbox_head WHERE oin = $1")
+        .bind(oin)
+        .fetch_optional(reader.conn().await?)
+        .await?;
     row.map_or(Ok((0, 0)), |row| Ok((row.try_get("seq")?, row.try_get("acked")?)))
 }
 
@@ -79,7 +129,7 @@ pub async fn after(reader: &mut Reader, oin: &str, seq: i64, limit: i64) -> Resu
     .bind(oin)
     .bind(seq)
     .bind(limit)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter()
         .map(|row| {
@@ -93,14 +143,4 @@ pub async fn after(reader: &mut Reader, oin: &str, seq: i64, limit: i64) -> Resu
             })
         })
         .collect()
-}
-
-/// Says that everything up to `seq` has arrived. Never goes back.
-pub async fn acknowledge(tx: &mut Tx<'_>, oin: &str, seq: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE inbox_head SET acked = $2 WHERE oin = $1 AND acked < $2 AND seq >= $2")
-        .bind(oin)
-        .bind(seq)
-        .execute(&mut *tx.conn)
-        .await?;
-    Ok(())
 }

@@ -1,8 +1,9 @@
 //! SQL of sealed records, their recipients and keys, and of newcomers that wait for a key.
 
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
+use super::rows::Many;
 use super::{Reader, StoreError, Tx, Wake};
 
 /// A row of `record`.
@@ -116,7 +117,7 @@ pub async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<bool, StoreError
     .bind(row.size)
     .bind(row.created_at)
     .bind(row.expires_at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -127,45 +128,67 @@ pub async fn insert_chunk(tx: &mut Tx<'_>, record_id: &str, seq: i64, bytes: &[u
         .bind(record_id)
         .bind(seq)
         .bind(bytes)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
 
 /// Adds a recipient. Nothing happens if it is one in that role already.
-pub async fn insert_recipient(tx: &mut Tx<'_>, record_id: &str, row: &RecipientRow, at: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO record_recipient (record_id, oin, role, external_kind, clauses, added_at) \
-         VALUES ($1,$2,$3,$4,$5,$6) ON CONFLICT (record_id, oin, role, external_kind) DO NOTHING",
-    )
-    .bind(record_id)
-    .bind(&row.oin)
-    .bind(&row.role)
-    .bind(&row.external_kind)
-    .bind(&row.clauses)
-    .bind(at)
-    .execute(&mut *tx.conn)
-    .await?;
+pub fn insert_recipient(tx: &mut Tx<'_>, record_id: &str, row: &RecipientRow, at: i64) {
+    tx.recipient(record_id, row, at);
+}
+
+static RECIPIENTS: Many = Many::new(
+    "INSERT INTO record_recipient (record_id, oin, role, external_kind, clauses, added_at) VALUES ",
+    6,
+    " ON CONFLICT (record_id, oin, role, external_kind) DO NOTHING",
+);
+
+/// Writes recipients: record, row, since when.
+pub(super) async fn write_recipients(
+    conn: &mut AnyConnection,
+    rows: &[(String, RecipientRow, i64)],
+) -> Result<(), StoreError> {
+    RECIPIENTS
+        .execute(conn, rows, |query, (record_id, row, at)| {
+            query
+                .bind(record_id.clone())
+                .bind(row.oin.clone())
+                .bind(row.role.clone())
+                .bind(row.external_kind.clone())
+                .bind(row.clauses.clone())
+                .bind(*at)
+        })
+        .await?;
     Ok(())
 }
 
 /// Adds the key sealed to an organisation. The first one stays: a later one can't replace it.
-pub async fn insert_key(tx: &mut Tx<'_>, record_id: &str, oin: &str, message: &[u8]) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO record_key (record_id, oin, message) VALUES ($1,$2,$3) ON CONFLICT (record_id, oin) DO NOTHING",
-    )
-    .bind(record_id)
-    .bind(oin)
-    .bind(message)
-    .execute(&mut *tx.conn)
+pub fn insert_key(tx: &mut Tx<'_>, record_id: &str, oin: &str, message: &[u8]) {
+    tx.key(record_id, oin, message);
+}
+
+static KEYS: Many = Many::new(
+    "INSERT INTO record_key (record_id, oin, message) VALUES ",
+    3,
+    " ON CONFLICT (record_id, oin) DO NOTHING",
+);
+
+/// Writes sealed keys: record, organisation, message.
+pub(super) async fn write_keys(conn: &mut AnyConnection, rows: &[(String, String, Vec<u8>)]) -> Result<(), StoreError> {
+    KEYS.execute(conn, rows, |query, (record_id, oin, message)| {
+        query.bind(record_id.clone()).bind(oin.clone()).bind(message.clone())
+    })
     .await?;
     Ok(())
 }
 
 /// A record by id.
 pub async fn find(reader: &mut Reader, record_id: &str) -> Result<Option<RecordRow>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM record WHERE record_id = $1").bind(record_id).fetch_optional(reader.conn()).await?;
+    let row = sqlx::query("SELECT * FROM record WHERE record_id = $1")
+        .bind(record_id)
+        .fetch_optional(reader.conn().await?)
+        .await?;
     Ok(row.as_ref().map(record).transpose()?)
 }
 
@@ -173,7 +196,7 @@ pub async fn find(reader: &mut Reader, record_id: &str) -> Result<Option<RecordR
 pub async fn recipients(reader: &mut Reader, record_id: &str) -> Result<Vec<RecipientRow>, StoreError> {
     let rows = sqlx::query("SELECT oin, role, external_kind, clauses FROM record_recipient WHERE record_id = $1")
         .bind(record_id)
-        .fetch_all(reader.conn())
+        .fetch_all(reader.conn().await?)
         .await?;
     rows.iter()
         .map(|row| {
@@ -192,7 +215,7 @@ pub async fn key(reader: &mut Reader, record_id: &str, oin: &str) -> Result<Opti
     let row = sqlx::query("SELECT message FROM record_key WHERE record_id = $1 AND oin = $2")
         .bind(record_id)
         .bind(oin)
-        .fetch_optional(reader.conn())
+        .fetch_optional(reader.conn().await?)
         .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
@@ -202,7 +225,7 @@ pub async fn chunk(reader: &mut Reader, record_id: &str, seq: i64) -> Result<Opt
     let row = sqlx::query("SELECT bytes FROM record_chunk WHERE record_id = $1 AND seq = $2")
         .bind(record_id)
         .bind(seq)
-        .fetch_optional(reader.conn())
+        .fetch_optional(reader.conn().await?)
         .await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
@@ -228,7 +251,7 @@ pub async fn list(
     .bind(after.0)
     .bind(after.1)
     .bind(limit)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter().map(|row| record(row).map_err(StoreError::from)).collect()
 }
@@ -241,7 +264,7 @@ pub async fn open_to_newcomers(reader: &mut Reader, case_id: &str, now: i64) -> 
     )
     .bind(case_id)
     .bind(now)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter().map(|row| record(row).map_err(StoreError::from)).collect()
 }
@@ -264,7 +287,7 @@ pub async fn request_seal(
     .bind(role)
     .bind(author)
     .bind(at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     tx.wake(Wake::Seal(author.to_owned()));
     Ok(())
@@ -275,7 +298,7 @@ pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str) -> Result<()
     sqlx::query("DELETE FROM seal_request WHERE record_id = $1 AND oin = $2")
         .bind(record_id)
         .bind(oin)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     Ok(())
 }
@@ -289,7 +312,7 @@ pub async fn drop_requests(tx: &mut Tx<'_>, case_id: &str, oin: &str, role: &str
     .bind(case_id)
     .bind(oin)
     .bind(role)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     Ok(())
 }
@@ -301,7 +324,7 @@ pub async fn seal_requests(reader: &mut Reader, author: &str) -> Result<Vec<Seal
          ORDER BY created_at, record_id, oin LIMIT 1000",
     )
     .bind(author)
-    .fetch_all(reader.conn())
+    .fetch_all(reader.conn().await?)
     .await?;
     rows.iter()
         .map(|row| {

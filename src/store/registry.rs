@@ -4,7 +4,7 @@
 
 use sqlx::Row as _;
 
-use super::{Reader, StoreError, Tx, Wake, WorkError};
+use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
 
 /// A row of `partner`.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub struct CertificateRow {
 pub struct Rows {
     /// Moves with every change.
     pub rev: i64,
+    /// Covenant and keys in force in this database.
+    pub deployment: Deployment,
     /// All partners.
     pub partners: Vec<PartnerRow>,
     /// All registered certificates.
@@ -62,8 +64,9 @@ pub struct Rows {
 /// Reads the whole registry: some fifty partners and a few hundred keys. The revision is read first, so that a change
 /// in between makes the picture look older than it is, never newer.
 pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
-    let conn = reader.conn();
+    let conn = reader.conn().await?;
     let rev = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *conn).await?.try_get(0)?;
+    let deployment = deployment::load(&mut *conn).await?.unwrap_or_default();
     let partners = sqlx::query("SELECT * FROM partner").fetch_all(&mut *conn).await?;
     let partners = partners
         .iter()
@@ -106,24 +109,19 @@ pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
         .iter()
         .map(|row| Ok((row.try_get("oin")?, row.try_get("version")?, row.try_get("message")?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    Ok(Rows { rev, partners, certificates, key_sets, signatures })
+    Ok(Rows { rev, deployment, partners, certificates, key_sets, signatures })
 }
 
 /// The revision now.
 pub async fn rev(reader: &mut Reader) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(reader.conn()).await?;
+    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(reader.conn().await?).await?;
     Ok(row.try_get(0)?)
 }
 
-/// Refuses a commit whose decision saw an older registry.
-pub async fn check_rev(tx: &mut Tx<'_>, seen: i64) -> Result<(), WorkError> {
-    let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *tx.conn).await?;
-    if row.try_get::<i64, _>(0)? == seen { Ok(()) } else { Err(WorkError::Stale) }
-}
-
 /// Says that the registry changed.
-async fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    sqlx::query("UPDATE registry_head SET rev = rev + 1 WHERE id = 1").execute(&mut *tx.conn).await?;
+pub(super) async fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.moves_registry()?;
+    sqlx::query("UPDATE registry_head SET rev = rev + 1 WHERE id = 1").execute(tx.conn().await?).await?;
     tx.wake(Wake::Registry);
     Ok(())
 }
@@ -141,7 +139,7 @@ pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreE
     .bind(&row.status)
     .bind(&row.standing_roles)
     .bind(row.effective_at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     touch(tx).await
 }
@@ -157,7 +155,7 @@ pub async fn set_status(
         .bind(oin)
         .bind(status)
         .bind(withdrawn_at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     touch(tx).await?;
     Ok(done.rows_affected() == 1)
@@ -174,7 +172,7 @@ pub async fn add_certificate(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<bo
     .bind(&row.holder)
     .bind(&row.person_ref)
     .bind(row.expires_at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     touch(tx).await?;
     Ok(done.rows_affected() == 1)
@@ -185,7 +183,7 @@ pub async fn revoke_certificate(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Res
     let done = sqlx::query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
         .bind(key_hash)
         .bind(at)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     touch(tx).await?;
     Ok(done.rows_affected() == 1)
@@ -200,7 +198,7 @@ pub async fn put_keys(tx: &mut Tx<'_>, oin: &str, message: &[u8], at: i64) -> Re
     .bind(oin)
     .bind(message)
     .bind(at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     touch(tx).await
 }
@@ -215,12 +213,12 @@ pub async fn sign(tx: &mut Tx<'_>, oin: &str, version: i64, message: &[u8], at: 
     .bind(version)
     .bind(message)
     .bind(at)
-    .execute(&mut *tx.conn)
+    .execute(tx.conn().await?)
     .await?;
     sqlx::query("UPDATE partner SET accepted_covenant = $2 WHERE oin = $1 AND accepted_covenant < $2")
         .bind(oin)
         .bind(version)
-        .execute(&mut *tx.conn)
+        .execute(tx.conn().await?)
         .await?;
     touch(tx).await
 }

@@ -1,8 +1,20 @@
 //! SQL of remembered replies: a request id that comes again has no second effect (AIP-155).
 
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
-use super::{Reader, StoreError, Tx};
+use super::rows::Many;
+use super::{Reader, StoreError};
+
+/// A request id of an organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Who asked.
+    pub oin: String,
+    /// UUID, chosen by the caller.
+    pub request_id: String,
+    /// A reply before this moment, in microseconds, is forgotten.
+    pub since: i64,
+}
 
 /// A reply given before.
 #[derive(Debug, Clone)]
@@ -17,16 +29,16 @@ pub struct Remembered {
     pub event_id: String,
 }
 
-/// What was replied to this request id of this organisation, not before `since` (microseconds).
-pub async fn find(
-    reader: &mut Reader,
-    oin: &str,
-    request_id: &str,
-    since: i64,
-) -> Result<Option<Remembered>, StoreError> {
+/// What was replied to this request id.
+pub async fn find(reader: &mut Reader, key: &Key) -> Result<Option<Remembered>, StoreError> {
     let query =
         "SELECT method, body_hash, reply, event_id FROM request WHERE oin = $1 AND request_id = $2 AND at >= $3";
-    let row = sqlx::query(query).bind(oin).bind(request_id).bind(since).fetch_optional(reader.conn()).await?;
+    let row = sqlx::query(query)
+        .bind(&key.oin)
+        .bind(&key.request_id)
+        .bind(key.since)
+        .fetch_optional(reader.conn().await?)
+        .await?;
     row.map(|row| {
         Ok(Remembered {
             method: row.try_get("method")?,
@@ -38,41 +50,35 @@ pub async fn find(
     .transpose()
 }
 
-/// Remembers a reply. False if the id was taken meanwhile: another call with the same id is ahead.
-pub async fn remember(
-    tx: &mut Tx<'_>,
-    oin: &str,
-    request_id: &str,
-    reply: &Remembered,
-    at: i64,
-    since: i64,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        // One that was forgotten but not yet removed gives its place up.
-        "INSERT INTO request (oin, request_id, method, body_hash, reply, event_id, at) VALUES ($1,$2,$3,$4,$5,$6,$7) \
-         ON CONFLICT (oin, request_id) DO UPDATE SET method = excluded.method, body_hash = excluded.body_hash, \
-         reply = excluded.reply, event_id = excluded.event_id, at = excluded.at WHERE request.at < $8",
-    )
-    .bind(oin)
-    .bind(request_id)
-    .bind(&reply.method)
-    .bind(&reply.body_hash)
-    .bind(&reply.reply)
-    .bind(&reply.event_id)
-    .bind(at)
-    .bind(since)
-    .execute(&mut *tx.conn)
-    .await?;
-    Ok(done.rows_affected() == 1)
+static REMEMBER: Many = Many::new(
+    "INSERT INTO request (oin, request_id, method, body_hash, reply, event_id, at) VALUES ",
+    7,
+    " ON CONFLICT (oin, request_id) DO UPDATE SET method = excluded.method, body_hash = excluded.body_hash, \
+     reply = excluded.reply, event_id = excluded.event_id, at = excluded.at",
+);
+
+/// Remembers replies. That each id is new, or so old that it counts as forgotten, this transaction has seen under a lock.
+pub(super) async fn write(conn: &mut AnyConnection, rows: &[(Key, Remembered, i64)]) -> Result<(), StoreError> {
+    REMEMBER
+        .execute(conn, rows, |query, (key, reply, at)| {
+            query
+                .bind(key.oin.clone())
+                .bind(key.request_id.clone())
+                .bind(reply.method.clone())
+                .bind(reply.body_hash.clone())
+                .bind(reply.reply.clone())
+                .bind(reply.event_id.clone())
+                .bind(*at)
+        })
+        .await?;
+    Ok(())
 }
 
-/// Forgets a few replies older than `before`. Called along with new ones, so that the table does not grow.
-pub async fn forget(tx: &mut Tx<'_>, before: i64) -> Result<(), StoreError> {
-    sqlx::query(
-        "DELETE FROM request WHERE request_id IN (SELECT request_id FROM request WHERE at < $1 LIMIT 16) AND at < $1",
-    )
-    .bind(before)
-    .execute(&mut *tx.conn)
-    .await?;
+/// Forgets replies older than `before`, a thousand at most.
+pub(super) async fn forget(conn: &mut AnyConnection, before: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM request WHERE at < $1 AND (oin, request_id) IN (SELECT oin, request_id FROM request WHERE at < $1 LIMIT 1000)")
+        .bind(before)
+        .execute(conn)
+        .await?;
     Ok(())
 }

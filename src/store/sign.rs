@@ -1,50 +1,33 @@
 //! Signs of life: each node writes when it last could write. Found by readiness; nobody's act, so there is no event of it.
 
-use tokio::sync::oneshot;
+use std::sync::atomic::Ordering;
 
-use super::tx::{Tx, WorkError};
-use super::writer::{Running, Unit};
-use super::{CommitError, Store, StoreError};
+use super::{Store, StoreError, Unfit, open};
 use crate::clock::micros;
 
-struct Sign {
-    node: String,
-    at: i64,
-    reply: oneshot::Sender<Result<(), CommitError>>,
-}
-
-impl Unit for Sign {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>> {
-        Box::pin(async move {
-            sqlx::query(
-                "INSERT INTO node_sign (node, at) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET at = excluded.at",
-            )
-            .bind(self.node.as_str())
-            .bind(self.at)
-            .execute(&mut *tx.conn)
-            .await?;
-            Ok(())
-        })
-    }
-
-    fn event_id(&self) -> &str {
-        ""
-    }
-
-    fn tell(self: Box<Self>, outcome: Result<(), CommitError>) {
-        drop(self.reply.send(outcome));
-    }
-}
-
 impl Store {
-    /// Whether the store can be written: through the same queue and the same commit as everything else.
+    /// Whether the store can be written. A commit since the last time proves it; without one, a sign of life is written.
     ///
     /// # Errors
-    /// As of a commit.
-    pub async fn sign(&self) -> Result<(), CommitError> {
-        let (reply, told) = oneshot::channel();
-        let at = micros(self.clock.now());
-        self.submit(Box::new(Sign { node: self.node.clone(), at, reply })).await?;
-        told.await.map_err(|_| StoreError::Busy)?
+    /// It can't.
+    pub async fn sign(&self) -> Result<(), StoreError> {
+        if self.queue.is_closed() {
+            return Err(StoreError::Lost);
+        }
+        if self.adrift.load(Ordering::Relaxed) {
+            return Err(Unfit::Clock(open::DRIFT.as_secs().cast_signed()).into());
+        }
+        if self.proven.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut reader = self.read().await?;
+        sqlx::query(
+            "INSERT INTO node_sign (node, at) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET at = excluded.at",
+        )
+        .bind(self.node.as_str())
+        .bind(micros(self.clock.now()))
+        .execute(reader.conn().await?)
+        .await?;
+        Ok(())
     }
 }

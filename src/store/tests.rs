@@ -1,47 +1,108 @@
 //! The store on every engine: each test is one function of an engine, run once per engine.
 
 use std::future::Future;
+use std::sync::OnceLock;
+
+mod faults;
+mod opening;
+mod proxy;
 
 use super::inbox::{self, NewItem};
 use super::registry::{self, PartnerRow};
-use super::request::{self, Remembered};
+use super::request::{self, Key, Remembered};
 use super::*;
 use crate::clock::SystemClock;
+use crate::demo::postgres::Cluster;
 use crate::method::Admitted;
 use crate::reason::Reason;
 
 /// A database of our own.
-struct Engine {
-    url: String,
-    _folder: tempfile::TempDir,
+pub(super) struct Engine {
+    pub(super) access: Access,
+    /// The role that may do everything, for looking at what the store did.
+    pub(super) owner: Access,
+    pub(super) _folder: Option<tempfile::TempDir>,
 }
 
 impl Engine {
-    fn sqlite() -> Self {
+    pub(super) fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { url: format!("sqlite:{}", folder.path().join("store.db").display()), _folder: folder }
+        let access = Access::new(&format!("sqlite:{}", folder.path().join("store.db").display()), None).unwrap();
+        Self { owner: access.clone(), access, _folder: Some(folder) }
     }
 
-    async fn open(&self) -> Result<Store, StoreError> {
-        Store::open(&self.url, "node-1", Arc::new(SystemClock)).await
+    pub(super) fn postgres() -> Self {
+        let database = cluster().new_database().unwrap();
+        let password = |file: &std::path::Path| crate::keys::password(file).unwrap();
+        let (hub, owner) = (password(&database.password_file), password(&database.owner_password_file));
+        let access = Access::new(&database.url, Some(&hub)).unwrap();
+        let access = access.with_owner(&database.owner_url, Some(&owner)).unwrap();
+        Self { access, owner: Access::new(&database.owner_url, Some(&owner)).unwrap(), _folder: None }
+    }
+
+    pub(super) async fn open(&self) -> Result<Store, StoreError> {
+        self.open_as(&Deployment::default()).await
+    }
+
+    pub(super) async fn open_as(&self, deployment: &Deployment) -> Result<Store, StoreError> {
+        self.open_at(deployment, Arc::new(SystemClock)).await
+    }
+
+    pub(super) async fn open_at(&self, deployment: &Deployment, clock: Arc<dyn Clock>) -> Result<Store, StoreError> {
+        let deployment = deployment.clone();
+        let (access, node) = (self.access.clone(), "node-1".to_owned());
+        Store::open(Opening { access, node, clock, simulated: false, deployment }).await
     }
 
     /// A connection beside the store's.
-    async fn beside(&self) -> AnyPool {
-        schema::options(1).connect(&schema::url(&self.url)).await.unwrap()
+    pub(super) async fn beside(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        engine::connect(&self.owner.options().unwrap()).await.unwrap()
     }
 
-    async fn run(&self, statement: &'static str) {
-        sqlx::query(statement).execute(&self.beside().await).await.unwrap();
+    pub(super) async fn run(&self, statement: &'static str) {
+        sqlx::raw_sql(statement).execute(&mut self.beside().await).await.unwrap();
     }
 
-    async fn count(&self, query: &'static str) -> i64 {
-        sqlx::Row::get(&sqlx::query(query).fetch_one(&self.beside().await).await.unwrap(), 0)
+    /// One statement for SQLite, another for PostgreSQL.
+    pub(super) async fn run_in(&self, sqlite: &'static str, postgres: &'static str) {
+        self.run(if self.access.engine() == super::engine::Engine::Sqlite { sqlite } else { postgres }).await;
     }
 
-    async fn events(&self) -> i64 {
-        self.count("SELECT COUNT(*) FROM audit_event").await
+    pub(super) async fn count(&self, query: &'static str) -> i64 {
+        sqlx::Row::get(&sqlx::query(query).fetch_one(&mut self.beside().await).await.unwrap(), 0)
     }
+
+    /// From now on a table takes no rows, until [`Self::allow`].
+    pub(super) async fn forbid(&self, table: &str) {
+        let statement = if self.access.engine() == super::engine::Engine::Sqlite {
+            format!("CREATE TRIGGER forbidden BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'proef'); END")
+        } else {
+            format!(
+                "CREATE OR REPLACE FUNCTION forbid() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'proef'; \
+                 END $$; CREATE TRIGGER forbidden BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()"
+            )
+        };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
+    pub(super) async fn allow(&self, table: &str) {
+        let on = if self.access.engine() == super::engine::Engine::Sqlite { "" } else { " ON " };
+        let table = if on.is_empty() { "" } else { table };
+        let statement = format!("DROP TRIGGER forbidden{on}{table}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
+    /// Events, without the one of the first start.
+    pub(super) async fn events(&self) -> i64 {
+        self.count("SELECT COUNT(*) FROM audit_event WHERE method <> 'hub/Start'").await
+    }
+}
+
+/// The PostgreSQL of these tests.
+pub(super) fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start().unwrap())
 }
 
 macro_rules! on_every_engine {
@@ -52,15 +113,25 @@ macro_rules! on_every_engine {
                 super::$name(super::Engine::sqlite()).await;
             })+
         }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::Engine::postgres()).await;
+            })+
+        }
     };
 }
 
+pub(super) use on_every_engine;
+
 on_every_engine!(
+    a_change_that_was_not_named_is_a_fault,
     a_commit_holds_its_effect_and_its_event,
+    an_inbox_has_no_gaps_whatever_node_fills_it,
+    of_equal_requests_at_once_one_is_carried_out,
     a_refusal_is_an_event_and_no_effect,
     a_request_id_is_remembered_until_it_is_forgotten,
     an_inbox_has_no_gaps_under_concurrency,
-    a_schema_that_is_not_ours_is_refused,
     facts_that_changed_are_noticed,
     neighbours_of_a_failing_unit_are_committed,
     who_no_longer_listens_is_served_all_the_same,
@@ -69,12 +140,17 @@ on_every_engine!(
 
 const OIN: &str = "00000099100001410000";
 
-fn office() -> Ground {
+pub(super) fn office() -> Ground {
     Admitted::by_configuration().office()
 }
 
 fn draft() -> Draft {
     Draft { method: "sluis.v1.Inbox/AcknowledgeInbox", organisation: OIN.to_owned(), ..Draft::default() }
+}
+
+fn item(oin: &str) -> NewItem {
+    let (case_id, record_id, role) = (None, None, String::new());
+    NewItem { oin: oin.to_owned(), case_id, record_id, role, message: Vec::new(), at: 1 }
 }
 
 /// How a [`Push`] ends.
@@ -93,8 +169,7 @@ impl Work for Push {
     type Output = ();
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
-        let item = NewItem { oin: OIN, case_id: None, record_id: None, role: "", message: Vec::new(), at: 1 };
-        inbox::push(tx, item).await?;
+        inbox::push(tx, item(OIN));
         match self.0 {
             End::Good => Ok(((), draft())),
             End::Stale => Err(WorkError::Stale),
@@ -121,12 +196,12 @@ async fn a_commit_holds_its_effect_and_its_event(engine: Engine) {
     let filter = event::Filter { event_id: Some(committed.event_id), limit: 10, ..event::Filter::default() };
     let lines = event::select(&mut reader, &filter).await.unwrap();
     assert_eq!((lines.len(), lines[0].outcome.as_str(), lines[0].node.as_str()), (1, "allowed", "node-1"));
-    assert_eq!(engine.count("SELECT COUNT(*) FROM audit_outbox").await, 1, "and waits for the log's tree");
+    assert_eq!(engine.count("SELECT COUNT(*) FROM audit_outbox").await, 2, "it and the first start wait for the tree");
 }
 
 async fn a_refusal_is_an_event_and_no_effect(engine: Engine) {
     let store = engine.open().await.unwrap();
-    let event_id = store.refuse(&Refusal::denied(Reason::NotInvolved), draft()).await.unwrap();
+    let event_id = store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap();
     let mut reader = store.read().await.unwrap();
     let filter = event::Filter { event_id: Some(event_id), limit: 10, ..event::Filter::default() };
     let lines = event::select(&mut reader, &filter).await.unwrap();
@@ -146,7 +221,7 @@ async fn work_that_changes_its_mind_leaves_nothing(engine: Engine) {
 }
 
 /// Starts `count` units at once, so that they meet in groups.
-async fn at_once<F: Future<Output = R> + Send + 'static, R: Send + 'static>(
+pub(super) async fn at_once<F: Future<Output = R> + Send + 'static, R: Send + 'static>(
     count: usize,
     unit: impl Fn(usize) -> F,
 ) -> Vec<R> {
@@ -168,9 +243,12 @@ async fn an_inbox_has_no_gaps_under_concurrency(engine: Engine) {
 async fn neighbours_of_a_failing_unit_are_committed(engine: Engine) {
     let store = Arc::new(engine.open().await.unwrap());
     engine
-        .run(
+        .run_in(
             "CREATE TRIGGER unlucky BEFORE INSERT ON audit_event WHEN NEW.user_ref = 'pechvogel' \
              BEGIN SELECT RAISE(ABORT, 'proef'); END",
+            "CREATE FUNCTION unlucky() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'proef'; END $$; \
+             CREATE TRIGGER unlucky BEFORE INSERT ON audit_event FOR EACH ROW \
+             WHEN (NEW.user_ref = 'pechvogel') EXECUTE FUNCTION unlucky()",
         )
         .await;
     let unit = |nth: usize| {
@@ -180,7 +258,7 @@ async fn neighbours_of_a_failing_unit_are_committed(engine: Engine) {
                 0 => store.run_tx(office(), Push(End::Stale)).await.is_ok(),
                 1 => {
                     let unlucky = Draft { user_ref: "pechvogel".to_owned(), ..draft() };
-                    store.refuse(&Refusal::denied(Reason::NotInvolved), unlucky).await.is_ok()
+                    store.refuse(&Refusal::denied(Reason::NotInvolved), unlucky, Seen::default()).await.is_ok()
                 }
                 _ => store.run_tx(office(), Push(End::Good)).await.is_ok(),
             }
@@ -211,8 +289,11 @@ struct Register(i64);
 impl Work for Register {
     type Output = ();
 
+    fn seen(&self) -> Seen {
+        Seen { registry: Some(self.0), changes: Changes::Registry, ..Seen::default() }
+    }
+
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
-        registry::check_rev(tx, self.0).await?;
         let row = PartnerRow {
             oin: OIN.to_owned(),
             display_name: "Gemeente".to_owned(),
@@ -239,54 +320,132 @@ async fn facts_that_changed_are_noticed(engine: Engine) {
     assert_eq!((good, engine.events().await), (1, 1), "only the first saw what is");
 }
 
-/// Remembers a request, after forgetting what is older than a moment.
+/// Remembers a request.
 struct Remember {
-    id: &'static str,
+    key: Key,
     at: i64,
-    forget: i64,
 }
 
 impl Work for Remember {
-    type Output = bool;
+    type Output = ();
 
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<(bool, Draft), WorkError> {
-        request::forget(tx, self.forget).await?;
+    fn seen(&self) -> Seen {
+        Seen { request: Some(self.key.clone()), ..Seen::default() }
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
         let remembered = Remembered {
             method: "proef".to_owned(),
             body_hash: vec![1],
             reply: vec![2],
             event_id: tx.event_id().to_owned(),
         };
-        Ok((request::remember(tx, OIN, self.id, &remembered, self.at, self.forget).await?, draft()))
+        tx.remember(self.key.clone(), remembered, self.at);
+        Ok(((), draft()))
     }
+}
+
+fn key(oin: &str, request_id: &str, since: i64) -> Key {
+    Key { oin: oin.to_owned(), request_id: request_id.to_owned(), since }
 }
 
 async fn a_request_id_is_remembered_until_it_is_forgotten(engine: Engine) {
     let store = engine.open().await.unwrap();
-    for (id, at, forget, new) in
+    for (id, at, since, new) in
         [("a", 100, 0, true), ("b", 200, 0, true), ("a", 300, 0, false), ("a", 400, 150, true), ("b", 500, 150, false)]
     {
-        let committed = store.run_tx(office(), Remember { id, at, forget }).await.unwrap();
-        assert_eq!(committed.output, new, "{id} at {at}");
+        let outcome = store.run_tx(office(), Remember { key: key(OIN, id, since), at }).await;
+        assert!(if new { outcome.is_ok() } else { matches!(outcome, Err(CommitError::Repeated)) }, "{id} at {at}");
     }
     let mut reader = store.read().await.unwrap();
-    assert!(request::find(&mut reader, OIN, "a", 150).await.unwrap().is_some());
-    assert!(request::find(&mut reader, OIN, "a", 401).await.unwrap().is_none(), "too long ago");
-    assert!(request::find(&mut reader, "00000099100001420000", "a", 0).await.unwrap().is_none());
+    assert!(request::find(&mut reader, &key(OIN, "a", 150)).await.unwrap().is_some());
+    assert!(request::find(&mut reader, &key(OIN, "a", 401)).await.unwrap().is_none(), "too long ago");
+    assert!(request::find(&mut reader, &key("00000099100001420000", "a", 0)).await.unwrap().is_none());
+    request::forget(&mut engine.beside().await, 300).await.unwrap();
+    assert_eq!(engine.count("SELECT COUNT(*) FROM request").await, 1);
 }
 
-async fn a_schema_that_is_not_ours_is_refused(engine: Engine) {
-    drop(engine.open().await.unwrap());
-    drop(engine.open().await.expect("opening again changes nothing"));
-    engine.run("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1").await;
-    assert!(matches!(engine.open().await, Err(StoreError::Schema(_))), "an edited migration");
-    let newer = Engine::sqlite();
-    drop(newer.open().await.unwrap());
-    newer
-        .run(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-             VALUES (9999, 'later', TRUE, x'00', 0)",
-        )
-        .await;
-    assert!(matches!(newer.open().await, Err(StoreError::Schema(_))), "a newer version's store");
+async fn of_equal_requests_at_once_one_is_carried_out(engine: Engine) {
+    let nodes = nodes(&engine).await;
+    let unit = |nth: usize| {
+        let node = Arc::clone(&nodes[nth % nodes.len()]);
+        async move { node.run_tx(office(), Remember { key: key(OIN, "a", 0), at: 1 }).await.map(|_| ()) }
+    };
+    let outcomes = at_once(40, unit).await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Err(CommitError::Repeated))).count(), 39);
+    assert_eq!(engine.events().await, 1);
+}
+
+async fn a_change_that_was_not_named_is_a_fault(engine: Engine) {
+    struct Unnamed;
+    impl Work for Unnamed {
+        type Output = ();
+        async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
+            registry::touch(tx).await?;
+            Ok(((), draft()))
+        }
+    }
+    let store = engine.open().await.unwrap();
+    let outcome = store.run_tx(office(), Unnamed).await;
+    assert!(matches!(outcome, Err(CommitError::Store(_))), "it held no lock");
+    assert_eq!(engine.events().await, 0);
+}
+
+/// As many nodes as the engine takes.
+async fn nodes(engine: &Engine) -> Vec<Arc<Store>> {
+    let count = if engine.access.engine() == super::engine::Engine::Sqlite { 1 } else { 2 };
+    let mut nodes = Vec::new();
+    for _ in 0..count {
+        nodes.push(Arc::new(engine.open().await.unwrap()));
+    }
+    nodes
+}
+
+async fn an_inbox_has_no_gaps_whatever_node_fills_it(engine: Engine) {
+    struct Both;
+    impl Work for Both {
+        type Output = ();
+        async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
+            for oin in [OIN, "00000099100001420000"] {
+                inbox::push(tx, item(oin));
+            }
+            inbox::acknowledge(tx, "00000099100001430000", 1);
+            Ok(((), draft()))
+        }
+    }
+    let nodes = nodes(&engine).await;
+    let unit = |nth: usize| {
+        let node = Arc::clone(&nodes[nth % nodes.len()]);
+        async move { node.run_tx(office(), Both).await.map(|_| ()) }
+    };
+    assert!(at_once(300, unit).await.iter().all(Result::is_ok));
+    assert_eq!(places(&nodes[0]).await, (1..=300).collect::<Vec<i64>>());
+    assert_eq!(engine.events().await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_hears_what_another_changed() {
+    let engine = Engine::postgres();
+    let (one, two) = (engine.open().await.unwrap(), engine.open().await.unwrap());
+    let mut wakes = two.wakes();
+    let heard = async {
+        loop {
+            if wakes.recv().await.unwrap() == Wake::Inbox(OIN.to_owned()) {
+                break;
+            }
+        }
+    };
+    // What is said before the other listens is lost; streams look again by themselves.
+    let say = async {
+        loop {
+            one.run_tx(office(), Push(End::Good)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = heard => {}
+        () = say => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nothing heard"),
+    }
 }

@@ -1,31 +1,49 @@
 //! Grouped commits: what arrived while the last commit ran goes into the next one. No timer, a bounded group.
 //!
-//! Every unit runs in a savepoint of its own, so a unit that fails takes nothing of its neighbours with it. When the
-//! group as a whole fails (disk full, connection lost), each unit is tried once more alone; what fails then is told so,
-//! and nothing of it is stored.
+//! ```text
+//! locks (PostgreSQL) → revisions read once → each unit: checked, run → what was only added, written together → COMMIT
+//! ```
+//!
+//! A unit that changes its mind takes nothing of its neighbours with it. When a statement fails the group as a whole, each
+//! unit is tried once more alone. When the connection is lost, the group is tried once more on a new one; and when it was
+//! lost at COMMIT, the log is asked first whether the commit happened, so that nothing is done twice and nobody is told
+//! of a failure that was none.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::{Duration, Instant};
 
-use sqlx::AnyConnection;
-use sqlx::AnyPool;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use sqlx::{AnyConnection, Connection as _, Row as _};
+use tokio::sync::{mpsc, oneshot};
 
-use super::tx::{Tx, Wake, Work, WorkError};
-use super::{CommitError, Committed, StoreError, event};
+use super::batch::Batch;
+use super::engine::{Access, Engine, connect};
+use super::event::EventRow;
+use super::notify::Announcer;
+use super::picture::{Picture, group_lock};
+use super::tx::{Seen, Tx, Wake, Work, WorkError};
+use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
 
 /// Units in one commit, at most.
 const GROUP: usize = 128;
+/// A group that takes longer has lost its database.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often replies that nobody may ask for any more are removed.
+const FORGET: Duration = Duration::from_secs(60);
 
 pub(super) type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A unit of work whose type is forgotten.
-pub(super) trait Unit: Send {
-    /// Runs it inside a savepoint and writes its event.
+pub(super) trait Unit: Send + Sync {
+    /// What its decision rested on.
+    fn seen(&self) -> Seen;
+    /// Runs it and adds its event to the batch.
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>>;
     /// UUID of its event.
     fn event_id(&self) -> &str;
+    /// Nobody waits for it any more, and nobody was refused by it.
+    fn is_given_up(&self) -> bool;
     /// Tells the caller, after the commit.
     fn tell(self: Box<Self>, outcome: Result<(), CommitError>);
 }
@@ -50,6 +68,10 @@ impl<W: Work> Pending<W> {
 }
 
 impl<W: Work> Unit for Pending<W> {
+    fn seen(&self) -> Seen {
+        self.work.seen()
+    }
+
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>> {
         Box::pin(async move {
             let (output, draft) = self.work.run(tx).await?;
@@ -57,8 +79,7 @@ impl<W: Work> Unit for Pending<W> {
             if let Some(reason) = draft.reported {
                 verdict.outcome = Outcome::Refused(reason);
             }
-            let event = Event { draft, verdict, stamp: self.stamp.clone() };
-            event::insert(tx, &event).await?;
+            tx.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
             self.output = Some(output);
             Ok(())
         })
@@ -66,6 +87,11 @@ impl<W: Work> Unit for Pending<W> {
 
     fn event_id(&self) -> &str {
         &self.stamp.event_id
+    }
+
+    fn is_given_up(&self) -> bool {
+        // Who was refused has been refused, whether it listens or not.
+        self.reply.is_closed() && self.verdict.outcome == Outcome::Allowed
     }
 
     fn tell(self: Box<Self>, outcome: Result<(), CommitError>) {
@@ -79,106 +105,236 @@ impl<W: Work> Unit for Pending<W> {
     }
 }
 
-/// The writer's loop. Ends when the store is dropped.
-pub(super) async fn run(pool: AnyPool, mut queue: mpsc::Receiver<Box<dyn Unit>>, wakes: broadcast::Sender<Wake>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut group, GROUP).await > 0 {
-        let mut units = std::mem::take(&mut group);
-        let outcomes = match commit(&pool, &mut units).await {
-            Ok((outcomes, woken)) => {
-                announce(&wakes, woken);
-                outcomes
-            }
-            Err(error) if units.len() == 1 => vec![Err(error.into())],
-            Err(error) => {
-                tracing::warn!(
-                    error = crate::telemetry::chain(&error),
-                    units = units.len(),
-                    "group failed; one by one"
-                );
-                one_by_one(&pool, &mut units, &wakes).await
-            }
-        };
-        for (unit, outcome) in units.into_iter().zip(outcomes) {
-            unit.tell(outcome);
-        }
-    }
-}
-
 type Outcomes = Vec<Result<(), CommitError>>;
 
-async fn one_by_one(pool: &AnyPool, units: &mut [Box<dyn Unit>], wakes: &broadcast::Sender<Wake>) -> Outcomes {
-    let mut outcomes = Vec::with_capacity(units.len());
-    for unit in units.chunks_mut(1) {
-        outcomes.push(match commit(pool, unit).await {
-            Ok((mut one, woken)) => {
-                announce(wakes, woken);
-                one.pop().unwrap_or(Ok(()))
+/// How a group went, one outcome per unit, and whom to wake.
+#[derive(Default)]
+struct Done {
+    outcomes: Outcomes,
+    woken: Vec<Wake>,
+}
+
+/// Why a group did not get through.
+struct Failed {
+    error: StoreError,
+    /// Set when COMMIT was sent: it may have happened all the same.
+    at_commit: Option<Done>,
+}
+
+impl<E: Into<StoreError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), at_commit: None }
+    }
+}
+
+/// The one that commits.
+pub(super) struct Writer {
+    access: Access,
+    engine: Engine,
+    conn: Option<AnyConnection>,
+    announcer: Announcer,
+    forgot: Instant,
+}
+
+impl Writer {
+    pub(super) fn new(access: Access, conn: AnyConnection, announcer: Announcer) -> Self {
+        Self { engine: access.engine(), access, conn: Some(conn), announcer, forgot: Instant::now() }
+    }
+
+    /// Commits what comes, until the store is dropped.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while queue.recv_many(&mut group, GROUP).await > 0 {
+            group.retain(|unit| !unit.is_given_up());
+            let mut units = std::mem::take(&mut group);
+            if units.is_empty() {
+                continue;
             }
-            Err(error) => Err(error.into()),
+            let done = self.group(&mut units).await;
+            self.announcer.announce(done.woken);
+            for (unit, outcome) in units.into_iter().zip(done.outcomes) {
+                unit.tell(outcome);
+            }
+        }
+    }
+
+    /// Gets a group through as far as it can be got.
+    async fn group(&mut self, units: &mut [Box<dyn Unit>]) -> Done {
+        let failed = match self.attempt(units).await {
+            Ok(done) => return done,
+            Err(failed) => failed,
+        };
+        tracing::warn!(error = crate::telemetry::chain(&failed.error), units = units.len(), "group failed");
+        let again = match self.settle(units, failed).await {
+            Settled::Happened(done) => return done,
+            Settled::Unknown(error) => return self.all(units, &error),
+            // The statement was refused: by itself each unit may fare better.
+            Settled::Not(error) if !is_passing(&error) => {
+                if units.len() == 1 {
+                    return Done { outcomes: vec![Err(error.into())], woken: Vec::new() };
+                }
+                return self.one_by_one(units).await;
+            }
+            Settled::Not(_) => self.attempt(units).await,
+        };
+        match again {
+            Ok(done) => done,
+            Err(failed) => match self.settle(units, failed).await {
+                Settled::Happened(done) => done,
+                Settled::Not(error) | Settled::Unknown(error) => self.all(units, &error),
+            },
+        }
+    }
+
+    async fn one_by_one(&mut self, units: &mut [Box<dyn Unit>]) -> Done {
+        let mut all = Done::default();
+        for unit in units.chunks_mut(1) {
+            let one = match self.attempt(unit).await {
+                Ok(done) => done,
+                Err(failed) => match self.settle(unit, failed).await {
+                    Settled::Happened(done) => done,
+                    Settled::Not(error) | Settled::Unknown(error) => self.all(unit, &error),
+                },
+            };
+            all.outcomes.extend(one.outcomes);
+            all.woken.extend(one.woken);
+        }
+        all
+    }
+
+    fn all(&self, units: &[Box<dyn Unit>], error: &StoreError) -> Done {
+        tracing::error!(error = crate::telemetry::chain(error), units = units.len(), "nothing committed");
+        let outcomes = units.iter().map(|_| Err(StoreError::Lost.into())).collect();
+        Done { outcomes, woken: Vec::new() }
+    }
+
+    /// After a failure the state of the transaction is unknown: its connection is closed. Where COMMIT was under way, the log
+    /// says whether it happened, once nobody holds the group's lock any more.
+    async fn settle(&mut self, units: &[Box<dyn Unit>], failed: Failed) -> Settled {
+        if let Some(conn) = self.conn.take() {
+            // Without a word: the other side may not listen.
+            drop(tokio::time::timeout(Duration::from_secs(1), conn.close_hard()).await);
+        }
+        let Failed { error, at_commit } = failed;
+        let Some(done) = at_commit else { return Settled::Not(error) };
+        let written = units.iter().zip(&done.outcomes).find(|(_, outcome)| outcome.is_ok());
+        let Some((witness, _)) = written else { return Settled::Happened(done) };
+        let group = units.first().map_or("", |unit| unit.event_id());
+        let look = async {
+            let engine = self.engine;
+            let conn = self.connection().await?;
+            if engine == Engine::Postgres {
+                wait_for(conn, group).await?;
+            }
+            event::exists(conn, witness.event_id()).await
+        };
+        match tokio::time::timeout(PATIENCE, look).await {
+            Ok(Ok(true)) => Settled::Happened(done),
+            Ok(Ok(false)) => Settled::Not(error),
+            Ok(Err(error)) => Settled::Unknown(error),
+            Err(_) => Settled::Unknown(StoreError::Lost),
+        }
+    }
+
+    async fn connection(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => connect(&self.access.options()?).await?,
+        };
+        Ok(self.conn.insert(conn))
+    }
+
+    /// One transaction for the whole group. On an error nothing of it is stored, unless COMMIT was sent.
+    async fn attempt(&mut self, units: &mut [Box<dyn Unit>]) -> Result<Done, Failed> {
+        let engine = self.engine;
+        let forget = self.forgot.elapsed() > FORGET;
+        let conn = self.connection().await?;
+        let prepared = tokio::time::timeout(PATIENCE, prepare(conn, engine, units, forget));
+        let done = prepared.await.map_err(|_| StoreError::Lost)??;
+        match tokio::time::timeout(PATIENCE, sqlx::query("COMMIT").execute(conn)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(Failed { error: error.into(), at_commit: Some(done) }),
+            Err(_) => return Err(Failed { error: StoreError::Lost, at_commit: Some(done) }),
+        }
+        if forget {
+            self.forgot = Instant::now();
+        }
+        Ok(done)
+    }
+}
+
+/// What became of a group that failed.
+enum Settled {
+    /// It was committed; only the word of it was lost.
+    Happened(Done),
+    /// Nothing of it is stored.
+    Not(StoreError),
+    /// Nobody can tell now. Callers repeat their request ids.
+    Unknown(StoreError),
+}
+
+/// Waits until the transaction of a group that was lost sight of has ended.
+async fn wait_for(conn: &mut AnyConnection, group: &str) -> Result<(), StoreError> {
+    for statement in ["SELECT COUNT(pg_advisory_lock($1))", "SELECT COUNT(pg_advisory_unlock($1))"] {
+        sqlx::query(statement).bind(group_lock(group)).fetch_one(&mut *conn).await?.try_get::<i64, _>(0)?;
+    }
+    Ok(())
+}
+
+/// Everything of a group but its COMMIT.
+async fn prepare(
+    conn: &mut AnyConnection,
+    engine: Engine,
+    units: &mut [Box<dyn Unit>],
+    forget: bool,
+) -> Result<Done, Failed> {
+    sqlx::query(engine.begin()).execute(&mut *conn).await?;
+    let seen: Vec<Seen> = units.iter().map(|unit| unit.seen()).collect();
+    let group = units.first().map_or("", |unit| unit.event_id()).to_owned();
+    let mut picture = Picture::take(conn, engine, &group, &seen).await?;
+    let oldest = seen.iter().filter_map(|seen| seen.request.as_ref()).map(|key| key.since).min();
+    let mut batch = Batch::default();
+    let mut done = Done::default();
+    for (unit, seen) in units.iter_mut().zip(seen) {
+        let mut tx = Tx::new(&mut *conn, unit.event_id(), seen.changes.clone());
+        let outcome = match picture.check(&seen) {
+            Ok(()) => unit.run(&mut tx).await,
+            Err(error) => Err(error),
+        };
+        // After a failure of the store the transaction can't be trusted.
+        let outcome = match outcome {
+            Err(WorkError::Store(error)) if !matches!(error, StoreError::Conflict) => return Err(error.into()),
+            outcome => outcome,
+        };
+        tx.leave(outcome.is_ok()).await?;
+        done.outcomes.push(match outcome {
+            Ok(()) => {
+                batch.append(tx.batch);
+                done.woken.extend(tx.wakes);
+                picture.follow(seen, tx.moved);
+                Ok(())
+            }
+            Err(error) => Err(CommitError::from(error)),
         });
     }
-    outcomes
-}
-
-fn announce(wakes: &broadcast::Sender<Wake>, woken: Vec<Wake>) {
-    for wake in woken {
-        // Nobody listening is fine.
-        drop(wakes.send(wake));
+    if let Some(oldest) = oldest.filter(|_| forget) {
+        request::forget(conn, oldest).await?;
     }
+    batch.write(conn).await?;
+    Ok(done)
 }
 
-/// One transaction for the whole group. On an error nothing of it is stored.
-async fn commit(pool: &AnyPool, units: &mut [Box<dyn Unit>]) -> Result<(Outcomes, Vec<Wake>), StoreError> {
-    let mut conn = pool.acquire().await?;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
-    match in_transaction(&mut conn, units).await {
-        Ok(done) => match sqlx::query("COMMIT").execute(&mut *conn).await {
-            Ok(_) => Ok(done),
-            Err(error) => {
-                abandon(conn.detach()).await;
-                Err(error.into())
+/// Whether the same may succeed on a new connection or a moment later: the connection was lost, the server is starting or
+/// stopping, or two transactions got in each other's way.
+fn is_passing(error: &StoreError) -> bool {
+    match error {
+        StoreError::Lost => true,
+        StoreError::Unavailable(error) => match error.as_database_error() {
+            Some(database) => {
+                database.code().is_some_and(|code| ["08", "40", "57P"].iter().any(|class| code.starts_with(class)))
             }
+            None => true,
         },
-        Err(error) => {
-            abandon(conn.detach()).await;
-            Err(error)
-        }
+        _ => false,
     }
-}
-
-/// After a failed statement the state of the transaction is unknown: close the connection, which rolls back.
-async fn abandon(conn: AnyConnection) {
-    drop(sqlx::Connection::close(conn).await);
-}
-
-async fn in_transaction(
-    conn: &mut AnyConnection,
-    units: &mut [Box<dyn Unit>],
-) -> Result<(Outcomes, Vec<Wake>), StoreError> {
-    let mut outcomes = Vec::with_capacity(units.len());
-    let mut woken = Vec::new();
-    for unit in units {
-        sqlx::query("SAVEPOINT unit").execute(&mut *conn).await?;
-        let mut tx = Tx { conn: &mut *conn, wakes: Vec::new(), event_id: unit.event_id().to_owned() };
-        let outcome = unit.run(&mut tx).await;
-        let wakes = tx.wakes;
-        match outcome {
-            Ok(()) => {
-                woken.extend(wakes);
-                outcomes.push(Ok(()));
-            }
-            Err(WorkError::Store(error @ StoreError::Unavailable(_))) => return Err(error),
-            Err(error) => {
-                sqlx::query("ROLLBACK TO unit").execute(&mut *conn).await?;
-                outcomes.push(Err(match error {
-                    WorkError::Stale => CommitError::Stale,
-                    WorkError::Refused(refusal) => CommitError::Refused(refusal),
-                    WorkError::Store(error) => error.into(),
-                }));
-            }
-        }
-        sqlx::query("RELEASE unit").execute(&mut *conn).await?;
-    }
-    Ok((outcomes, woken))
 }

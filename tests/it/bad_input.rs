@@ -47,10 +47,10 @@ impl Scene {
     async fn contents(&self) -> i64 {
         self.database
             .number(
-                "SELECT (SELECT COUNT(*) FROM case_file) + (SELECT COUNT(*) FROM assignment) + \
+                "SELECT CAST((SELECT COUNT(*) FROM case_file) + (SELECT COUNT(*) FROM assignment) + \
                  (SELECT COUNT(*) FROM consent) + (SELECT COUNT(*) FROM record) + (SELECT COUNT(*) FROM record_chunk) + \
                  (SELECT COUNT(*) FROM record_key) + (SELECT COUNT(*) FROM inbox_item) + (SELECT COUNT(*) FROM request) \
-                 + (SELECT SUM(rev) FROM case_file)",
+                 + (SELECT SUM(rev) FROM case_file) AS BIGINT)",
             )
             .await
     }

@@ -25,6 +25,7 @@ mod processes;
 mod raw;
 mod seats;
 mod smoke;
+mod statistics;
 mod store;
 mod streams;
 mod unknown;

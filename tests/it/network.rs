@@ -1,7 +1,7 @@
 //! A network: a private CA, a hub that runs in this process, and partners that call it with certificates of their own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rand_core::OsRng;
@@ -12,11 +12,13 @@ use sluis::ca::profile::alternative;
 use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
 use sluis::clock::{Clock as _, SystemClock, TlsClock};
 use sluis::config::HubConfig;
+use sluis::demo::postgres::Cluster;
 use sluis::identity::certificate::Environment;
 use sluis::party::Oin;
 use sluis::pseudonym::{Blinding, Bsn, Epoch, Keyholder, SecretKey};
 use sluis::seal::AgentKeys;
 use sluis::seal::certificate_signature::{Domain, sign};
+use sluis::store::Access;
 use sluis::tls::{Anchors, ClientTls, Identity, Revocation};
 use sqlx::Row as _;
 use tempfile::TempDir;
@@ -76,6 +78,7 @@ pub(crate) struct Network {
     config: String,
     pub(crate) address: String,
     keyholder: Keyholder,
+    place: Place,
     running: Option<Running>,
     pub(crate) operator: Holder,
     pub(crate) officer: Holder,
@@ -103,7 +106,8 @@ impl Network {
         let keyholder = prepare(folder.path(), &authority);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let config = config(&address, &keyholder, limits);
+        let place = Place::new(folder.path());
+        let config = config(&address, &keyholder, &place, limits);
         let running = run(folder.path(), &config);
         let tls = |name: &str| Certificates::load(&folder.path().join("ca"), name);
         let operator = tls("operator").hold(folder.path(), &address).await;
@@ -117,6 +121,7 @@ impl Network {
             config,
             address,
             keyholder,
+            place,
             running: Some(running),
             operator,
             officer,
@@ -271,9 +276,11 @@ impl Network {
         self.keyholder.evaluate_known_answer().unwrap().as_bytes().to_vec()
     }
 
-    /// Everything that the hub keeps on disk.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.path("hub")
+    /// Everywhere the hub keeps something on disk.
+    pub(crate) fn data(&self) -> Vec<PathBuf> {
+        let mut folders = vec![self.path("hub")];
+        folders.extend(is_postgres().then(|| cluster().data()));
+        folders
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -282,7 +289,14 @@ impl Network {
 
     /// A connection of our own to the hub's database.
     pub(crate) async fn database(&self) -> Database {
-        Database::open(&self.path("hub/hub.db")).await
+        Database::open(&self.place.url).await
+    }
+
+    /// Looks at the whole store by its rows alone.
+    pub(crate) async fn holds_together(&self) {
+        let access = Access::new(&self.place.url, None).unwrap();
+        let report = sluis::store::check::check(&access).await.unwrap();
+        assert!(report.findings.is_empty() && report.events > 0, "{report:?}");
     }
 
     /// Stops the hub as a signal would, and waits for it.
@@ -363,7 +377,8 @@ fn prepare(folder: &Path, authority: &Authority) -> Keyholder {
     Keyholder::from_seed(&seed).unwrap()
 }
 
-fn config(address: &str, keyholder: &Keyholder, limits: &str) -> String {
+fn config(address: &str, keyholder: &Keyholder, place: &Place, limits: &str) -> String {
+    let store = &place.config;
     let known = keyholder.evaluate_known_answer().unwrap();
     let known: String = known.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     format!(
@@ -372,7 +387,7 @@ node = "hub-1"
 listen = {{ address = "{address}" }}
 tls = {{ certificate = "ca/hub.pem", key = "ca/hub.key", anchors = "ca/anchors.pem" }}
 trust = {{ environment = "test" }}
-store = {{ url = "sqlite:hub/hub.db", spool = "hub/spool" }}
+store = {{ {store}, spool = "hub/spool" }}
 keys = {{ directory = "keys" }}
 keyholder = {{ known_answer = "{known}" }}
 bootstrap = {{ operator = "ca/operator.pem", organisation_name = "Netwerkbureau" }}
@@ -455,18 +470,75 @@ fn anonymous(anchors: &Path, address: &str) -> tonic::transport::Channel {
     tonic::transport::Endpoint::from_static("http://127.0.0.1").connect_with_connector_lazy(connect)
 }
 
+/// Where a hub's rows are: `SLUIS_TEST_STORE=postgres` puts them on a PostgreSQL of this test run, anything else in SQLite.
+pub(crate) struct Place {
+    /// Keys of `[store]`.
+    pub(crate) config: String,
+    /// For a connection that may do everything.
+    pub(crate) url: String,
+}
+
+impl Place {
+    /// A new, empty one.
+    pub(crate) fn new(folder: &Path) -> Self {
+        if !is_postgres() {
+            let url = format!("sqlite:{}", folder.join("hub/hub.db").display());
+            return Self { config: "url = \"sqlite:hub/hub.db\"".to_owned(), url };
+        }
+        let database = cluster().new_database().unwrap();
+        let password = std::fs::read_to_string(&database.owner_password_file).unwrap();
+        let url = database.owner_url.replace("owner@", &format!("owner:{}@", password.trim()));
+        Self { config: database.to_toml().trim_end().replace('\n', ", "), url }
+    }
+}
+
+/// The PostgreSQL of this test run.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start().unwrap())
+}
+
+/// Whether this run is on PostgreSQL.
+#[expect(clippy::disallowed_methods, reason = "the test command runs the suite once per engine")]
+pub(crate) fn is_postgres() -> bool {
+    std::env::var("SLUIS_TEST_STORE").is_ok_and(|store| store == "postgres")
+}
+
 /// A connection to the database beside the hub's.
 pub(crate) struct Database(sqlx::AnyPool);
 
 impl Database {
-    pub(crate) async fn open(file: &Path) -> Self {
+    pub(crate) async fn open(url: &str) -> Self {
         sqlx::any::install_default_drivers();
-        let url = format!("sqlite:{}", file.display());
-        Self(sqlx::any::AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap())
+        Self(sqlx::any::AnyPoolOptions::new().max_connections(1).connect(url).await.unwrap())
     }
 
     pub(crate) async fn run(&self, statement: &'static str) {
         sqlx::raw_sql(statement).execute(&self.0).await.unwrap();
+    }
+
+    /// From now on a table takes no rows, or none that a condition picks, until [`Self::allow`].
+    pub(crate) async fn forbid(&self, table: &str, when: &str) {
+        let when = if when.is_empty() { String::new() } else { format!("WHEN ({when})") };
+        let statement = if is_postgres() {
+            format!(
+                "CREATE OR REPLACE FUNCTION forbid() RETURNS TRIGGER LANGUAGE plpgsql AS \
+                 $$ BEGIN RAISE EXCEPTION 'not today'; END $$; \
+                 CREATE TRIGGER forbidden BEFORE INSERT ON {table} FOR EACH ROW {when} EXECUTE FUNCTION forbid()"
+            )
+        } else {
+            format!(
+                "CREATE TRIGGER forbidden BEFORE INSERT ON {table} {when} BEGIN SELECT RAISE(ABORT, 'not today'); END"
+            )
+        };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&self.0).await.unwrap();
+    }
+
+    /// Ends [`Self::forbid`].
+    pub(crate) async fn allow(&self, table: &str) {
+        let on = if is_postgres() { format!(" ON {table}") } else { String::new() };
+        let statement = format!("DROP TRIGGER forbidden{on}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&self.0).await.unwrap();
     }
 
     /// The single number that a query gives.

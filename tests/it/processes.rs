@@ -123,7 +123,11 @@ async fn what_was_answered_survives_a_kill_of_the_hub() {
     let started =
         BufReader::new(again.0.stderr.take().unwrap()).lines().any(|line| line.unwrap().contains("hub serves"));
     assert!(started, "the hub starts on what was left");
-    let database = crate::network::Database::open(&network.join("hub/data/hub.db")).await;
+    let check = Command::new(SLUIS).args(["hub", "check", "--config"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(check.status.success() && said.starts_with("the store holds together"), "{said}");
+    let database =
+        crate::network::Database::open(&format!("sqlite:{}", network.join("hub/data/hub.db").display())).await;
     for event in &answered {
         let (outcome, reason, _) = database.event(event).await;
         assert_eq!(outcome == "allowed", reason.is_empty(), "{event}");

@@ -8,7 +8,7 @@ use sluis::audit::Draft;
 use sluis::clock::SystemClock;
 use sluis::ground::Refusal;
 use sluis::reason::Reason;
-use sluis::store::Store;
+use sluis::store::{Access, Deployment, Opening, Seen, Store};
 
 use crate::direct::{Players, consent};
 use crate::network::Network;
@@ -16,10 +16,11 @@ use crate::network::Network;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_can_be_written_from_outside_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("store.db").display());
-    let store = Store::open(&url, "node-1", Arc::new(SystemClock)).await.unwrap();
+    let access = Access::new(&format!("sqlite:{}", folder.path().join("store.db").display()), None).unwrap();
+    let (node, clock, deployment) = ("node-1".to_owned(), Arc::new(SystemClock), Deployment::default());
+    let store = Store::open(Opening { access, node, clock, simulated: false, deployment }).await.unwrap();
     let draft = Draft { method: "proef", ..Draft::default() };
-    let event = store.refuse(&Refusal::denied(Reason::NotInvolved), draft).await.unwrap();
+    let event = store.refuse(&Refusal::denied(Reason::NotInvolved), draft, Seen::default()).await.unwrap();
     assert_eq!(uuid::Uuid::parse_str(&event).unwrap().get_version_num(), 7);
 }
 
@@ -40,4 +41,5 @@ async fn many_changes_of_one_case_at_once_are_all_made() {
     let database = network.database().await;
     assert_eq!(database.number("SELECT COUNT(*) FROM consent").await, 24);
     assert_eq!(database.number("SELECT rev FROM case_file").await, 25);
+    network.holds_together().await;
 }

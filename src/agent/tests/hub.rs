@@ -22,9 +22,12 @@ use crate::party::Oin;
 use crate::seal::CaseBinding;
 use crate::tls::{Anchors, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls};
 
-/// Cloned into every service.
+/// Cloned into every service. Its nodes have the same state.
 #[derive(Clone, Default)]
-pub(super) struct FakeHub(Arc<Mutex<State>>);
+pub(super) struct FakeHub {
+    state: Arc<Mutex<State>>,
+    node: usize,
+}
 
 #[derive(Default)]
 pub(super) struct State {
@@ -50,6 +53,14 @@ pub(super) struct State {
     pub(super) seen: Vec<u8>,
     /// How long the agent waits for the answers to the last calls, as it said.
     pub(super) timeouts: Vec<Option<String>>,
+    /// What was carried out: at which node, and with which request id or cursor.
+    pub(super) done: Vec<(usize, String)>,
+    /// A node that carries out, and never answers.
+    pub(super) hangs: Option<usize>,
+    /// A node that says UNAVAILABLE.
+    pub(super) unavailable: Option<usize>,
+    /// A node that finds another known answer.
+    pub(super) differs: Option<usize>,
 }
 
 pub(super) struct Stored {
@@ -60,11 +71,29 @@ pub(super) struct Stored {
 
 impl FakeHub {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     pub(super) fn saw(&self, bytes: &[u8]) -> bool {
         self.state().seen.windows(bytes.len()).any(|window| window == bytes)
+    }
+
+    /// The same hub as another node.
+    pub(super) fn node(&self, node: usize) -> Self {
+        Self { node, ..self.clone() }
+    }
+
+    /// Carries out a call in its way.
+    async fn carry_out(&self, id: &str) -> Result<(), Status> {
+        let hangs = {
+            let mut state = self.state();
+            if state.unavailable == Some(self.node) {
+                return Err(Status::unavailable("the hub drains"));
+            }
+            state.done.push((self.node, id.to_owned()));
+            state.hangs == Some(self.node)
+        };
+        if hangs { std::future::pending().await } else { Ok(()) }
     }
 
     /// Serves until the task is aborted and the gate's connections are cut.
@@ -159,6 +188,7 @@ impl v1::directory_server::Directory for FakeHub {
         request: Request<v1::ListPartnersRequest>,
     ) -> Result<Response<v1::ListPartnersResponse>, Status> {
         self.note(&request);
+        self.carry_out("").await?;
         Ok(answered(v1::ListPartnersResponse { next_page_token: "next".into(), ..Default::default() }))
     }
 
@@ -187,6 +217,7 @@ impl v1::pseudonyms_server::Pseudonyms for FakeHub {
         request: Request<v1::ResolvePseudonymRequest>,
     ) -> Result<Response<v1::ResolvePseudonymResponse>, Status> {
         self.note(&request);
+        self.carry_out("").await?;
         self.state().subjects.push(request.into_inner().subject);
         Ok(answered(v1::ResolvePseudonymResponse { pseudonym: "p".repeat(32), epoch: 1 }))
     }
@@ -195,7 +226,8 @@ impl v1::pseudonyms_server::Pseudonyms for FakeHub {
         &self,
         request: Request<v1::CheckKnownAnswerRequest>,
     ) -> Result<Response<v1::CheckKnownAnswerResponse>, Status> {
-        if request.get_ref().digest == self.state().known_answer {
+        let state = self.state();
+        if request.get_ref().digest == state.known_answer && state.differs != Some(self.node) {
             Ok(answered(v1::CheckKnownAnswerResponse {}))
         } else {
             Err(Status::failed_precondition("another known answer"))
@@ -231,10 +263,13 @@ impl v1::inbox_server::Inbox for FakeHub {
         request: Request<v1::StreamInboxRequest>,
     ) -> Result<Response<Self::StreamInboxStream>, Status> {
         self.note(&request);
+        let cursor = request.into_inner().cursor;
+        self.carry_out(&cursor).await?;
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(async move {
-            for cursor in ["1", "2"] {
-                drop(sender.send(Ok(v1::InboxItem { cursor: cursor.into(), ..Default::default() })).await);
+            let after: u32 = cursor.parse().unwrap_or_default();
+            for cursor in [after + 1, after + 2] {
+                drop(sender.send(Ok(v1::InboxItem { cursor: cursor.to_string(), ..Default::default() })).await);
             }
             sender.closed().await;
         });
@@ -284,6 +319,7 @@ impl v1::records_server::Records for FakeHub {
             }
         }
         let open = open.unwrap();
+        self.carry_out(&open.request_id).await?;
         let mut state = self.state();
         if state.route_changes > 0 {
             state.route_changes -= 1;
@@ -322,8 +358,9 @@ impl v1::records_server::Records for FakeHub {
 
     async fn request_records(
         &self,
-        _: Request<v1::RequestRecordsRequest>,
+        request: Request<v1::RequestRecordsRequest>,
     ) -> Result<Response<v1::RequestRecordsResponse>, Status> {
+        self.carry_out(&request.get_ref().request_id).await?;
         Ok(answered(v1::RequestRecordsResponse::default()))
     }
 

@@ -9,7 +9,7 @@ use tonic::transport::Channel;
 
 use super::hub::FakeHub;
 use crate::agent::covenant::OwnCopy;
-use crate::agent::serve_on;
+use crate::agent::{Agent, Parts, serve_on};
 use crate::api::v1;
 use crate::ca::{Authority, Profile, profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
@@ -50,14 +50,19 @@ pub(super) struct Network {
     ca: Authority,
     facts: KeyholderFacts,
     keyholder: String,
-    hub_address: String,
+    nodes: Vec<String>,
     pub(super) hub: FakeHub,
-    serving: std::sync::Mutex<(JoinHandle<()>, Gate)>,
+    serving: std::sync::Mutex<Vec<(JoinHandle<()>, Gate)>>,
     _tasks: tokio::task::JoinSet<()>,
 }
 
 impl Network {
     pub(super) async fn start() -> Self {
+        Self::with_nodes(1).await
+    }
+
+    /// A network whose hub has so many nodes.
+    pub(super) async fn with_nodes(count: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemClock.now();
         let ca = Authority::init(&dir.path().join("ca"), &"Proef".parse().unwrap(), Environment::Test, now).unwrap();
@@ -85,10 +90,13 @@ impl Network {
         let keyholder = start_keyholder(&dir, &mut tasks).await;
         let hub = FakeHub::default();
         hub.state().known_answer = unhex(&facts.known_answer);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let hub_address = listener.local_addr().unwrap().to_string();
-        let serving = hub.serve(listener, &identity(&dir, "hub"), &anchors(&dir));
-        Self { dir, ca, facts, keyholder, hub_address, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
+        let (mut nodes, mut serving) = (Vec::new(), Vec::new());
+        for node in 0..count {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            nodes.push(listener.local_addr().unwrap().to_string());
+            serving.push(hub.node(node).serve(listener, &identity(&dir, "hub"), &anchors(&dir)));
+        }
+        Self { dir, ca, facts, keyholder, nodes, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
     }
 
     /// Starts an agent whose own copy of the covenant lets R05 and R08 receive the hulpvraag under article 14 (and R05
@@ -120,18 +128,36 @@ impl Network {
         Running { channel, address, anchors, home, stop, task }
     }
 
+    /// An agent that does nothing by itself and serves nobody.
+    pub(super) fn idle(&self, oin: &str) -> Agent {
+        let home = self.dir.path().join(oin);
+        let args = AgentInitArgs {
+            dir: home,
+            oin: oin.into(),
+            name: "Partner".into(),
+            alternatives: vec!["localhost".into()],
+        };
+        init::agent(&args, SystemClock.now(), &mut Vec::new()).unwrap();
+        Agent(Arc::new(Parts::new(&self.config(oin), OwnCopy::of([]), Arc::new(SystemClock)).unwrap()))
+    }
+
     pub(super) fn config(&self, oin: &str) -> AgentConfig {
         let text = format!(
             r#"
             organisation.oin = "{oin}"
-            hub = {{ address = "{}", server_name = "localhost" }}
+            hub = {{ address = {}, server_name = "localhost" }}
             keyholder = {{ address = "{}", server_name = "localhost", public_key = "{}" }}
             tls = {{ certificate = "../ca/{oin}.pem", key = "../ca/{oin}.key", anchors = "../ca/anchors.pem" }}
             local = {{ address = "127.0.0.1:0", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
             trust.environment = "test"
             store.directory = "store"
             "#,
-            self.hub_address, self.keyholder, self.facts.public_key
+            match &*self.nodes {
+                [one] => format!("{one:?}"),
+                nodes => format!("{nodes:?}"),
+            },
+            self.keyholder,
+            self.facts.public_key
         );
         parse(&self.dir.path().join(oin).join("agent.toml"), &text).unwrap()
     }
@@ -158,17 +184,26 @@ impl Network {
     }
 
     pub(super) fn stop_hub(&self) {
-        let serving = self.serving.lock().unwrap();
+        self.stop_node(0);
+    }
+
+    pub(super) async fn restart_hub(&self) {
+        self.restart_node(0).await;
+    }
+
+    pub(super) fn stop_node(&self, node: usize) {
+        let serving = &self.serving.lock().unwrap()[node];
         serving.0.abort();
         serving.1.connections().cut_where(|_| true);
     }
 
-    pub(super) async fn restart_hub(&self) {
-        self.stop_hub();
+    pub(super) async fn restart_node(&self, node: usize) {
+        self.stop_node(node);
         for _ in 0..100 {
-            if let Ok(listener) = TcpListener::bind(&self.hub_address).await {
-                let serving = self.hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
-                *self.serving.lock().unwrap() = serving;
+            if let Ok(listener) = TcpListener::bind(&self.nodes[node]).await {
+                let hub = self.hub.node(node);
+                let serving = hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
+                self.serving.lock().unwrap()[node] = serving;
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

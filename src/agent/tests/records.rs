@@ -16,7 +16,7 @@ use crate::seal::MAX_CONTENT_LEN;
 
 const TEXT: &str = "De jeugdige wil thuis blijven wonen.";
 
-fn open(oin: &str, schema: &str) -> v1::OpenRecord {
+pub(super) fn open(oin: &str, schema: &str) -> v1::OpenRecord {
     v1::OpenRecord {
         request_id: uuid::Uuid::new_v4().to_string(),
         context: context(),
@@ -29,7 +29,7 @@ fn open(oin: &str, schema: &str) -> v1::OpenRecord {
     }
 }
 
-async fn publish(
+pub(super) async fn publish(
     running: &Running,
     open: v1::OpenRecord,
     pieces: Vec<Vec<u8>>,

@@ -17,7 +17,7 @@ use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Category, Measure, Oin, OrgKind, Phase, Role};
-use crate::store::{Tx, WorkError};
+use crate::store::{Changes, Tx, WorkError};
 
 /// One change of a case's state: each of the RPCs of this module is one of these.
 enum Step {
@@ -205,7 +205,7 @@ impl After {
                 let name = self.case.name_for(oin).unwrap_or_default();
                 crate::store::case::insert_name(tx, &self.case.id, oin, name).await?;
                 crate::store::case::insert_assignment(tx, &self.case.id, assignment).await?;
-                tell(tx, facts, &self.case, oin, Kind::RoleAssigned, Some(assignment.role)).await?;
+                tell(tx, facts, &self.case, oin, Kind::RoleAssigned, Some(assignment.role));
             }
         }
         crate::store::case::save(tx, &self.case).await?;
@@ -246,6 +246,10 @@ macro_rules! step {
                 decide(hub, facts, &self.change, &self.step)
             }
 
+            fn changes(&self, _: &Decided<Self>) -> Changes {
+                Changes::Case
+            }
+
             async fn apply(
                 &self,
                 hub: &Exchange,
@@ -284,7 +288,7 @@ async fn apply(
         _ => {}
     }
     if let Some(kind) = step.notice() {
-        tell_all(tx, hub, facts, &after.case, kind).await?;
+        tell_all(tx, hub, facts, &after.case, kind);
     }
     draft.recipients = super::roles::active_partners(hub, facts, &after.case);
     Ok(case_reply(hub, facts, &after.case, change.context.role, false))

@@ -18,7 +18,7 @@ use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Category, Form};
-use crate::store::{StoreError, Tx, WorkError, consent};
+use crate::store::{Changes, StoreError, Tx, WorkError, consent};
 use crate::wire::{Numbered as _, partner_name, timestamp};
 
 /// `Consents.RecordConsent`.
@@ -90,6 +90,10 @@ impl Operation for RecordConsent {
         let consent =
             ConsentOnFile { id: uuid::Uuid::new_v4().to_string(), text_version: self.text_version.clone(), given };
         Ok((Ground::permit(permit), consent))
+    }
+
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Case
     }
 
     async fn apply(
@@ -172,6 +176,10 @@ impl Operation for WithdrawConsent {
         Ok((Ground::permit(permit), (case, consent)))
     }
 
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Case
+    }
+
     async fn apply(
         &self,
         hub: &Exchange,
@@ -183,7 +191,7 @@ impl Operation for WithdrawConsent {
         consent::withdraw(tx, &self.consent, micros(facts.now)).await?;
         crate::store::case::save(tx, case).await?;
         // Everybody hears it, not only who received under it: who may not know of a consent learns nothing from the notice.
-        tell_all(tx, hub, facts, case, Kind::ConsentWithdrawn).await?;
+        tell_all(tx, hub, facts, case, Kind::ConsentWithdrawn);
         draft.consents = vec![self.consent.clone()];
         draft.recipients = super::roles::active_partners(hub, facts, case);
         Ok(consent_reply(case.name_for(facts.caller.oin()).unwrap_or_default(), withdrawn, true))

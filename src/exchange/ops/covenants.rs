@@ -16,7 +16,7 @@ use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Article, Category, Form, Oin, Role};
 use crate::seal::certificate_signature::{Domain, verify};
-use crate::store::{Tx, WorkError};
+use crate::store::{Changes, Tx, WorkError};
 use crate::wire::{partner_name, timestamp};
 
 /// `covenants/{id}/versions/{number}` of the version in force.
@@ -113,8 +113,8 @@ impl Operation for SignCovenant {
         fields.done(id.map(|_| Self { message }))
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {

@@ -14,7 +14,7 @@ use crate::party::Oin;
 use crate::registry::Entry;
 use crate::seal::certificate_signature::{CertSignature, Scheme};
 use crate::seal::{KeySet, SignedKeySet};
-use crate::store::{Tx, WorkError};
+use crate::store::{Changes, Tx, WorkError};
 use crate::wire::{Numbered as _, partner_name, timestamp};
 use prost::Message as _;
 
@@ -168,8 +168,8 @@ impl Operation for PublishKeys {
         fields.done((|| Some(Self { request_id: request_id?, keys: keys? }))())
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {

@@ -140,7 +140,7 @@ impl Operation for AcknowledgeInbox {
         done: &Decided<Self>,
         _: &mut Draft,
     ) -> Result<v1::AcknowledgeInboxResponse, WorkError> {
-        inbox::acknowledge(tx, done.facts.caller.oin().as_str(), done.plan).await?;
+        inbox::acknowledge(tx, done.facts.caller.oin().as_str(), done.plan);
         Ok(v1::AcknowledgeInboxResponse {})
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn may_open(
         now: facts.now,
         caller: facts.caller.clone(),
         registry: std::sync::Arc::clone(&facts.registry),
-        found: Found::Case(Box::new(case.clone())),
+        found: Found::Case(std::sync::Arc::new(case.clone())),
         record: None,
     };
     let seat = Facts::seat_of(newcomer);
@@ -177,18 +177,18 @@ impl Operation for AddRecipient {
     ) -> Result<v1::AddRecipientResponse, WorkError> {
         let (facts, recipient) = (&done.facts, &done.plan);
         let id = self.record.to_string();
-        record::insert_recipient(tx, &id, recipient, micros(facts.now)).await?;
-        record::insert_key(tx, &id, self.newcomer.as_str(), &self.key.encode_to_vec()).await?;
+        record::insert_recipient(tx, &id, recipient, micros(facts.now));
+        record::insert_key(tx, &id, self.newcomer.as_str(), &self.key.encode_to_vec());
         record::seal_done(tx, &id, self.newcomer.as_str()).await?;
         let item = inbox::NewItem {
-            oin: self.newcomer.as_str(),
-            case_id: facts.case().map(|case| case.id.as_str()),
-            record_id: Some(&id),
-            role: &recipient.role,
+            oin: self.newcomer.to_string(),
+            case_id: facts.case().map(|case| case.id.clone()),
+            record_id: Some(id),
+            role: recipient.role.clone(),
             message: Vec::new(),
             at: micros(facts.now),
         };
-        inbox::push(tx, item).await?;
+        inbox::push(tx, item);
         Ok(v1::AddRecipientResponse {})
     }
 }

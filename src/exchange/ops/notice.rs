@@ -15,49 +15,34 @@ use super::super::Facts;
 pub(super) use case_changed::Kind;
 
 /// Tells one organisation. `case` is the case after the change.
-pub(super) async fn tell(
-    tx: &mut Tx<'_>,
-    facts: &Facts,
-    case: &CaseFile,
-    oin: &Oin,
-    kind: Kind,
-    role: Option<Role>,
-) -> Result<(), StoreError> {
+pub(super) fn tell(tx: &mut Tx<'_>, facts: &Facts, case: &CaseFile, oin: &Oin, kind: Kind, role: Option<Role>) {
     let changed =
         CaseChanged { kind: kind as i32, role: role.map_or(0, |role| role.number()), phase: case.phase.number() };
     let item = InboxItem { item: Some(inbox_item::Item::Changed(changed)), ..InboxItem::default() };
     push(
         tx,
         NewItem {
-            oin: oin.as_str(),
-            case_id: Some(&case.id),
+            oin: oin.to_string(),
+            case_id: Some(case.id.clone()),
             record_id: None,
-            role: role.map_or("", Role::code),
+            role: role.map_or("", Role::code).to_owned(),
             message: item.encode_to_vec(),
             at: micros(facts.now),
         },
-    )
-    .await
+    );
 }
 
 /// Tells every organisation that holds a role now which the change concerns, each once.
-pub(super) async fn tell_all(
-    tx: &mut Tx<'_>,
-    hub: &super::super::Exchange,
-    facts: &Facts,
-    case: &CaseFile,
-    kind: Kind,
-) -> Result<(), StoreError> {
+pub(super) fn tell_all(tx: &mut Tx<'_>, hub: &super::super::Exchange, facts: &Facts, case: &CaseFile, kind: Kind) {
     let mut told = std::collections::BTreeSet::new();
     for assignment in case.active(facts.now, hub.terms()) {
         if let Some(oin) = assignment.partner()
             && concerns(kind, assignment.role, case.chosen.as_ref() == Some(oin))
             && told.insert(oin.clone())
         {
-            tell(tx, facts, case, oin, kind, None).await?;
+            tell(tx, facts, case, oin, kind, None);
         }
     }
-    Ok(())
 }
 
 /// The end of a role: nobody seals for its holder in that role any more, and the holder hears of it.
@@ -69,7 +54,8 @@ pub(super) async fn tell_end(
 ) -> Result<(), StoreError> {
     let Some(oin) = ended.partner() else { return Ok(()) };
     crate::store::record::drop_requests(tx, &case.id, oin.as_str(), ended.role.code()).await?;
-    tell(tx, facts, case, oin, Kind::RoleEnded, Some(ended.role)).await
+    tell(tx, facts, case, oin, Kind::RoleEnded, Some(ended.role));
+    Ok(())
 }
 
 /// Whether a change of this kind may be told to somebody in this role: a notice gives nothing that no article gives. The

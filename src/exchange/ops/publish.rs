@@ -128,7 +128,7 @@ impl Operation for PublishRecord {
         }
         self.store_body(tx, &row.record_id).await?;
         for (oin, key) in &self.keys {
-            record::insert_key(tx, &row.record_id, oin.as_str(), &key.encode_to_vec()).await?;
+            record::insert_key(tx, &row.record_id, oin.as_str(), &key.encode_to_vec());
         }
         for route in &plan.routes {
             let (oin, external_kind) = match &route.seat.party {
@@ -141,9 +141,9 @@ impl Operation for PublishRecord {
                 external_kind: external_kind.to_owned(),
                 clauses: route.clauses.join(" "),
             };
-            record::insert_recipient(tx, &row.record_id, &recipient, row.created_at).await?;
+            record::insert_recipient(tx, &row.record_id, &recipient, row.created_at);
         }
-        deliver(tx, facts, plan, &row).await?;
+        deliver(tx, facts, plan, &row);
         draft.recipients = addressees(facts, &plan.routes).iter().map(ToString::to_string).collect();
         let article = self.wanted.context.article;
         Ok(v1::PublishRecordResponse {
@@ -300,7 +300,7 @@ fn expires(hub: &Exchange, permit: &Permit, now: OffsetDateTime) -> Option<Offse
 }
 
 /// One item for each organisation, in its first role.
-async fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) -> Result<(), WorkError> {
+fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) {
     let mut told = std::collections::BTreeSet::new();
     for route in &plan.routes {
         let Party::Partner(oin) = &route.seat.party else { continue };
@@ -308,16 +308,15 @@ async fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) -
             continue;
         }
         let item = inbox::NewItem {
-            oin: oin.as_str(),
-            case_id: row.case_id.as_deref(),
-            record_id: Some(&row.record_id),
-            role: route.seat.role.map_or("", Role::code),
+            oin: oin.to_string(),
+            case_id: row.case_id.clone(),
+            record_id: Some(row.record_id.clone()),
+            role: route.seat.role.map_or("", Role::code).to_owned(),
             message: Vec::new(),
             at: micros(facts.now),
         };
-        inbox::push(tx, item).await?;
+        inbox::push(tx, item);
     }
-    Ok(())
 }
 
 /// An organisation's published keys, checked against the certificate that signed them.

@@ -423,14 +423,14 @@ impl Operation for RequestRecords {
         for oin in &partners {
             let seat = done.plan.iter().find(|seat| seat.party == Party::Partner((*oin).clone()));
             let new = inbox::NewItem {
-                oin: oin.as_str(),
-                case_id: Some(&case.id),
+                oin: oin.to_string(),
+                case_id: Some(case.id.clone()),
                 record_id: None,
-                role: seat.and_then(|seat| seat.role).map_or("", crate::party::Role::code),
+                role: seat.and_then(|seat| seat.role).map_or("", crate::party::Role::code).to_owned(),
                 message: item.encode_to_vec(),
                 at: micros(facts.now),
             };
-            inbox::push(tx, new).await?;
+            inbox::push(tx, new);
         }
         draft.recipients = partners.iter().map(ToString::to_string).collect();
         Ok(v1::RequestRecordsResponse { sources: partners.iter().map(|oin| partner_name(oin.as_str())).collect() })

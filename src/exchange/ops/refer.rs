@@ -16,7 +16,7 @@ use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Category, Oin, OrgKind, Phase, Role};
 use crate::pseudonym::SubjectTag;
-use crate::store::{Reader, StoreError, Tx, Wake, WorkError};
+use crate::store::{Changes, Reader, StoreError, Tx, Wake, WorkError};
 
 /// `Cases.ReferCase`.
 pub struct ReferCase {
@@ -120,6 +120,10 @@ impl Operation for ReferCase {
         Ok((Ground::permit(permit), Seats { tag, holder, coordinator }))
     }
 
+    fn changes(&self, done: &Decided<Self>) -> Changes {
+        Changes::Subject(done.plan.tag.as_bytes().to_vec())
+    }
+
     async fn apply(
         &self,
         hub: &Exchange,
@@ -156,7 +160,7 @@ impl Operation for ReferCase {
         }
         crate::store::case::insert(tx, &case).await?;
         for (role, oin) in holders {
-            tell(tx, facts, &case, oin, Kind::RoleAssigned, Some(role)).await?;
+            tell(tx, facts, &case, oin, Kind::RoleAssigned, Some(role));
         }
         tx.wake(Wake::Case(case.id.clone()));
         draft.case_id = Some(case.id.clone());

@@ -15,7 +15,7 @@ use crate::method::Admitted;
 use crate::party::{Oin, OrgKind, PartnerStatus, Role};
 use crate::registry::{Entry, holder_code};
 use crate::store::registry::{self, CertificateRow, PartnerRow};
-use crate::store::{Tx, WorkError};
+use crate::store::{Changes, Tx, WorkError};
 use crate::wire::timestamp;
 
 /// `Registry.RegisterPartner`.
@@ -61,8 +61,8 @@ impl Operation for RegisterPartner {
         })())
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {
@@ -174,8 +174,8 @@ impl Operation for RegisterCertificate {
         })())
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {
@@ -247,8 +247,8 @@ impl Operation for RevokeCertificate {
         fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {
@@ -307,8 +307,8 @@ impl Operation for SetPartnerStatus {
         fields.done((|| Some(Self { request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
     }
 
-    fn changes_registry(&self) -> bool {
-        true
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
     }
 
     fn request_id(&self) -> Option<&str> {

@@ -16,7 +16,7 @@ use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Category, ExternalKind, Oin, OrgKind, Role};
 use crate::store::record::RecordRow;
-use crate::store::{Reader, StoreError, Tx, WorkError};
+use crate::store::{Changes, Reader, StoreError, Tx, WorkError};
 
 /// `Cases.AssignRole`.
 pub struct AssignRole {
@@ -123,6 +123,10 @@ impl Operation for AssignRole {
         Ok((Ground::permit(permit), Seated { case, assignment, open }))
     }
 
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Case
+    }
+
     async fn apply(
         &self,
         hub: &Exchange,
@@ -140,7 +144,7 @@ impl Operation for AssignRole {
         crate::store::case::insert_assignment(tx, &case.id, assignment).await?;
         crate::store::case::save(tx, case).await?;
         if let Party::Partner(oin) = &self.party {
-            tell(tx, facts, case, oin, Kind::RoleAssigned, Some(self.role)).await?;
+            tell(tx, facts, case, oin, Kind::RoleAssigned, Some(self.role));
             newcomer::request(tx, facts, open, oin, self.role).await?;
         }
         Ok(assignment_reply(hub, case, case.name_for(facts.caller.oin()).unwrap_or_default(), assignment))
@@ -233,6 +237,10 @@ impl Operation for EndRole {
         Ok((Ground::permit(permit), case))
     }
 
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Case
+    }
+
     async fn apply(
         &self,
         hub: &Exchange,
@@ -317,6 +325,10 @@ impl Operation for HandOverCase {
         Ok((Ground::permit(permit), (case, ended, begun)))
     }
 
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Case
+    }
+
     async fn apply(
         &self,
         hub: &Exchange,
@@ -332,7 +344,7 @@ impl Operation for HandOverCase {
         crate::store::case::insert_name(tx, &case.id, &self.to, case.name_for(&self.to).unwrap_or_default()).await?;
         crate::store::case::insert_assignment(tx, &case.id, begun).await?;
         crate::store::case::save(tx, case).await?;
-        tell(tx, facts, case, &self.to, Kind::RoleAssigned, Some(Role::R02)).await?;
+        tell(tx, facts, case, &self.to, Kind::RoleAssigned, Some(Role::R02));
         Ok(case_reply(hub, facts, case, Role::R05, false))
     }
 }

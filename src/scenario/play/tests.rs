@@ -185,6 +185,7 @@ async fn stand_in(directory: &Path) -> Network {
         officer: None,
     };
     Network {
+        nodes: Vec::new(),
         hub: endpoint(),
         operator: None,
         network_officer: Some(person()),

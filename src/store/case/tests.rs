@@ -1,11 +1,9 @@
-use std::sync::Arc;
-
 use super::*;
 use crate::audit::Draft;
-use crate::clock::SystemClock;
 use crate::ground::{Ground, Office};
 use crate::party::Role;
 use crate::store::record::{RecordRow, drop_requests, insert as insert_record, request_seal, seal_requests};
+use crate::store::tests::{Engine, on_every_engine};
 use crate::store::{CommitError, Store, Work};
 
 #[derive(Clone, Copy)]
@@ -71,19 +69,18 @@ fn record(id: &str) -> RecordRow {
     }
 }
 
-async fn store(folder: &std::path::Path) -> Store {
-    let url = format!("sqlite:{}", folder.join("hub.db").display());
-    Store::open(&url, "hub-1", Arc::new(SystemClock)).await.unwrap()
-}
+on_every_engine!(
+    a_record_that_came_since_makes_the_decision_stale,
+    an_end_only_ever_comes_sooner,
+    whoever_leaves_one_role_still_waits_in_another,
+);
 
 async fn perform(store: &Store, act: Act) -> Result<(), CommitError> {
     store.run_tx(Ground::office(Office::admitted()), act).await.map(drop)
 }
 
-#[tokio::test]
-async fn a_record_that_came_since_makes_the_decision_stale() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).await;
+async fn a_record_that_came_since_makes_the_decision_stale(engine: Engine) {
+    let store = engine.open().await.unwrap();
     perform(&store, Act::SawRecords(0)).await.unwrap();
     let seen = record_count(&mut store.read().await.unwrap(), "case").await.unwrap();
     perform(&store, Act::Publish("record")).await.unwrap();
@@ -91,23 +88,19 @@ async fn a_record_that_came_since_makes_the_decision_stale() {
     perform(&store, Act::SawRecords(seen + 1)).await.unwrap();
 }
 
-#[tokio::test]
-async fn an_end_only_ever_comes_sooner() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).await;
+async fn an_end_only_ever_comes_sooner(engine: Engine) {
+    let store = engine.open().await.unwrap();
     perform(&store, Act::Seat).await.unwrap();
     for (end, expected) in [(50, 50), (70, 50), (40, 40)] {
         perform(&store, Act::End(end)).await.unwrap();
         let mut reader = store.read().await.unwrap();
-        let held = load_assignments(reader.conn(), "case").await.unwrap();
+        let held = load_assignments(reader.conn().await.unwrap(), "case").await.unwrap();
         assert_eq!(held[0].ends_at, Some(from_micros(expected)), "{end}");
     }
 }
 
-#[tokio::test]
-async fn whoever_leaves_one_role_still_waits_in_another() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path()).await;
+async fn whoever_leaves_one_role_still_waits_in_another(engine: Engine) {
+    let store = engine.open().await.unwrap();
     for act in [Act::Publish("record"), Act::Await("R05"), Act::Await("R07"), Act::Leave("R05")] {
         perform(&store, act).await.unwrap();
     }

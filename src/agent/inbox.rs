@@ -1,0 +1,88 @@
+//! The inbox of the partner, passed on item by item. A stream that breaks with its node goes on at another one, after the
+//! last item that came.
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Agent;
+use super::forward::{copy, leash, onward};
+use super::links::HUB;
+use super::nodes::{Again, Node, is_gone};
+use super::refusal::{passed_on, upstream};
+use super::services::{Messages, held};
+use crate::api::v1;
+use crate::api::v1::inbox_client::InboxClient;
+
+impl Agent {
+    /// `Inbox.StreamInbox`.
+    pub(super) async fn follow_inbox(
+        &self,
+        request: Request<v1::StreamInboxRequest>,
+    ) -> Result<Response<Messages<v1::InboxItem>>, Status> {
+        self.inspect("sluis.v1.Inbox/StreamInbox", request.get_ref()).await?;
+        let leash = leash(&request);
+        let request = onward(request);
+        let answer = self.open_inbox(&request).await.map_err(|status| upstream(&status, HUB))?;
+        // One item ahead of its reader: whoever reads slowly holds up the hub, not the agent's memory.
+        let (sender, receiver) = mpsc::channel(1);
+        let agent = self.clone();
+        Ok(passed_on(answer.map(|items| {
+            tokio::spawn(async move { agent.pass_items(request, items, &sender).await });
+            held(ReceiverStream::new(receiver), leash)
+        })))
+    }
+
+    /// The hub sends again what comes after the cursor: opening a stream twice changes nothing.
+    async fn open_inbox(
+        &self,
+        request: &Request<v1::StreamInboxRequest>,
+    ) -> Result<Response<Streaming<v1::InboxItem>>, Status> {
+        let open = |node: Node| {
+            let request = copy(request);
+            async move { InboxClient::new(node.channel).stream_inbox(request).await }
+        };
+        self.links.hub.call(Again::Yes, open).await
+    }
+
+    async fn pass_items(
+        &self,
+        mut request: Request<v1::StreamInboxRequest>,
+        mut items: Streaming<v1::InboxItem>,
+        sender: &mpsc::Sender<Result<v1::InboxItem, Status>>,
+    ) {
+        // Streams in a row that brought nothing: as many as there are nodes, then the reader hears of it.
+        let mut empty = 0;
+        loop {
+            let item = tokio::select! {
+                item = items.message() => item,
+                () = sender.closed() => return,
+            };
+            let status = match item {
+                Ok(Some(item)) => {
+                    empty = 0;
+                    request.get_mut().cursor.clone_from(&item.cursor);
+                    if sender.send(Ok(item)).await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Ok(None) => return,
+                Err(status) if is_gone(&status) && empty < self.links.hub.count() => {
+                    empty += 1;
+                    match self.open_inbox(&request).await {
+                        Ok(answer) => {
+                            items = answer.into_inner();
+                            continue;
+                        }
+                        Err(status) => status,
+                    }
+                }
+                Err(status) => status,
+            };
+            // There is nothing to do for a reader that is gone.
+            drop(sender.send(Err(upstream(&status, HUB))).await);
+            return;
+        }
+    }
+}

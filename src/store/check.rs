@@ -1,0 +1,169 @@
+//! Looking at a whole store from the outside: whether it holds together, judged by its rows alone.
+//!
+//! Each question counts the rows that should not be. It changes nothing and may run beside a hub; on SQLite a change that is
+//! committed meanwhile can look half done between two questions, so ask a second time before believing a finding.
+
+use ring::digest::{SHA256, digest};
+use serde_json::Value;
+use sqlx::{AnyConnection, Row as _};
+
+use super::engine::{Access, connect};
+use super::{StoreError, open};
+
+/// One kind of row that should not be, and how many there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What should hold.
+    pub rule: &'static str,
+    /// Rows that break it.
+    pub rows: i64,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What does not hold; nothing when all is well.
+    pub findings: Vec<Finding>,
+    /// Audit events read.
+    pub events: i64,
+}
+
+/// Looks at everything.
+///
+/// # Errors
+/// The database can't be reached, or is no hub's.
+pub async fn check(access: &Access) -> Result<Report, StoreError> {
+    sqlx::any::install_default_drivers();
+    let mut conn = connect(&access.options()?).await.map_err(open::not_a_database)?;
+    open::verify(&mut conn, access.engine()).await?;
+    let mut report = Report::default();
+    for (rule, query) in RULES {
+        let rows = sqlx::query(query).fetch_one(&mut conn).await?.try_get(0)?;
+        if rows > 0 {
+            report.findings.push(Finding { rule, rows });
+        }
+    }
+    let broken = leaves(&mut conn, &mut report.events).await?;
+    if broken > 0 {
+        report.findings.push(Finding { rule: "what enters the tree is what was written", rows: broken });
+    }
+    Ok(report)
+}
+
+/// Rule, and a query that counts the rows that break it.
+const RULES: [(&str, &str); 15] = [
+    (
+        "a case was opened by an event",
+        "SELECT COUNT(*) FROM case_file c WHERE NOT EXISTS (SELECT 1 FROM audit_event e WHERE e.case_id = c.case_id \
+         AND e.outcome = 'allowed' AND e.method = 'sluis.v1.Cases/ReferCase')",
+    ),
+    (
+        "a case moves on with an event only",
+        "SELECT COUNT(*) FROM case_file c WHERE c.rev > (SELECT COUNT(*) FROM audit_event e WHERE e.case_id = c.case_id \
+         AND e.outcome = 'allowed' AND e.action IN ('C', 'U', 'D'))",
+    ),
+    (
+        "the registry moves on with an event only",
+        "SELECT COUNT(*) FROM registry_head h WHERE h.rev > 0 AND NOT EXISTS (SELECT 1 FROM audit_event)",
+    ),
+    (
+        "names, roles, measures and consents are of a case",
+        "SELECT (SELECT COUNT(*) FROM case_name x WHERE x.case_id NOT IN (SELECT case_id FROM case_file)) \
+         + (SELECT COUNT(*) FROM assignment x WHERE x.case_id NOT IN (SELECT case_id FROM case_file)) \
+         + (SELECT COUNT(*) FROM measure x WHERE x.case_id NOT IN (SELECT case_id FROM case_file)) \
+         + (SELECT COUNT(*) FROM consent x WHERE x.case_id NOT IN (SELECT case_id FROM case_file))",
+    ),
+    (
+        "a consent was recorded by an event",
+        "SELECT COUNT(*) FROM (SELECT k.case_id, COUNT(*) AS given FROM consent k GROUP BY k.case_id) g WHERE g.given > \
+         (SELECT COUNT(*) FROM audit_event e WHERE e.case_id = g.case_id AND e.outcome = 'allowed' \
+         AND e.method = 'sluis.v1.Consents/RecordConsent')",
+    ),
+    (
+        "a record was published by an event",
+        "SELECT COUNT(*) FROM record r WHERE NOT EXISTS (SELECT 1 FROM audit_event e WHERE e.record_id = r.record_id \
+         AND e.outcome = 'allowed' AND e.method = 'sluis.v1.Records/PublishRecord')",
+    ),
+    (
+        "a record is whole",
+        "SELECT COUNT(*) FROM record r WHERE r.size <> (SELECT CAST(COALESCE(SUM(LENGTH(c.bytes)), 0) AS BIGINT) \
+         FROM record_chunk c WHERE c.record_id = r.record_id) OR (SELECT COUNT(*) FROM record_chunk c \
+         WHERE c.record_id = r.record_id) <> (SELECT COALESCE(MAX(c.seq) + 1, 0) FROM record_chunk c \
+         WHERE c.record_id = r.record_id)",
+    ),
+    (
+        "whoever may open a record has its key, or waits for it",
+        "SELECT COUNT(*) FROM record_recipient p WHERE NOT EXISTS (SELECT 1 FROM record_key k \
+         WHERE k.record_id = p.record_id AND k.oin = p.oin)",
+    ),
+    (
+        "pieces, keys and recipients are of a record",
+        "SELECT (SELECT COUNT(*) FROM record_chunk x WHERE x.record_id NOT IN (SELECT record_id FROM record)) \
+         + (SELECT COUNT(*) FROM record_key x WHERE x.record_id NOT IN (SELECT record_id FROM record)) \
+         + (SELECT COUNT(*) FROM record_recipient x WHERE x.record_id NOT IN (SELECT record_id FROM record)) \
+         + (SELECT COUNT(*) FROM seal_request x WHERE x.record_id NOT IN (SELECT record_id FROM record))",
+    ),
+    (
+        "an inbox has no gaps",
+        "SELECT COUNT(*) FROM inbox_head h WHERE h.acked > h.seq OR h.seq <> (SELECT COUNT(*) FROM inbox_item i \
+         WHERE i.oin = h.oin) OR h.seq <> (SELECT COALESCE(MAX(i.seq), 0) FROM inbox_item i WHERE i.oin = h.oin)",
+    ),
+    (
+        "an item is in somebody's inbox, about something that is",
+        "SELECT (SELECT COUNT(*) FROM inbox_item i WHERE i.oin NOT IN (SELECT oin FROM inbox_head)) \
+         + (SELECT COUNT(*) FROM inbox_item i WHERE i.record_id IS NOT NULL \
+         AND i.record_id NOT IN (SELECT record_id FROM record))",
+    ),
+    (
+        "a remembered reply has its event",
+        "SELECT COUNT(*) FROM request r WHERE r.event_id NOT IN (SELECT event_id FROM audit_event)",
+    ),
+    (
+        "an event is found by whoever asked",
+        "SELECT COUNT(*) FROM audit_event e WHERE e.req_oin <> '' AND NOT EXISTS (SELECT 1 FROM audit_event_party p \
+         WHERE p.oin = e.req_oin AND p.at = e.at AND p.event_id = e.event_id)",
+    ),
+    (
+        "what waits for the tree is an event, and every event waits",
+        "SELECT (SELECT COUNT(*) FROM audit_outbox o WHERE o.event_id NOT IN (SELECT event_id FROM audit_event)) \
+         + (SELECT COUNT(*) FROM audit_event e WHERE e.event_id NOT IN (SELECT event_id FROM audit_outbox))",
+    ),
+    (
+        "keys and signatures are a partner's",
+        "SELECT (SELECT COUNT(*) FROM key_set k WHERE k.oin NOT IN (SELECT oin FROM partner)) \
+         + (SELECT COUNT(*) FROM covenant_signature s WHERE s.oin NOT IN (SELECT oin FROM partner)) \
+         + (SELECT COUNT(*) FROM certificate c WHERE c.oin NOT IN (SELECT oin FROM partner))",
+    ),
+];
+
+/// Events read at once.
+const PAGE: i64 = 500;
+
+/// Leaves that do not name their event, or whose digests are not those of its disclosures.
+async fn leaves(conn: &mut AnyConnection, events: &mut i64) -> Result<i64, StoreError> {
+    let (mut broken, mut last) = (0, String::new());
+    loop {
+        let query =
+            "SELECT event_id, leaf, disclosures FROM audit_event WHERE event_id > $1 ORDER BY event_id LIMIT $2";
+        let rows = sqlx::query(query).bind(last.clone()).bind(PAGE).fetch_all(&mut *conn).await?;
+        if rows.is_empty() {
+            return Ok(broken);
+        }
+        for row in rows {
+            last = row.try_get(0)?;
+            *events += 1;
+            let (leaf, disclosures): (Vec<u8>, Vec<u8>) = (row.try_get(1)?, row.try_get(2)?);
+            broken += i64::from(!holds(&last, &leaf, &disclosures));
+        }
+    }
+}
+
+fn holds(event_id: &str, leaf: &[u8], disclosures: &[u8]) -> bool {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let Ok(leaf) = serde_json::from_slice::<Value>(leaf) else { return false };
+    let Ok(disclosures) = serde_json::from_slice::<Vec<String>>(disclosures) else { return false };
+    let digests: Vec<String> =
+        disclosures.iter().map(|text| URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))).collect();
+    leaf.get("id").and_then(Value::as_str) == Some(event_id) && leaf.get("_sd") == Some(&Value::from(digests))
+}
