@@ -40,8 +40,6 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 use tower::util::MapResponseLayer;
 
 use crate::api::v1;
@@ -52,10 +50,10 @@ use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, 
 use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
-use crate::serve;
-use crate::tls::{
-    self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Incoming, Revocation, ServerTls, TlsError,
-};
+use crate::serve::guard::GuardLayer;
+use crate::serve::health::Health;
+use crate::serve::{self, Leave, Process};
+use crate::tls::{self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
 pub(crate) use nodes::MOVED;
@@ -67,7 +65,7 @@ use spool::SpoolDirectory;
 /// Largest message of a local system in bytes: one piece of content and room around it.
 const MAX_MESSAGE: usize = 2 << 20;
 /// Calls at the same time on one local connection.
-const STREAMS: u32 = 64;
+const STREAMS: u32 = 128;
 /// Records being published or fetched at the same time; each takes a few pieces of memory.
 const BODIES: usize = 32;
 
@@ -147,31 +145,29 @@ async fn serve_on(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
     let (gate, incoming) = Gate::open(listener, local_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
-    serve::sweep(&mut tasks, gate);
+    serve::sweep(&mut tasks, Arc::clone(&gate));
 
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", ServingStatus::NotServing).await;
     let (keyholder, reached) = watch::channel(false);
-    tasks.spawn(tell_health(reached, agent.links.hub.reached(), health));
+    tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
     let watched = agent.clone();
     tasks.spawn(async move { watched.links.watch(keyholder).await });
     if config.sealing.late_joiners {
         tasks.spawn(agent.clone().serve_newcomers());
     }
-    let routes = routes(agent).add_service(health_service).add_service(reflection()?);
-    serve::until(shutdown, |stop| serve_routes(routes, incoming, stop)).await?;
-    Ok(())
-}
-
-async fn serve_routes(routes: Routes, incoming: Incoming, stop: serve::Stop) -> Result<(), tonic::transport::Error> {
-    Server::builder()
+    let server = Server::builder()
         .max_concurrent_streams(Some(STREAMS))
         .http2_keepalive_interval(Some(serve::KEEPALIVE))
+        .http2_keepalive_timeout(Some(serve::KEEPALIVE))
         .layer(MapResponseLayer::new(serve::blame_caller))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
+        .layer(GuardLayer::new(process.phase()))
+        .add_routes(routes(agent).add_service(process.health().service()).add_service(reflection()?));
+    serve::until(&process, &gate, Leave::default(), shutdown, |stop| {
+        server.serve_with_incoming_shutdown(incoming, stop)
+    })
+    .await?;
+    Ok(())
 }
 
 /// Every service of the API but those for operators and keyholders.
@@ -199,19 +195,19 @@ fn reflection() -> Result<
 
 /// Ready once the keyholder has answered, and while a node of the hub answers. An outage of the keyholder shows in the
 /// calls that it concerns.
-async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Receiver<bool>, health: HealthReporter) {
+async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Receiver<bool>, health: Health) {
     if keyholder.wait_for(|reached| *reached).await.is_err() || hub.wait_for(|reached| *reached).await.is_err() {
         return;
     }
-    health.set_service_status("", ServingStatus::Serving).await;
+    health.found(true);
     tracing::info!("the agent is ready: hub and keyholder were reached");
     while hub.wait_for(|reached| !*reached).await.is_ok() {
-        health.set_service_status("", ServingStatus::NotServing).await;
+        health.found(false);
         tracing::warn!("the agent is not ready: no node of the hub can be reached");
         if hub.wait_for(|reached| *reached).await.is_err() {
             return;
         }
-        health.set_service_status("", ServingStatus::Serving).await;
+        health.found(true);
         tracing::info!("the agent is ready again: the hub is reached");
     }
 }

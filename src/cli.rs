@@ -16,6 +16,7 @@ mod signal;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -233,19 +234,19 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
 fn hub(file: &Path) -> Result<(), CliError> {
     let config: HubConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(crate::hub::run(config, signal::shutdown()))
+    serve(|shutdown| crate::hub::run(config, shutdown))
 }
 
 fn keyholder(file: &Path) -> Result<(), CliError> {
     let config: KeyholderConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(crate::keyholder::run(config, signal::shutdown()))
+    serve(|shutdown| crate::keyholder::run(config, shutdown))
 }
 
 fn agent(file: &Path) -> Result<(), CliError> {
     let config: AgentConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(crate::agent::run(config, signal::shutdown()))
+    serve(|shutdown| crate::agent::run(config, shutdown))
 }
 
 fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), CliError> {
@@ -263,10 +264,23 @@ fn verdict(verdict: scenario::Verdict) -> Result<(), CliError> {
     if verdict.wrong == 0 { Ok(()) } else { Err(CliError::OtherOutcome(verdict.wrong)) }
 }
 
-fn serve<E: std::error::Error + Send + Sync + 'static>(
-    service: impl Future<Output = Result<(), E>>,
-) -> Result<(), CliError> {
-    block_on(service)?.map_err(|error| CliError::Service(Box::new(error)))
+/// Runs a process until it is asked to stop and has taken its leave, or is asked again: then it ends at once.
+fn serve<E, F>(start: impl FnOnce(Pin<Box<dyn Future<Output = ()> + Send>>) -> F) -> Result<(), CliError>
+where
+    E: std::error::Error + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>>,
+{
+    let served = block_on(async {
+        let requests = signal::Requests::listen();
+        tokio::select! {
+            served = start(Box::pin(requests.clone().asked(1))) => served,
+            () = requests.asked(2) => {
+                tracing::warn!("stopped at once: what was under way is cut");
+                Ok(())
+            }
+        }
+    });
+    served?.map_err(|error| CliError::Service(Box::new(error)))
 }
 
 fn block_on<F: Future>(future: F) -> Result<F::Output, CliError> {

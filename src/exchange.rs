@@ -6,6 +6,7 @@
 //!
 //! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
 
+mod call;
 pub mod facts;
 mod find;
 pub mod ops;
@@ -27,28 +28,18 @@ use crate::covenant::Covenant;
 use crate::covenant::parameters::Parameters;
 use crate::form::Context;
 use crate::ground::{FieldViolation, Ground, Refusal};
-use crate::identity::{Caller, Holder, PeerCertificate};
+use crate::identity::{Caller, Holder};
 use crate::inspect::{BsnField, Shapes};
 use crate::keys::HubKeys;
-use crate::method::{Admitted, Method};
+use crate::method::Admitted;
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::{Key, Remembered};
 use crate::store::{Changes, CommitError, Reader, Seen, Store, StoreError, Tx, WorkError};
 
+pub use call::{Call, Progress};
 pub use facts::{Facts, Found, Target};
 use perform::{Perform, Repeat};
-
-/// One call, as the edge saw it.
-#[derive(Clone)]
-pub struct Call {
-    /// The verified certificate of the connection.
-    pub certificate: PeerCertificate,
-    /// The row of the method.
-    pub method: &'static Method,
-    /// W3C trace-id, or empty.
-    pub trace_id: String,
-}
 
 /// A request as bytes: looked through for numbers that may not be in it, and told apart from others, so that a request id
 /// is not used for two.
@@ -160,7 +151,7 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Whether this caller may learn the reason.
     pub told: bool,
-    /// UUID of the event; `None` when the log itself is unavailable: then nothing at all may be said.
+    /// UUID of the event; `None` when the log itself is unavailable or too busy: then nothing more may be said.
     pub event_id: Option<String>,
 }
 
@@ -242,7 +233,10 @@ impl Exchange {
         let mut draft = self.draft(call);
         match self.steps::<O>(call, message, &mut draft).await {
             Ok(answer) => Ok(answer),
-            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, draft).await),
+            Err(Stop::Refused { refusal, told }) => {
+                call.progress.begin();
+                Err(self.refuse(refusal, told, draft).await)
+            }
             Err(Stop::Logged(refused)) => Err(refused),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
@@ -269,6 +263,7 @@ impl Exchange {
             facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
             if let Some(again) = again.take().filter(|_| facts.may_repeat(self)) {
+                call.progress.begin();
                 match self.repeat(again, admitted, draft_now, &facts).await? {
                     Some(answer) => return Ok(answer),
                     None => continue,
@@ -281,6 +276,7 @@ impl Exchange {
                     // The same request may have been carried out already.
                     again = self.remembered(&*operation, call, &caller, body_hash.as_ref()).await?;
                     if again.is_none() || !facts.may_repeat(self) {
+                        call.progress.begin();
                         self.deny(refusal, &facts, draft_now).await?;
                     }
                     continue;
@@ -293,6 +289,7 @@ impl Exchange {
                 request: operation.request_id().map(|id| self.request_key(&caller, id)),
                 ..decided.facts.seen()
             };
+            call.progress.begin();
             let body_hash_now = body_hash.as_ref().to_vec();
             let (hub, again_of) = (Arc::clone(self), Arc::clone(&operation));
             let operation = Arc::clone(&operation);
@@ -356,7 +353,10 @@ impl Exchange {
     pub async fn precheck(&self, call: &Call) -> Result<(), Refused> {
         match self.admit(call).await {
             Ok(_) => Ok(()),
-            Err(Stop::Refused { refusal, told }) => Err(self.refuse(refusal, told, self.draft(call)).await),
+            Err(Stop::Refused { refusal, told }) => {
+                call.progress.begin();
+                Err(self.refuse(refusal, told, self.draft(call)).await)
+            }
             Err(Stop::Logged(refused)) => Err(refused),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
@@ -465,6 +465,12 @@ fn name_person(caller: &Caller, draft: &mut Draft) {
 }
 
 fn unavailable(error: &StoreError) -> Refused {
+    let refusal = match error {
+        // A line for every caller in the crowd would only add to it.
+        StoreError::Busy => return Refused { refusal: Refusal::exhausted(), told: true, event_id: None },
+        StoreError::Lost => Refusal::lost(),
+        _ => Refusal::denied(Reason::LogUnavailable),
+    };
     tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
-    Refused { refusal: Refusal::denied(Reason::LogUnavailable), told: true, event_id: None }
+    Refused { refusal, told: true, event_id: None }
 }

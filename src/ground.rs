@@ -106,8 +106,10 @@ pub enum RefusalKind {
     RouteChanged,
     /// A named thing that everybody may know of does not exist (a partner, a covenant version).
     NotFound,
-    /// Too much, too fast. Seconds after which it may work.
-    Exhausted(u32),
+    /// Too much at a time. Later it may work.
+    Exhausted,
+    /// The store was lost on the way: what came of it is not known here.
+    Lost,
 }
 
 impl Refusal {
@@ -135,6 +137,16 @@ impl Refusal {
             covenant_version: 0,
             fault: false,
         }
+    }
+
+    /// Too much at a time.
+    pub fn exhausted() -> Self {
+        Self { kind: RefusalKind::Exhausted, ..Self::denied(Reason::RateLimited) }
+    }
+
+    /// What came of it is not known.
+    pub fn lost() -> Self {
+        Self { kind: RefusalKind::Lost, fault: true, ..Self::denied(Reason::LogUnavailable) }
     }
 
     /// No such public thing.

@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::api::v1::audit_server::AuditServer;
@@ -19,17 +23,25 @@ use crate::api::v1::records_server::RecordsServer;
 use crate::api::v1::registry_server::RegistryServer;
 use crate::api::v1::simulation_server::SimulationServer;
 use crate::clock::{Clock, ShiftedClock, SystemClock, TlsClock};
-use crate::config::HubConfig;
+use crate::config::{self, HubConfig};
 use crate::covenant::Covenant;
 use crate::exchange::{Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
+use crate::reason::Reason;
+use crate::registry::Registry;
+use crate::serve::health::Health;
+use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
 use crate::tls::files::{Anchors, revocation_lists};
-use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, Revocation, ServerTls, TlsError};
-use crate::transport::Hub;
+use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls, TlsError};
 use crate::transport::edge::EdgeLayer;
+use crate::transport::{Bounds, Hub};
 
 mod bootstrap;
+mod readiness;
+
+/// Largest message in bytes, for services that carry no pieces of records: every request of theirs is far smaller.
+const WITHOUT_PIECES: usize = 256 << 10;
 
 /// Why the hub can't start or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -85,74 +97,75 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
     exchange.refresh().await?;
     let tls = server_tls(&config, &*exchange.clock)?;
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(HubError::Listen)?;
-    let limits = Limits {
-        handshake: config.limits.handshake(),
-        handshakes: config.limits.handshakes,
-        connections: config.limits.connections,
-        per_partner: config.limits.connections_per_partner,
-    };
-    let (gate, incoming) = Gate::open(listener, tls, limits);
+    let limits = &config.limits;
+    let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
-    let _background = background(&exchange, &gate);
+    let process = Process::new();
+    let _background = background(&exchange, &gate, process.health());
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
-    let hub = Hub::new(Arc::clone(&exchange));
-    let most = config.limits.message_bytes;
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::api::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let mut routes = tonic::service::Routes::new(DirectoryServer::new(hub.clone()))
-        .add_service(CovenantsServer::new(hub.clone()))
-        .add_service(PseudonymsServer::new(hub.clone()))
-        .add_service(CasesServer::new(hub.clone()))
-        .add_service(ConsentsServer::new(hub.clone()))
-        .add_service(RecordsServer::new(hub.clone()).max_decoding_message_size(most))
-        .add_service(InboxServer::new(hub.clone()))
-        .add_service(AuditServer::new(hub.clone()))
-        .add_service(RegistryServer::new(hub.clone()))
-        .add_service(health_service)
-        .add_service(reflection);
-    if config.simulation.clock {
-        routes = routes.add_service(SimulationServer::new(hub));
-    }
-    let drain = config.limits.drain();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = Server::builder()
-        .layer(EdgeLayer::new(Arc::clone(&exchange)))
-        .max_concurrent_streams(Some(config.limits.streams_per_connection))
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .max_frame_size(Some(64 * 1024))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, async move {
-            shutdown.await;
-            health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
-            tracing::info!("hub drains");
-            let _ = stop.send(());
-        });
-    // Streams never end by themselves: after the time to drain, what is still open is cut and resumes elsewhere.
-    let cut = async move {
-        if stopped.await.is_ok() {
-            tokio::time::sleep(drain).await;
-            gate.connections().cut_where(|_| true);
-        }
-        std::future::pending::<()>().await;
+    let routes = routes(&config, &exchange, &process)?;
+    let bounds = Bounds {
+        calls: limits.calls,
+        calls_per_partner: limits.calls_per_partner,
+        streams: limits.streams,
+        streams_per_partner: limits.streams_per_partner,
     };
-    tokio::select! {
-        served = serving => served?,
-        () = cut => {}
-    }
+    let server = Server::builder()
+        .layer(EdgeLayer::new(Arc::clone(&exchange), bounds, process.phase()))
+        .max_concurrent_streams(Some(limits.streams_per_connection))
+        .http2_keepalive_interval(Some(limits.keepalive()))
+        .http2_keepalive_timeout(Some(limits.keepalive()))
+        .max_frame_size(Some(64 * 1024))
+        .add_routes(routes);
+    let leave = Leave { grace: limits.grace(), drain: limits.drain() };
+    serve::until(&process, &gate, leave, shutdown, |stop| server.serve_with_incoming_shutdown(incoming, stop)).await?;
     tracing::info!("hub stopped");
     Ok(())
 }
 
+fn at_the_door(limits: &config::Limits) -> Limits {
+    Limits {
+        handshake: limits.handshake(),
+        handshakes: limits.handshakes,
+        connections: limits.connections,
+        per_partner: limits.connections_per_partner,
+        stall: limits.keepalive(),
+    }
+}
+
+/// Every service, each with the largest message that it takes.
+fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process) -> Result<Routes, HubError> {
+    let hub = Hub::new(Arc::clone(exchange), config.limits.reader());
+    let with_pieces = config.limits.message_bytes;
+    let most = with_pieces.min(WITHOUT_PIECES);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let routes = Routes::new(DirectoryServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(CovenantsServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(PseudonymsServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(CasesServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(ConsentsServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(RecordsServer::new(hub.clone()).max_decoding_message_size(with_pieces))
+        .add_service(InboxServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(AuditServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(RegistryServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(process.health().service())
+        .add_service(reflection);
+    if !config.simulation.clock {
+        return Ok(routes);
+    }
+    Ok(routes.add_service(SimulationServer::new(hub).max_decoding_message_size(most)))
+}
+
 /// What goes on beside the calls. It ends with the set: each task holds the store, and the store its file.
-fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>) -> JoinSet<()> {
+fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(exchange).follow_registry());
     tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
+    tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
     tasks
 }
 
@@ -235,28 +248,41 @@ fn revocation(config: &HubConfig) -> Result<Revocation, HubError> {
     })
 }
 
-/// How long a stream has to say why it ends before its connection is cut.
+/// How long calls and streams have to say why they end, before their connection is cut: within the second of guarantee
+/// G7, whatever is still under way then.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+const LONGEST_LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
 async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
     let mut registry = exchange.registry.subscribe();
     while registry.changed().await.is_ok() {
-        // New calls are refused already; open streams get a moment to say why they end.
-        tokio::time::sleep(LAST_WORDS).await;
-        let picture = Arc::clone(&registry.borrow_and_update());
-        let now = exchange.clock.now();
-        // A key that is not registered (yet) keeps its connection: it may be the one that is about to be registered.
-        let cut = gate.connections().cut_where(|peer| {
-            matches!(
-                picture.registrations.caller(&peer.certificate, now),
-                Err(crate::reason::Reason::CertRevoked
-                    | crate::reason::Reason::PartnerSuspended
-                    | crate::reason::Reason::PartnerWithdrawn)
-            )
-        });
+        let latest = Instant::now() + LONGEST_LAST_WORDS;
+        let (mut cut, mut is_busy) = (0, true);
+        while is_busy {
+            // New calls are refused already; what is under way gets a moment to say why it ends.
+            tokio::time::sleep(LAST_WORDS).await;
+            is_busy = false;
+            let is_last = Instant::now() >= latest;
+            let picture = Arc::clone(&registry.borrow_and_update());
+            let now = exchange.clock.now();
+            cut += gate.connections().cut_where(|peer| {
+                let ended = has_ended(&picture, peer, now);
+                let waits = ended && !is_last && peer.load.calls.load(Ordering::Relaxed) > 0;
+                is_busy |= waits;
+                ended && !waits
+            });
+        }
         if cut > 0 {
             tracing::info!(connections = cut, "cut connections of revoked keys or suspended partners");
         }
     }
+}
+
+/// A key that is not registered (yet) keeps its connection: it may be the one that is about to be registered.
+fn has_ended(picture: &Registry, peer: &PeerInfo, now: OffsetDateTime) -> bool {
+    matches!(
+        picture.registrations.caller(&peer.certificate, now),
+        Err(Reason::CertRevoked | Reason::PartnerSuspended | Reason::PartnerWithdrawn)
+    )
 }

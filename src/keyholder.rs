@@ -12,20 +12,23 @@ use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::time_provider::DefaultTimeProvider;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
 use tower::util::MapResponseLayer;
 
 use crate::api::v1::keyholder_server::KeyholderServer;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConfigError, KeyholderConfig};
 use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
-use crate::serve;
+use crate::serve::guard::GuardLayer;
+use crate::serve::health::Health;
+use crate::serve::{self, Leave, Process};
 use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
 use quota::{Quota, QuotaError};
 use roster::Members;
@@ -34,7 +37,10 @@ use service::Desk;
 /// Largest request in bytes: fifty elements and their framing, with room.
 const MAX_MESSAGE: usize = 16 * 1024;
 /// Calls at the same time on one connection.
-const STREAMS: u32 = 32;
+const STREAMS: u32 = 128;
+/// Between two looks whether quota can be counted, and how long one may take.
+const LOOK: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why the keyholder can't start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -111,27 +117,38 @@ pub(crate) async fn serve_on(
     let epoch = Epoch::new(config.key.epoch).ok_or(KeyholderError::Epoch)?;
     let key = oprf::Keyholder::from_seed(&read_key(&config.key.file)?)?;
     let quota = Quota::open(config.store.url.as_str()).await?;
-    let desk = Desk::new(key, epoch, members, quota, Arc::clone(&clock))?;
+    let desk = Desk::new(key, epoch, members, quota.clone(), Arc::clone(&clock))?;
     let (gate, incoming) = Gate::open(listener, server_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
-    serve::sweep(&mut tasks, gate);
+    serve::sweep(&mut tasks, Arc::clone(&gate));
     tasks.spawn(roster::follow(config.roster.file.clone(), renewed));
-
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", ServingStatus::Serving).await;
-    health.set_serving::<KeyholderServer<Desk>>().await;
-    tracing::info!(partners = crate::redact::log(&partners), "the keyholder is ready");
-    serve::until(shutdown, |stop| {
-        Server::builder()
-            .max_concurrent_streams(STREAMS)
-            .http2_keepalive_interval(Some(serve::KEEPALIVE))
-            .layer(MapResponseLayer::new(serve::blame_caller))
-            .add_service(health_service)
-            .add_service(KeyholderServer::new(desk).max_decoding_message_size(MAX_MESSAGE))
-            .serve_with_incoming_shutdown(incoming, stop)
+    tasks.spawn(follow_quota(quota, clock, process.health().clone()));
+    tracing::info!(partners = crate::redact::log(&partners), "the keyholder serves");
+    let server = Server::builder()
+        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(serve::KEEPALIVE))
+        .http2_keepalive_timeout(Some(serve::KEEPALIVE))
+        .layer(MapResponseLayer::new(serve::blame_caller))
+        .layer(GuardLayer::new(process.phase()))
+        .add_routes(
+            Routes::new(process.health().service())
+                .add_service(KeyholderServer::new(desk).max_decoding_message_size(MAX_MESSAGE)),
+        );
+    serve::until(&process, &gate, Leave::default(), shutdown, |stop| {
+        server.serve_with_incoming_shutdown(incoming, stop)
     })
     .await?;
     Ok(())
+}
+
+/// Ready as long as quota can be counted: nothing is evaluated without.
+async fn follow_quota(quota: Quota, clock: Arc<dyn Clock>, health: Health) {
+    loop {
+        let counted = tokio::time::timeout(PATIENCE, quota.check(clock.now())).await;
+        health.found(matches!(counted, Ok(Ok(()))));
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn server_tls(config: &KeyholderConfig, clock: &dyn Clock) -> Result<ServerTls, KeyholderError> {

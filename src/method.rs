@@ -23,6 +23,8 @@ pub struct Method {
     pub action: Action,
     /// How long a call may take; `None` for streams that wait.
     pub deadline: Option<Duration>,
+    /// How many places a call takes of the bound on calls: more for those that carry a record.
+    pub places: usize,
 }
 
 /// Kinds of caller.
@@ -39,11 +41,17 @@ pub enum Callers {
 }
 
 const fn row(name: &'static str, callers: Callers, covenant: bool, action: Action) -> Method {
-    Method { name, callers, covenant, action, deadline: Some(Duration::from_secs(30)) }
+    Method { name, callers, covenant, action, deadline: Some(Duration::from_secs(30)), places: 1 }
 }
 
 const fn stream(name: &'static str, action: Action) -> Method {
-    Method { name, callers: Callers::Organisations, covenant: true, action, deadline: None }
+    Method { name, callers: Callers::Organisations, covenant: true, action, deadline: None, places: 1 }
+}
+
+/// A call that carries a record of up to 25 MiB: a few pieces of it in memory, all of it on disk.
+const fn carries_record(name: &'static str, action: Action) -> Method {
+    let deadline = Some(Duration::from_secs(300));
+    Method { name, callers: Callers::Organisations, covenant: true, action, deadline, places: 4 }
 }
 
 use Action::{Create, Delete, Execute, Read, Update};
@@ -77,20 +85,8 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Consents/WithdrawConsent", Organisations, true, Delete),
     row("sluis.v1.Consents/ListConsents", Organisations, true, Read),
     row("sluis.v1.Records/PlanRoute", Organisations, true, Execute),
-    Method {
-        name: "sluis.v1.Records/PublishRecord",
-        callers: Organisations,
-        covenant: true,
-        action: Create,
-        deadline: Some(Duration::from_secs(300)),
-    },
-    Method {
-        name: "sluis.v1.Records/FetchRecord",
-        callers: Organisations,
-        covenant: true,
-        action: Read,
-        deadline: Some(Duration::from_secs(300)),
-    },
+    carries_record("sluis.v1.Records/PublishRecord", Create),
+    carries_record("sluis.v1.Records/FetchRecord", Read),
     row("sluis.v1.Records/ListRecords", Organisations, true, Read),
     row("sluis.v1.Records/RequestRecords", Organisations, true, Execute),
     // Agents ask from their first minute on; what they then do for a newcomer asks for the signature.

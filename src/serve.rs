@@ -1,11 +1,18 @@
-//! What every listening process shares: a stop that lets running calls finish, and a sweep of expired certificates.
+//! What every listening process shares: how calls are bounded and ended, what it says of its health, and a stop that
+//! breaks nothing off.
+
+pub(crate) mod deadline;
+pub(crate) mod guard;
+pub(crate) mod health;
+pub(crate) mod leash;
+pub(crate) mod room;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::codegen::http;
@@ -15,30 +22,69 @@ use crate::config::TrustConfig;
 use crate::redact::log;
 use crate::tls::files::revocation_lists;
 use crate::tls::{FileError, Gate, Revocation};
+use health::Health;
+use leash::Phase;
 
-/// How long running calls get to finish.
-const DRAIN: Duration = Duration::from_secs(10);
-/// How often a silent connection is asked for a sign of life.
+/// How often a silent connection is asked for a sign of life, and how long that may take.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 /// How often open connections are held against the clock and the lists.
 const SWEEP: Duration = Duration::from_secs(60);
+/// Time for connections that were accepted when the door closed to show their certificate and be taken.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Time for whoever is told that it is over to hear it.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Resolves when the server should take no more calls.
 pub(crate) type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a server until `shutdown`, then gives its calls ten seconds. Streams that wait for ever are cut then.
+/// How far this process is, and what it says of its health.
+pub(crate) struct Process {
+    phase: watch::Sender<Phase>,
+    health: Health,
+}
+
+impl Process {
+    /// Serving, and not ready yet.
+    pub(crate) fn new() -> Self {
+        let (phase, told) = watch::channel(Phase::Serving);
+        Self { phase, health: Health::new(told) }
+    }
+
+    /// For whoever ends with the process.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// For whoever finds out whether it is ready, and whoever asks.
+    pub(crate) const fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+/// How a process takes its leave.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leave {
+    /// For this long it says that it is not ready and still takes everything: whoever routes gets time to notice.
+    pub(crate) grace: Duration,
+    /// For this long it takes no more connections and finishes what it took.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Leave {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(1), drain: Duration::from_secs(10) }
+    }
+}
+
+/// Runs a server until `shutdown`, then takes leave: not ready at once; after the grace no new connections, and streams
+/// that wait are told to go elsewhere; calls are finished. What is left after the drain is told that it is over, and cut.
 ///
 /// # Errors
 /// What the server says when it ends by itself.
 pub(crate) async fn until<E, F: Future<Output = Result<(), E>>>(
-    shutdown: impl Future<Output = ()>,
-    start: impl FnOnce(Stop) -> F,
-) -> Result<(), E> {
-    until_within(DRAIN, shutdown, start).await
-}
-
-async fn until_within<E, F: Future<Output = Result<(), E>>>(
-    drain: Duration,
+    process: &Process,
+    gate: &Gate,
+    leave: Leave,
     shutdown: impl Future<Output = ()>,
     start: impl FnOnce(Stop) -> F,
 ) -> Result<(), E> {
@@ -47,9 +93,30 @@ async fn until_within<E, F: Future<Output = Result<(), E>>>(
     tokio::pin!(server);
     tokio::select! {
         ended = &mut server => return ended,
-        () = shutdown => drop(stop),
+        () = shutdown => {}
     }
-    tokio::time::timeout(drain, server).await.unwrap_or(Ok(()))
+    process.health.leave();
+    tracing::info!("stopping: not ready any more");
+    if let Ok(ended) = tokio::time::timeout(leave.grace, &mut server).await {
+        return ended;
+    }
+    gate.close();
+    if let Ok(ended) = tokio::time::timeout(SETTLE, &mut server).await {
+        return ended;
+    }
+    // First every connection hears that it is the last to be used, then streams end: whoever opens one again connects anew.
+    drop(stop);
+    process.phase.send_replace(Phase::Draining);
+    if let Ok(ended) = tokio::time::timeout(leave.drain, &mut server).await {
+        return ended;
+    }
+    process.phase.send_replace(Phase::Over);
+    if let Ok(ended) = tokio::time::timeout(LAST_WORDS, &mut server).await {
+        return ended;
+    }
+    let cut = gate.connections().cut_where(|_| true);
+    tracing::warn!(connections = log(&cut), "connections cut: not everything was finished in time");
+    Ok(())
 }
 
 /// Bytes that are no message of the documented type, or one over its size, are the caller's mistake. The library calls
@@ -77,8 +144,7 @@ pub(crate) fn revocation(trust: &TrustConfig) -> Result<Revocation, FileError> {
 }
 
 /// Cuts connections whose certificate has expired meanwhile, once a minute, until the set is dropped.
-pub(crate) fn sweep(tasks: &mut JoinSet<()>, gate: Gate) {
-    let gate = Arc::new(gate);
+pub(crate) fn sweep(tasks: &mut JoinSet<()>, gate: Arc<Gate>) {
     tasks.spawn(async move {
         loop {
             tokio::time::sleep(SWEEP).await;
@@ -88,24 +154,4 @@ pub(crate) fn sweep(tasks: &mut JoinSet<()>, gate: Gate) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_stop_waits_for_running_calls_but_not_for_ever() {
-        let quick = until(std::future::ready(()), |stop| async {
-            stop.await;
-            Err("ended by itself")
-        });
-        assert_eq!(quick.await, Err("ended by itself"));
-        let endless = until_within(Duration::from_millis(1), std::future::ready(()), |_| {
-            std::future::pending::<Result<(), ()>>()
-        });
-        assert_eq!(endless.await, Ok(()));
-        let failed = until(std::future::pending(), |_| std::future::ready(Err("no socket")));
-        assert_eq!(failed.await, Err("no socket"));
-    }
 }

@@ -1,7 +1,8 @@
 //! From a refusal to a gRPC status: the only place that decides what a caller hears.
 
+pub mod early;
+
 use std::collections::HashMap;
-use std::time::Duration;
 
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -25,7 +26,11 @@ pub fn event_value(event_id: &str) -> Option<MetadataValue<tonic::metadata::Asci
 /// The status of a refusal that has been logged. Whoever may not know the reason gets the same body for every reason.
 pub fn status(refused: &Refused) -> Status {
     let Some(event_id) = &refused.event_id else {
-        return Status::unavailable("the audit log can't be written: nothing was done");
+        return match refused.refusal.kind {
+            RefusalKind::Exhausted => early::too_many(),
+            RefusalKind::Lost => early::lost(),
+            _ => Status::unavailable("the audit log can't be written: nothing was done"),
+        };
     };
     let reason = refused.refusal.reason;
     let mut status = if refused.told { told(&refused.refusal, event_id) } else { opaque(reason, event_id) };
@@ -63,7 +68,7 @@ const fn is_about_certificate(reason: Reason) -> bool {
 fn told(refusal: &Refusal, event_id: &str) -> Status {
     let reason = refusal.reason.code();
     match &refusal.kind {
-        RefusalKind::Denied => {
+        RefusalKind::Denied | RefusalKind::Lost => {
             let (code, text) = denied(refusal.reason);
             Status::with_error_details(code, text, with_info(ErrorDetails::new(), reason, event_id))
         }
@@ -87,10 +92,11 @@ fn told(refusal: &Refusal, event_id: &str) -> Status {
             let details = with_info(ErrorDetails::new(), "NOT_FOUND", event_id);
             Status::with_error_details(Code::NotFound, "there is no such resource", details)
         }
-        RefusalKind::Exhausted(seconds) => {
+        RefusalKind::Exhausted => {
             let mut details = with_info(ErrorDetails::new(), reason, event_id);
-            details.set_retry_info(Some(Duration::from_secs(u64::from(*seconds))));
-            Status::with_error_details(Code::ResourceExhausted, "a limit is reached", details)
+            details.set_retry_info(Some(early::wait()));
+            let text = "too much at a time; nothing was done: try again later";
+            Status::with_error_details(Code::ResourceExhausted, text, details)
         }
     }
 }
@@ -107,7 +113,6 @@ const fn denied(reason: Reason) -> (Code, &'static str) {
     match reason {
         R::CertExpired => (Code::Unauthenticated, "the certificate has expired: renew it"),
         R::LogUnavailable => (Code::Unavailable, "nothing was done; try again later"),
-        R::RateLimited => (Code::ResourceExhausted, "a limit is reached"),
         _ if is_about_certificate(reason) => STRANGER,
         _ => (Code::PermissionDenied, sentence(reason)),
     }
@@ -180,6 +185,25 @@ mod tests {
         let silent = status(&Refused { event_id: None, ..refused(Reason::NotInvolved, true) });
         assert_eq!(silent.code(), Code::Unavailable);
         assert!(silent.details().is_empty());
+    }
+
+    #[test]
+    fn too_much_at_a_time_is_no_fault_of_the_log() {
+        for event_id in [None, refused(Reason::RateLimited, true).event_id] {
+            let status = status(&Refused { refusal: Refusal::exhausted(), told: true, event_id });
+            let details = status.get_error_details();
+            assert_eq!(status.code(), Code::ResourceExhausted);
+            assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
+            assert!(details.retry_info().unwrap().retry_delay.is_some());
+        }
+    }
+
+    #[test]
+    fn a_lost_store_does_not_say_that_nothing_was_done() {
+        let status = status(&Refused { refusal: Refusal::lost(), told: true, event_id: None });
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(status.get_error_details().error_info().unwrap().metadata["effect"], "unknown");
+        assert!(!status.message().contains("nothing was done"));
     }
 
     #[test]

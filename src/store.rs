@@ -25,6 +25,7 @@ pub mod inbox;
 pub mod record;
 pub mod registry;
 pub mod request;
+mod sign;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,6 +225,8 @@ pub struct Store {
     rng: ring::rand::SystemRandom,
     /// Set while this machine's clock can't be trusted.
     adrift: Arc<AtomicBool>,
+    /// Something was committed since somebody asked last.
+    proven: AtomicBool,
     /// Others end when this is dropped.
     _end: mpsc::Sender<()>,
     /// Held while the file is open, for SQLite.
@@ -305,7 +308,9 @@ impl Store {
     async fn commit<W: Work>(&self, verdict: Verdict, work: W) -> Result<Committed<W::Output>, CommitError> {
         let (unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
         self.queue.try_send(Box::new(unit)).map_err(|_| StoreError::Busy)?;
-        reply.await.map_err(|_| StoreError::Busy)?
+        let committed = reply.await.map_err(|_| StoreError::Lost)??;
+        self.proven.store(true, Ordering::Relaxed);
+        Ok(committed)
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {

@@ -22,7 +22,7 @@ pub mod server;
 pub use acceptor::{Gate, Incoming, Limits, TlsConnection};
 pub use chain::ChainVerifier;
 pub use client::ClientTls;
-pub use connections::{Connections, PeerInfo};
+pub use connections::{Connections, Load, PeerInfo};
 pub use failure::{Failure, Failures};
 pub use files::{Anchors, FileError, Identity};
 pub use server::ServerTls;

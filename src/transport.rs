@@ -1,28 +1,32 @@
 //! The hub's gRPC edge: [`edge`] looks at every call before and after, [`services`] hands each to its operation.
 //! No decision is made here.
 
+mod admission;
 pub mod edge;
 pub mod services;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
+pub use admission::Bounds;
+
 use crate::exchange::{Answer, Call, Exchange, Operation, Refused};
-use crate::method::Method;
+use crate::serve::leash::Leash;
 use crate::status::{EVENT, event_value, status};
-use crate::tls::PeerInfo;
 
 /// The hub as a set of gRPC services.
 #[derive(Clone)]
 pub struct Hub {
     exchange: Arc<Exchange>,
+    patience: Duration,
 }
 
 impl Hub {
-    /// The services over this exchange.
-    pub const fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange }
+    /// The services over this exchange. Whoever takes nothing of a stream for as long as `patience` loses it.
+    pub const fn new(exchange: Arc<Exchange>, patience: Duration) -> Self {
+        Self { exchange, patience }
     }
 
     /// One unary call.
@@ -33,25 +37,18 @@ impl Hub {
     }
 }
 
-/// Who calls what: put there by the acceptor and the edge, never read from a header.
+/// Who calls what: put there by the edge, never read from a header.
 fn call<T>(request: &Request<T>) -> Result<Call, Status> {
-    let peer = request.extensions().get::<Arc<PeerInfo>>();
-    let method = request.extensions().get::<&'static Method>();
-    match (peer, method) {
-        (Some(peer), Some(method)) => {
-            let trace_id = trace_id(request.metadata());
-            Ok(Call { certificate: peer.certificate.clone(), method, trace_id })
-        }
-        _ => Err(Status::internal("the call did not come through the edge")),
-    }
+    request.extensions().get::<Call>().cloned().ok_or_else(not_through_the_edge)
 }
 
-/// The trace-id of a W3C traceparent (`00-{32 hex}-{16 hex}-{2 hex}`), or nothing.
-fn trace_id(metadata: &tonic::metadata::MetadataMap) -> String {
-    let parent = metadata.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let trace = parent.split('-').nth(1).unwrap_or_default();
-    let hex = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit());
-    if hex { trace.to_ascii_lowercase() } else { String::new() }
+/// What holds the call.
+fn leash<T>(request: &Request<T>) -> Result<Leash, Status> {
+    request.extensions().get::<Leash>().cloned().ok_or_else(not_through_the_edge)
+}
+
+fn not_through_the_edge() -> Status {
+    Status::internal("the call did not come through the edge")
 }
 
 fn reply<T>(answer: Result<Answer<T>, Refused>) -> Result<Response<T>, Status> {

@@ -10,13 +10,13 @@ use uuid::Uuid;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Agent;
-use super::forward::{copy, onward};
+use super::forward::{copy, leash, onward};
 use super::links::HUB;
 use super::nodes::{Again, Node};
 use super::publish::{PIECE, SILENCE, no_disk};
 use super::refusal::{EVENT, event_of, upstream};
 use super::sealing::read_sealed_key;
-use super::services::Messages;
+use super::services::{Messages, held};
 use super::spool::Spooled;
 use super::words;
 use crate::api::v1;
@@ -71,7 +71,7 @@ impl Agent {
         let turn =
             self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
         self.inspect("sluis.v1.Records/FetchRecord", request.get_ref()).await?;
-        let asked = request.get_ref().clone();
+        let (asked, leash) = (request.get_ref().clone(), leash(&request));
         let request = onward(request);
         let ask = |node: Node| {
             let request = copy(&request);
@@ -97,7 +97,7 @@ impl Agent {
                 release(&opened, &body, &asked.name, &sender).await;
             }
         });
-        let mut reply = Response::new(Box::pin(ReceiverStream::new(receiver)) as Messages<_>);
+        let mut reply = Response::new(held(ReceiverStream::new(receiver), leash));
         if let Some(event) = event.and_then(|event| event.parse().ok()) {
             reply.metadata_mut().insert(EVENT, event);
         }

@@ -1,5 +1,7 @@
 //! From a local call to the hub: looked through first, then passed on, and the answer passed back as it came.
 
+use std::time::Duration;
+
 use prost::Message;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
@@ -16,9 +18,12 @@ use crate::inspect::{BsnField, Look};
 use crate::pseudonym::contains_bsn;
 use crate::reason::Reason;
 use crate::redact::log;
+use crate::serve::leash::Leash;
 
 /// Stands in a report for an employee reference that can't be repeated.
 const WITHHELD: &str = "withheld";
+/// A deadline further away is not passed on.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Metadata that goes along to the hub: the caller's trace (W3C Trace Context).
 const ALONG: [&str; 2] = ["traceparent", "tracestate"];
 
@@ -127,23 +132,61 @@ impl Agent {
     }
 }
 
-/// A request for the hub with the same message; of the metadata only the trace.
+/// A request for the hub with the same message, and nothing else than what goes along.
 pub(super) fn onward<T>(request: Request<T>) -> Request<T> {
-    let mut metadata = MetadataMap::new();
-    for key in ALONG {
-        if let Some(value) = request.metadata().get(key).filter(|v| v.to_str().is_ok_and(|text| !contains_bsn(text))) {
-            metadata.insert(key, value.clone());
+    Along::of(&request).request(request.into_inner())
+}
+
+/// What goes along with whatever a call asks of the hub: of its metadata only the trace, and of its time what is left.
+pub(super) struct Along {
+    trace: MetadataMap,
+    leash: Option<Leash>,
+}
+
+impl Along {
+    /// Of this call.
+    pub(super) fn of<T>(request: &Request<T>) -> Self {
+        let mut trace = MetadataMap::new();
+        for key in ALONG {
+            if let Some(value) =
+                request.metadata().get(key).filter(|v| v.to_str().is_ok_and(|text| !contains_bsn(text)))
+            {
+                trace.insert(key, value.clone());
+            }
         }
+        Self { trace, leash: leash(request) }
     }
-    let mut onward = Request::new(request.into_inner());
-    *onward.metadata_mut() = metadata;
-    onward
+
+    /// A request of this call.
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().clone_from(&self.trace);
+        if let Some(leash) = &self.leash {
+            within(&mut request, Some(leash));
+            request.extensions_mut().insert(leash.clone());
+        }
+        request
+    }
+}
+
+/// What holds a call.
+pub(super) fn leash<T>(request: &Request<T>) -> Option<Leash> {
+    request.extensions().get::<Leash>().cloned()
+}
+
+/// Tells hub or keyholder how long an answer is waited for.
+pub(super) fn within<T>(request: &mut Request<T>, leash: Option<&Leash>) {
+    if let Some(left) = leash.and_then(Leash::remaining).filter(|left| *left < LONGEST) {
+        request.set_timeout(left);
+    }
 }
 
 /// The same request once more, for another node.
 pub(super) fn copy<T: Clone>(request: &Request<T>) -> Request<T> {
     let mut copy = Request::new(request.get_ref().clone());
     copy.metadata_mut().clone_from(request.metadata());
+    // Less is left by now.
+    within(&mut copy, request.extensions().get());
     copy
 }
 

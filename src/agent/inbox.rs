@@ -6,11 +6,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Agent;
-use super::forward::{copy, onward};
+use super::forward::{copy, leash, onward};
 use super::links::HUB;
 use super::nodes::{Again, Node, is_gone};
 use super::refusal::{passed_on, upstream};
-use super::services::Messages;
+use super::services::{Messages, held};
 use crate::api::v1;
 use crate::api::v1::inbox_client::InboxClient;
 
@@ -21,6 +21,7 @@ impl Agent {
         request: Request<v1::StreamInboxRequest>,
     ) -> Result<Response<Messages<v1::InboxItem>>, Status> {
         self.inspect("sluis.v1.Inbox/StreamInbox", request.get_ref()).await?;
+        let leash = leash(&request);
         let request = onward(request);
         let answer = self.open_inbox(&request).await.map_err(|status| upstream(&status, HUB))?;
         // One item ahead of its reader: whoever reads slowly holds up the hub, not the agent's memory.
@@ -28,7 +29,7 @@ impl Agent {
         let agent = self.clone();
         Ok(passed_on(answer.map(|items| {
             tokio::spawn(async move { agent.pass_items(request, items, &sender).await });
-            Box::pin(ReceiverStream::new(receiver)) as Messages<_>
+            held(ReceiverStream::new(receiver), leash)
         })))
     }
 

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rand_core::OsRng;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::forward::within;
 use super::nodes::{Connection, Node, Nodes};
 use super::refusal::{is_unanswered, upstream};
 use crate::api::v1;
@@ -20,6 +21,8 @@ use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
+use crate::serve::health::READINESS;
+use crate::serve::leash::Leash;
 use crate::tls::ClientTls;
 
 pub(super) const HUB: &str = "the hub";
@@ -207,14 +210,16 @@ impl Links {
     /// What the agent finds for the fixed identifier.
     async fn known_answer(&self, epoch: u32) -> Result<KnownAnswer, Status> {
         let identifier = Bsn::parse(IDENTIFIER).map_err(|_| Status::internal("the fixed identifier is none"))?;
-        Ok(KnownAnswer::of(&self.evaluate(&identifier, epoch).await?))
+        Ok(KnownAnswer::of(&self.evaluate(&identifier, epoch, None).await?))
     }
 
     /// `y` for a number: blinded, evaluated, proven, unblinded. Nothing of it is kept.
-    pub(super) async fn evaluate(&self, bsn: &Bsn, epoch: u32) -> Result<OprfOutput, Status> {
+    pub(super) async fn evaluate(&self, bsn: &Bsn, epoch: u32, leash: Option<&Leash>) -> Result<OprfOutput, Status> {
         let broken = |_| Status::internal("the number can't be blinded");
         let (blinding, element) = Blinding::start(&bsn.canonical_input(), &mut OsRng).map_err(broken)?;
         let question = v1::EvaluateRequest { blinded_elements: vec![element.to_vec()], epoch };
+        let mut question = Request::new(question);
+        within(&mut question, leash);
         let answer = self.keyholder_client().evaluate(question).await.map_err(|status| of_keyholder(&status))?;
         let proven = match answer.into_inner().evaluations.as_slice() {
             [one] => blinding.finish(&one.evaluated_element, &one.proof, &self.pinned).ok(),
@@ -262,7 +267,8 @@ impl Links {
 /// What comes when a process is asked for a sign of life; nothing, when nothing comes in time.
 pub(super) async fn asked_for_life(channel: &Channel) -> Option<Result<Response<HealthCheckResponse>, Status>> {
     let mut client = HealthClient::new(channel.clone());
-    tokio::time::timeout(PATIENCE, client.check(HealthCheckRequest::default())).await.ok()
+    let question = HealthCheckRequest { service: READINESS.to_owned() };
+    tokio::time::timeout(PATIENCE, client.check(question)).await.ok()
 }
 
 /// The keyholder's refusals concern the agent, not its caller: whose certificate is not on the roster, for example.

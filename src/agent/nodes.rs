@@ -113,7 +113,7 @@ impl Nodes {
             match asked_for_life(&node.channel).await {
                 Some(Err(status)) if is_unanswered(&status) => Err(status),
                 Some(Ok(answer)) if answer.get_ref().status() == ServingStatus::NotServing => {
-                    Err(Status::unavailable("the hub is stopping; call again"))
+                    Err(Status::unavailable("this node of the hub is not ready; call again"))
                 }
                 // Also that health is not for the agent to know.
                 Some(_) => Ok(node),

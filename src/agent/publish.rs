@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Agent;
 use super::content::{Content, Wrong};
-use super::forward::{copy, onward};
+use super::forward::Along;
 use super::links::HUB;
 use super::nodes::{Again, Node};
 use super::refusal::{Violation, passed_on, upstream};
@@ -54,8 +54,9 @@ impl Agent {
         request: Request<Streaming<v1::PublishRecordRequest>>,
     ) -> Result<Response<v1::PublishRecordResponse>, Status> {
         let _turn = self.bodies.acquire().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
-        let mut messages = onward(request);
-        let first = next(messages.get_mut()).await?.unwrap_or_default();
+        let along = Along::of(&request);
+        let mut messages = request.into_inner();
+        let first = next(&mut messages).await?.unwrap_or_default();
         let Some(open) = first.open else {
             let violation = [Violation::new("open", "the first message opens the record")];
             return Err(self.refuse(METHOD, &Look::default(), Reason::RequestIncomplete, &violation).await);
@@ -72,12 +73,11 @@ impl Agent {
             Ok(read) => read,
             Err(violations) => return Err(self.refuse(METHOD, &look, Reason::RequestIncomplete, &violations).await),
         };
-        let body = match self.take_in(schema, first.chunk, messages.get_mut()).await? {
+        let body = match self.take_in(schema, first.chunk, &mut messages).await? {
             Ok(body) => body,
             Err(wrong) => return Err(self.refuse_content(&look, wrong).await),
         };
-        let trace = messages.metadata().clone();
-        self.send_sealed(&draft, &open, &body, &trace).await
+        self.send_sealed(&draft, &open, &body, &along).await
     }
 
     async fn refuse_content(&self, look: &Look, wrong: Wrong) -> Status {
@@ -141,7 +141,7 @@ impl Agent {
         draft: &Draft,
         open: &v1::OpenRecord,
         body: &Body,
-        trace: &tonic::metadata::MetadataMap,
+        along: &Along,
     ) -> Result<Response<v1::PublishRecordResponse>, Status> {
         let record = self.own.name_record(&open.request_id, &body.content_sha256);
         // A plan changes nothing, and a publication is known by its request id.
@@ -149,10 +149,8 @@ impl Agent {
         let mut plans = PLANS;
         loop {
             plans = plans.saturating_sub(1);
-            let mut question = Request::new(plan_of(open, record));
-            question.metadata_mut().clone_from(trace);
             let ask = |node: Node| {
-                let question = copy(&question);
+                let question = along.request(plan_of(open, record));
                 async move { RecordsClient::new(node.channel).plan_route(question).await }
             };
             let plan = self.links.hub.call(again, ask).await;
@@ -169,9 +167,7 @@ impl Agent {
                 let open = open.clone();
                 async move {
                     let pieces = ReceiverStream::new(self.pieces(open, &body.spooled).await?);
-                    let mut upload = Request::new(pieces);
-                    upload.metadata_mut().clone_from(trace);
-                    RecordsClient::new(node.channel).publish_record(upload).await
+                    RecordsClient::new(node.channel).publish_record(along.request(pieces)).await
                 }
             };
             match self.links.hub.call(again, send).await {

@@ -1,10 +1,11 @@
 //! What the agent itself answers when it refuses: the same shapes as the hub's, never with a value in them.
 
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
-use tonic::{Code, Response, Status};
+use tonic::{Code, Response, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::reason::Reason;
+use crate::status::early::{self, Effect};
 
 /// Domain of every `ErrorInfo` in this API.
 pub(super) const DOMAIN: &str = "sluis";
@@ -54,6 +55,9 @@ pub(super) fn passed_on<T>(answer: Response<T>) -> Response<T> {
 
 /// A refusal of `party` as it was made; or, when there was no answer at all, that the party can't be reached.
 pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
+    if is_too_late(status) {
+        return early::too_late(Effect::Unknown);
+    }
     if is_unanswered(status) {
         return Status::unavailable(format!(
             "{party} can't be reached; whether the call had effect is not known: repeat it with the same request_id"
@@ -64,9 +68,21 @@ pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
     Status::with_details_and_metadata(status.code(), status.message(), details, metadata)
 }
 
+/// Whether the call's own time was up before an answer came.
+fn is_too_late(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Whether the transport failed before a peer's own status came.
 pub(super) fn is_unanswered(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
+    std::error::Error::source(status).is_some() && !is_too_late(status)
 }
 
 /// The event that an answer names, if it names one.

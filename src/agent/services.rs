@@ -21,6 +21,7 @@ use crate::api::v1::inbox_client::InboxClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::api::v1::records_client::RecordsClient;
 use crate::reason::Reason;
+use crate::serve::leash::Leash;
 
 /// Messages of a stream, with backpressure from its reader to the hub.
 pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -211,6 +212,17 @@ service! { records_server::Records, RecordsClient, "Records":
         _: Request<v1::AddRecipientRequest>,
     ) -> Result<Response<v1::AddRecipientResponse>, Status> {
         Err(between_agent_and_hub())
+    }
+}
+
+/// A stream that ends with the call's deadline, or with the process.
+pub(super) fn held<T, S>(messages: S, leash: Option<Leash>) -> Messages<T>
+where
+    S: Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
+{
+    match leash {
+        Some(leash) => Box::pin(leash.stream(messages)),
+        None => Box::pin(messages),
     }
 }
 

@@ -4,6 +4,7 @@ use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
 use super::Agent;
+use super::forward::leash;
 use super::nodes::Again;
 use super::refusal::Violation;
 use crate::api::v1;
@@ -11,6 +12,7 @@ use crate::api::v1::subject::Id;
 use crate::inspect::Look;
 use crate::pseudonym::Bsn;
 use crate::reason::Reason;
+use crate::serve::leash::Leash;
 
 /// A request that is about a person.
 pub(super) trait AboutSubject: prost::Message {
@@ -37,6 +39,7 @@ impl Agent {
         method: &'static str,
         mut request: Request<M>,
     ) -> Result<Concealed<M>, Status> {
+        let leash = leash(&request);
         // The number leaves the message before anything else happens to it.
         let id = request.get_mut().subject().and_then(|subject| subject.id.take());
         let id = id.map(|id| match id {
@@ -47,7 +50,7 @@ impl Agent {
         let again = Again::by(&look);
         let Some(given) = id else { return Ok(Concealed { request, again, about_subject: false }) };
         let concealed = match given {
-            Given::Number(text) => self.concealed(method, &look, &text).await?,
+            Given::Number(text) => self.concealed(method, &look, &text, leash.as_ref()).await?,
             Given::Other(Id::VoprfOutput(_)) => {
                 let expected = "a BSN, your own pseudonym, or unidentified: the agent makes the rest";
                 let violation = [Violation::new("subject.voprf_output", expected)];
@@ -71,13 +74,19 @@ impl Agent {
     /// Nobody's pseudonym is as short as a number that somebody put in the wrong field.
     const SHORTEST_PSEUDONYM: usize = 20;
 
-    async fn concealed(&self, method: &'static str, look: &Look, text: &str) -> Result<Id, Status> {
+    async fn concealed(
+        &self,
+        method: &'static str,
+        look: &Look,
+        text: &str,
+        leash: Option<&Leash>,
+    ) -> Result<Id, Status> {
         let Ok(bsn) = Bsn::parse(text) else {
             let violation = [Violation::new("subject.bsn", "nine digits that pass the elfproef")];
             return Err(self.refuse(method, look, Reason::RequestIncomplete, &violation).await);
         };
         let epoch = self.links.agreed().await?;
-        let y = self.links.evaluate(&bsn, epoch).await?;
+        let y = self.links.evaluate(&bsn, epoch, leash).await?;
         Ok(Id::VoprfOutput(y.as_bytes().to_vec()))
     }
 }

@@ -1,24 +1,54 @@
 //! When to stop.
 
-/// Ready when the process is asked to stop: SIGINT (Ctrl-C) or SIGTERM.
+use tokio::sync::watch;
+
+/// Ready when the process is asked to stop: SIGINT (Ctrl-C), SIGTERM, or a closed terminal, after which nothing that was
+/// started is left behind.
 pub(super) async fn shutdown() {
-    #[cfg(unix)]
+    Requests::listen().asked(1).await;
+}
+
+/// How often the process has been asked to stop since this was made.
+#[derive(Clone)]
+pub(super) struct Requests(watch::Receiver<u32>);
+
+impl Requests {
+    /// Listens from now on.
+    pub(super) fn listen() -> Self {
+        let (asked, told) = watch::channel(0);
+        tokio::spawn(count(asked));
+        Self(told)
+    }
+
+    /// Ready when it has been asked so often.
+    pub(super) async fn asked(mut self, times: u32) {
+        if self.0.wait_for(|asked| *asked >= times).await.is_err() {
+            // Nobody can ask any more; the process ends when it is killed.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(unix)]
+async fn count(asked: watch::Sender<u32>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
     {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-        {
+        loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-                // A closed terminal: nothing that was started is left behind.
                 _ = hangup.recv() => {}
             }
-            return;
+            asked.send_modify(|asked| *asked += 1);
         }
     }
-    // Without signals there is nothing to wait for; the process ends when it is killed.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+}
+
+#[cfg(not(unix))]
+async fn count(asked: watch::Sender<u32>) {
+    while tokio::signal::ctrl_c().await.is_ok() {
+        asked.send_modify(|asked| *asked += 1);
     }
 }

@@ -144,12 +144,33 @@ pub struct Limits {
     /// Calls at the same time on one connection.
     #[serde(deserialize_with = "positive")]
     pub streams_per_connection: u32,
+    /// Calls at the same time. A call that carries a record counts as four.
+    #[serde(deserialize_with = "positive")]
+    pub calls: usize,
+    /// Calls at the same time of one partner, and never more than are still free of all.
+    #[serde(deserialize_with = "positive")]
+    pub calls_per_partner: usize,
+    /// Streams that wait (inboxes, seal requests) at the same time.
+    #[serde(deserialize_with = "positive")]
+    pub streams: usize,
+    /// Such streams of one partner, and never more than are still free of all.
+    #[serde(deserialize_with = "positive")]
+    pub streams_per_partner: usize,
+    /// Seconds after which a stream is ended whose reader takes nothing.
+    #[serde(deserialize_with = "positive")]
+    pub reader_seconds: u64,
+    /// Seconds after which a silent connection is asked for a sign of life, and that it may take to answer, or to take
+    /// what is sent to it.
+    #[serde(deserialize_with = "positive")]
+    pub keepalive_seconds: u64,
     /// Bytes of one message.
     #[serde(deserialize_with = "positive")]
     pub message_bytes: usize,
     /// Bytes of one sealed record.
     #[serde(deserialize_with = "positive")]
     pub record_bytes: u64,
+    /// Seconds for which a hub that stops says so and still takes everything.
+    pub grace_seconds: u64,
     /// Seconds that running calls get to finish when the hub stops.
     pub drain_seconds: u64,
 }
@@ -166,6 +187,21 @@ impl Limits {
         Duration::from_secs(self.handshake_seconds)
     }
 
+    /// How long a stream may stand still.
+    pub const fn reader(&self) -> Duration {
+        Duration::from_secs(self.reader_seconds)
+    }
+
+    /// How long a connection may be silent.
+    pub const fn keepalive(&self) -> Duration {
+        Duration::from_secs(self.keepalive_seconds)
+    }
+
+    /// How long a hub that stops still takes everything.
+    pub const fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_seconds)
+    }
+
     /// How long running calls get to finish.
     pub const fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
@@ -179,11 +215,19 @@ impl Default for Limits {
             connections_per_partner: 256,
             handshakes: 256,
             handshake_seconds: 10,
-            streams_per_connection: 64,
+            // Below a hundred, calls that a client sends before it knows the limit are refused (RFC 9113 §6.5.2).
+            streams_per_connection: 128,
+            calls: 1024,
+            calls_per_partner: 128,
+            streams: 4096,
+            streams_per_partner: 64,
+            reader_seconds: 300,
+            keepalive_seconds: 30,
             // One chunk of a record (1 MiB) and room around it.
             message_bytes: 2 << 20,
             // 25 MiB of content, padded to its bucket and sealed in chunks.
             record_bytes: 33 << 20,
+            grace_seconds: 1,
             drain_seconds: 10,
         }
     }

@@ -13,6 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use super::{DemoError, READY};
 use crate::scenario::connect;
 use crate::scenario::network::{Endpoint, Person};
+use crate::serve::health::READINESS;
 use crate::telemetry::Chain;
 
 /// Lines of a log that are shown when something fails.
@@ -51,7 +52,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Waits until a process answers the gRPC health check.
+    /// Waits until a process says that it is ready.
     pub(super) async fn ready(
         &mut self,
         name: &str,
@@ -133,7 +134,7 @@ impl Processes {
 
 async fn health(endpoint: &Endpoint, who: &Person, now: OffsetDateTime) -> Result<ServingStatus, String> {
     let channel = connect(endpoint, who, now).await.map_err(|error| Chain(&error).to_string())?;
-    let request = HealthCheckRequest { service: String::new() };
+    let request = HealthCheckRequest { service: READINESS.to_owned() };
     let answer = HealthClient::new(channel).check(request).await;
     answer.map(|reply| reply.into_inner().status()).map_err(|status| format!("health check: {:?}", status.code()))
 }

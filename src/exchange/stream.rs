@@ -3,72 +3,96 @@
 //! Every item is decided at the moment it is delivered. The stream ends the moment the caller's own standing ends: a
 //! change of the registry wakes it (guarantee G7).
 
+mod outlet;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 
 use super::facts::{Facts, Found, Target};
 use super::ops::inbox::cursor;
 use super::ops::notice::concerns;
 use super::ops::{newcomer, records};
-use super::{Call, Exchange, Operation as _, Refused, Stop};
+use super::{Call, Exchange, Operation as _, Stop};
 use crate::api::v1;
 use crate::clock::from_micros;
 use crate::registry::Registry;
 use crate::store::inbox::Item;
 use crate::store::{StoreError, Wake, inbox, record};
 use crate::wire::timestamp;
+use outlet::{NotTaken, Outlet, outlet};
 
-/// Items that may wait for a slow reader; then the stream waits, at nobody else's cost.
+pub use outlet::{Ended, Outgoing};
+
+/// Items that may wait for a slow reader; then the stream waits, at nobody else's cost: no connection to the store is held
+/// meanwhile, and wake-ups that are missed mean one more look.
 const WAITING: usize = 32;
+/// Pieces of a record that may wait, of a mebibyte each.
+const PIECES: usize = 1;
 /// Rows read at once.
 const BATCH: i64 = 64;
 /// Without any wake-up the store is looked at this often.
 const POLL: Duration = Duration::from_secs(5);
 
-/// A record of 25 MiB over a slow line; then the fetch is given up.
-const LONGEST_FETCH: Duration = Duration::from_secs(300);
-
-/// A stream towards the caller.
-pub type Outgoing<T> = mpsc::Receiver<Result<T, Refused>>;
-
-/// Why a stream ends early: the reader is gone, or its right is.
+/// Why a stream ends early: the reader is gone or takes nothing, or its right is gone.
 enum End {
     Gone,
+    Stalled,
     Stop(Stop),
 }
 
-impl<E: Into<Stop>> From<E> for End {
-    fn from(error: E) -> Self {
+impl From<NotTaken> for End {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Gone => Self::Gone,
+            NotTaken::Stalled => Self::Stalled,
+        }
+    }
+}
+
+impl From<Stop> for End {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
         Self::Stop(error.into())
     }
 }
 
 impl Exchange {
     /// Items after `seq`, then new ones as they come; with `drain`, until nothing is left.
-    pub fn stream_inbox(self: &Arc<Self>, call: Call, seq: i64, drain: bool) -> Outgoing<v1::InboxItem> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+    pub fn stream_inbox(
+        self: &Arc<Self>,
+        call: Call,
+        seq: i64,
+        drain: bool,
+        patience: Duration,
+    ) -> Outgoing<v1::InboxItem> {
+        let (outlet, outgoing) = outlet(WAITING, patience);
         let hub = Arc::clone(self);
         tokio::spawn(async move {
-            let ended = hub.pump_inbox(&call, seq, drain, &sender).await;
-            hub.end(&call, ended, &sender).await;
+            let ended = hub.pump_inbox(&call, seq, drain, &outlet).await;
+            hub.end(&call, ended, outlet).await;
         });
-        receiver
+        outgoing
     }
 
     /// Newcomers that wait for the caller's agent, now and as they come.
-    pub fn stream_seal_requests(self: &Arc<Self>, call: Call) -> Outgoing<v1::SealRequest> {
-        let (sender, receiver) = mpsc::channel(WAITING);
+    pub fn stream_seal_requests(self: &Arc<Self>, call: Call, patience: Duration) -> Outgoing<v1::SealRequest> {
+        let (outlet, outgoing) = outlet(WAITING, patience);
         let hub = Arc::clone(self);
         tokio::spawn(async move {
-            let ended = hub.pump_seal_requests(&call, &sender).await;
-            hub.end(&call, ended, &sender).await;
+            let ended = hub.pump_seal_requests(&call, &outlet).await;
+            hub.end(&call, ended, outlet).await;
         });
-        receiver
+        outgoing
     }
 
     /// The pieces of a record, after the event of its release has been committed.
@@ -77,15 +101,15 @@ impl Exchange {
         first: v1::FetchRecordResponse,
         call: Call,
         fetch: records::FetchRecord,
+        patience: Duration,
     ) -> Outgoing<v1::FetchRecordResponse> {
-        let (sender, receiver) = mpsc::channel(4);
+        let (outlet, outgoing) = outlet(PIECES, patience);
         let hub = Arc::clone(self);
         tokio::spawn(async move {
-            let pieces = hub.pump_pieces(first, &call, &fetch, &sender);
-            let ended = tokio::time::timeout(LONGEST_FETCH, pieces).await.unwrap_or(Err(End::Gone));
-            hub.end(&call, ended, &sender).await;
+            let ended = hub.pump_pieces(first, &call, &fetch, &outlet).await;
+            hub.end(&call, ended, outlet).await;
         });
-        receiver
+        outgoing
     }
 
     async fn pump_pieces(
@@ -93,7 +117,7 @@ impl Exchange {
         mut first: v1::FetchRecordResponse,
         call: &Call,
         fetch: &records::FetchRecord,
-        sender: &mpsc::Sender<Result<v1::FetchRecordResponse, Refused>>,
+        outlet: &Outlet<v1::FetchRecordResponse>,
     ) -> Result<(), End> {
         use v1::fetch_record_response::Chunk;
         let (mut wakes, registry) = (self.store.wakes(), self.registry.subscribe());
@@ -110,7 +134,7 @@ impl Exchange {
             let last = piece.is_none();
             first.chunk = piece.map(|piece| Chunk::Sealed(piece.into()));
             if !last || seq == 0 {
-                sender.send(Ok(std::mem::take(&mut first))).await.map_err(|_| End::Gone)?;
+                outlet.give(std::mem::take(&mut first)).await?;
             }
             if last {
                 break;
@@ -124,7 +148,7 @@ impl Exchange {
         call: &Call,
         mut seq: i64,
         drain: bool,
-        sender: &mpsc::Sender<Result<v1::InboxItem, Refused>>,
+        outlet: &Outlet<v1::InboxItem>,
     ) -> Result<(), End> {
         let (mut wakes, mut registry) = (self.store.wakes(), self.registry.subscribe());
         loop {
@@ -139,7 +163,7 @@ impl Exchange {
                 seq = item.seq;
                 if let Some(shown) = self.show(call, &facts, &item).await? {
                     let message = v1::InboxItem { cursor: cursor(&oin, seq), ..shown };
-                    sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+                    outlet.give(message).await?;
                 }
             }
             if more {
@@ -149,7 +173,7 @@ impl Exchange {
                 return Ok(());
             }
             let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Anything;
-            wait(&mut wakes, &mut registry, sender, mine).await?;
+            wait(&mut wakes, &mut registry, outlet, mine).await?;
         }
     }
 
@@ -199,11 +223,7 @@ impl Exchange {
         }
     }
 
-    async fn pump_seal_requests(
-        &self,
-        call: &Call,
-        sender: &mpsc::Sender<Result<v1::SealRequest, Refused>>,
-    ) -> Result<(), End> {
+    async fn pump_seal_requests(&self, call: &Call, outlet: &Outlet<v1::SealRequest>) -> Result<(), End> {
         let (mut wakes, mut registry) = (self.store.wakes(), self.registry.subscribe());
         let mut told = HashSet::new();
         loop {
@@ -229,24 +249,26 @@ impl Exchange {
                     .filter(|(row, _)| open(row))
                     .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
                 if let Some(message) = message {
-                    sender.send(Ok(message)).await.map_err(|_| End::Gone)?;
+                    outlet.give(message).await?;
                 }
                 told.insert(request);
             }
             let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Anything;
-            wait(&mut wakes, &mut registry, sender, mine).await?;
+            wait(&mut wakes, &mut registry, outlet, mine).await?;
         }
     }
 
     /// Says why a stream ends. The end of a right is a refusal, and logged as one.
-    async fn end<T>(&self, call: &Call, ended: Result<(), End>, sender: &mpsc::Sender<Result<T, Refused>>) {
-        let refused = match ended {
-            Ok(()) | Err(End::Gone) => return,
-            Err(End::Stop(Stop::Store(error))) => super::unavailable(&error),
-            Err(End::Stop(Stop::Logged(refused))) => refused,
-            Err(End::Stop(Stop::Refused { refusal, told })) => self.refuse(refusal, told, self.draft(call)).await,
-        };
-        drop(sender.send(Err(refused)).await);
+    async fn end<T>(&self, call: &Call, ended: Result<(), End>, outlet: Outlet<T>) {
+        outlet.end(match ended {
+            Ok(()) | Err(End::Gone) => None,
+            Err(End::Stalled) => Some(Ended::Stalled),
+            Err(End::Stop(Stop::Store(error))) => Some(Ended::Refused(super::unavailable(&error))),
+            Err(End::Stop(Stop::Logged(refused))) => Some(Ended::Refused(refused)),
+            Err(End::Stop(Stop::Refused { refusal, told })) => {
+                Some(Ended::Refused(self.refuse(refusal, told, self.draft(call)).await))
+            }
+        });
     }
 }
 
@@ -268,7 +290,7 @@ fn has_woken(wakes: &mut broadcast::Receiver<Wake>) -> bool {
 async fn wait<T>(
     wakes: &mut broadcast::Receiver<Wake>,
     registry: &mut watch::Receiver<Arc<Registry>>,
-    sender: &mpsc::Sender<T>,
+    outlet: &Outlet<T>,
     mine: impl Fn(&Wake) -> bool,
 ) -> Result<(), End> {
     let wait = async {
@@ -284,7 +306,7 @@ async fn wait<T>(
     tokio::select! {
         woken = wait => woken,
         changed = registry.changed() => changed.map_err(|_| End::Stop(Stop::Store(StoreError::Busy))),
-        () = sender.closed() => Err(End::Gone),
+        () = outlet.closed() => Err(End::Gone),
         () = tokio::time::sleep(POLL) => Ok(()),
     }
 }

@@ -15,6 +15,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/keyholder");
 /// Windows in seconds, the longest first: when both are used up, waiting for the minute would not help.
 const DAY: i64 = 86_400;
 const MINUTE: i64 = 60;
+/// Days for which counts are kept. One would do; a clock that was set back by mistake gives no quota anew.
+const KEPT: i64 = 7;
 
 /// Why nothing could be counted. Nothing is evaluated then.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,8 @@ pub(super) enum Taken {
     Exhausted { wait: Duration },
 }
 
-/// The counts.
+/// The counts. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Quota(AnyPool);
 
 impl Quota {
@@ -102,6 +105,13 @@ impl Quota {
         }
         tx.commit().await?;
         Ok(Taken::Counted { remaining: self.remaining(oin, allowance, now).await? })
+    }
+
+    /// Whether there is a database that can be written. What is long past is forgotten on the way.
+    pub(super) async fn check(&self, now: OffsetDateTime) -> Result<(), QuotaError> {
+        let past = start(now, DAY) - KEPT * DAY;
+        sqlx::query("DELETE FROM quota_use WHERE window_start < $1").bind(past).execute(&self.0).await?;
+        Ok(())
     }
 
     /// What is left today.
@@ -173,6 +183,21 @@ mod tests {
         assert_eq!(counts.take(&oin(), 50, allowance, tomorrow).await.unwrap(), Taken::Counted { remaining: 50 });
         let other: Oin = "00000099100001770000".parse().unwrap();
         assert_eq!(counts.remaining(&other, allowance, NOW).await.unwrap(), 100);
+    }
+
+    #[tokio::test]
+    async fn a_look_forgets_what_is_long_past_and_fails_without_a_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let counts = quota(&dir).await;
+        let allowance = Allowance::of_day(100);
+        counts.take(&oin(), 30, allowance, NOW).await.unwrap();
+        let rows = async || sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM quota_use").fetch_one(&counts.0).await;
+        counts.check(NOW + time::Duration::days(7)).await.unwrap();
+        assert_eq!(rows().await.unwrap(), 2);
+        counts.check(NOW + time::Duration::days(8)).await.unwrap();
+        assert_eq!(rows().await.unwrap(), 0);
+        sqlx::query("DROP TABLE quota_use").execute(&counts.0).await.unwrap();
+        assert!(counts.check(NOW).await.is_err());
     }
 
     #[tokio::test]

@@ -92,6 +92,7 @@ impl Store {
             deployment,
             rng: ring::rand::SystemRandom::new(),
             adrift,
+            proven: AtomicBool::new(false),
             _end: end,
             _file: file,
         };

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often replies that nobody may ask for any more are removed.
 const FORGET: Duration = Duration::from_secs(60);
 
-type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(super) type Running<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A unit of work whose type is forgotten.
 pub(super) trait Unit: Send + Sync {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -40,11 +41,19 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at a time of one partner; more are refused.
     pub per_partner: usize,
+    /// A connection that takes nothing of what is sent to it for this long is cut.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), handshakes: 256, connections: 4096, per_partner: 256 }
+        Self {
+            handshake: Duration::from_secs(10),
+            handshakes: 256,
+            connections: 4096,
+            per_partner: 256,
+            stall: Duration::from_secs(60),
+        }
     }
 }
 
@@ -54,6 +63,7 @@ pub type Incoming = ReceiverStream<Result<TlsConnection, Infallible>>;
 /// The handle on a listener: reload, cut, count.
 pub struct Gate {
     tls: watch::Sender<Arc<ServerTls>>,
+    is_closed: watch::Sender<bool>,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
 }
@@ -65,6 +75,7 @@ impl Gate {
         let connections = Arc::new(Connections::default());
         let failures = Arc::new(Failures::default());
         let (ready, incoming) = mpsc::channel(READY);
+        let (is_closed, closed) = watch::channel(false);
         let door = Door {
             tls: receiver,
             connections: Arc::clone(&connections),
@@ -72,8 +83,13 @@ impl Gate {
             limits,
             ready,
         };
-        tokio::spawn(accept(listener, door));
-        (Self { tls: sender, connections, failures }, ReceiverStream::new(incoming))
+        tokio::spawn(accept(listener, door, closed));
+        (Self { tls: sender, is_closed, connections, failures }, ReceiverStream::new(incoming))
+    }
+
+    /// Closes the listening socket. Handshakes under way are finished; then the stream of connections ends.
+    pub fn close(&self) {
+        self.is_closed.send_replace(true);
     }
 
     /// Replaces keys, anchors, CRLs or rules. Open connections stay, unless the new ones would not let them in:
@@ -114,7 +130,7 @@ struct Door {
     ready: mpsc::Sender<Result<TlsConnection, Infallible>>,
 }
 
-async fn accept(listener: TcpListener, door: Door) {
+async fn accept(listener: TcpListener, door: Door, mut closed: watch::Receiver<bool>) {
     let handshakes = Arc::new(Semaphore::new(door.limits.handshakes));
     let places = Arc::new(Semaphore::new(door.limits.connections));
     loop {
@@ -124,6 +140,8 @@ async fn accept(listener: TcpListener, door: Door) {
         };
         let (turn, accepted) = tokio::select! {
             () = door.ready.closed() => return,
+            // A listener whose handle is gone goes on.
+            Ok(_) = closed.wait_for(|is_closed| *is_closed) => return,
             next = next => next,
         };
         let Ok((stream, remote)) = accepted else {
@@ -165,10 +183,11 @@ impl Door {
         let chain: Vec<_> =
             session.peer_certificates().ok_or(Failure::NoCertificate)?.iter().map(|c| c.clone().into_owned()).collect();
         let certificate = tls.read(&chain)?;
-        let peer = Arc::new(PeerInfo { certificate, remote, chain });
-        let ticket = self.connections.add(Arc::clone(&peer), self.limits.per_partner).ok_or(Failure::Full)?;
+        let added = self.connections.add(certificate, remote, chain, self.limits.per_partner);
+        let (peer, ticket) = added.ok_or(Failure::Full)?;
         self.settle(&peer, tls)?;
-        Ok(TlsConnection { stream, peer, ticket, is_cut: false, _place: place })
+        let stall = Stall { most: self.limits.stall, timer: None };
+        Ok(TlsConnection { stream, peer, ticket, is_cut: false, stall, _place: place })
     }
 
     /// A reload during the handshake swept before this connection was on the list: verify it by the newest rules.
@@ -194,7 +213,28 @@ pub struct TlsConnection {
     peer: Arc<PeerInfo>,
     ticket: Ticket,
     is_cut: bool,
+    stall: Stall,
     _place: OwnedSemaphorePermit,
+}
+
+/// How long the other end has taken nothing. HTTP/2 asks a silent peer for a sign of life, and when none comes wants to say
+/// goodbye first: to a peer that is gone, or reads nothing, it would never get that out.
+struct Stall {
+    most: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    /// Passes on what came of an attempt to send, unless nothing has been taken for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, attempt: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if attempt.is_ready() {
+            self.timer = None;
+            return attempt;
+        }
+        let most = self.most;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
+        timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl TlsConnection {
@@ -223,7 +263,8 @@ impl AsyncRead for TlsConnection {
 impl AsyncWrite for TlsConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_cut(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let attempt = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.stall.watch(cx, attempt)
     }
 
     fn poll_write_vectored(
@@ -232,7 +273,8 @@ impl AsyncWrite for TlsConnection {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_cut(cx)?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let attempt = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.stall.watch(cx, attempt)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -241,11 +283,13 @@ impl AsyncWrite for TlsConnection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let attempt = Pin::new(&mut self.stream).poll_flush(cx);
+        self.stall.watch(cx, attempt)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_cut(cx)?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let attempt = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.stall.watch(cx, attempt)
     }
 }

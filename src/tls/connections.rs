@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
@@ -17,8 +18,22 @@ pub struct PeerInfo {
     pub certificate: PeerCertificate,
     /// Where the connection comes from.
     pub remote: SocketAddr,
+    /// What its holder has under way, over all of its connections.
+    pub load: Arc<Load>,
     /// The chain as shown, to be verified again when anchors or CRLs change.
     pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+/// What one holder has under way. Counted by whoever serves the calls; kept here, because here is known which connections
+/// are one holder's, and a call finds its counters without looking them up.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// Places that its calls take.
+    pub calls: AtomicUsize,
+    /// Streams that wait for it.
+    pub streams: AtomicUsize,
+    /// Calls turned away since that was last said.
+    pub turned_away: AtomicU64,
 }
 
 /// Leaves out the address.
@@ -36,6 +51,29 @@ pub struct Connections(Mutex<Open>);
 struct Open {
     next: u64,
     live: HashMap<u64, Live>,
+    holders: HashMap<Holder, Held>,
+}
+
+/// The same organisation; for local systems, which have none, the same key.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Holder {
+    Organisation(Oin),
+    Key(KeyHash),
+}
+
+impl Holder {
+    fn of(certificate: &PeerCertificate) -> Self {
+        let key = || Self::Key(certificate.key_hash());
+        certificate.oin().map_or_else(key, |oin| Self::Organisation(oin.clone()))
+    }
+}
+
+/// What one holder has. The load outlives the connections for as long as somebody counts in it, so that connecting anew
+/// does not start at nothing.
+#[derive(Default)]
+struct Held {
+    connections: usize,
+    load: Weak<Load>,
 }
 
 struct Live {
@@ -80,17 +118,44 @@ impl Connections {
     }
 
     /// Adds a connection, unless its holder already has `most`.
-    pub(super) fn add(self: &Arc<Self>, peer: Arc<PeerInfo>, most: usize) -> Option<Ticket> {
+    pub(super) fn add(
+        self: &Arc<Self>,
+        certificate: PeerCertificate,
+        remote: SocketAddr,
+        chain: Vec<CertificateDer<'static>>,
+        most: usize,
+    ) -> Option<(Arc<PeerInfo>, Ticket)> {
         let (alive, cut) = oneshot::channel();
+        let holder = Holder::of(&certificate);
         let mut open = self.open();
-        if open.live.values().filter(|live| same_holder(&live.peer, &peer)).count() >= most {
+        let held = open.holders.entry(holder.clone()).or_default();
+        if held.connections >= most {
             return None;
         }
+        held.connections += 1;
+        let load = held.load.upgrade().unwrap_or_default();
+        held.load = Arc::downgrade(&load);
+        let peer = Arc::new(PeerInfo { certificate, remote, load, chain });
         let id = open.next;
         open.next += 1;
-        open.live.insert(id, Live { peer, _alive: alive });
+        open.live.insert(id, Live { peer: Arc::clone(&peer), _alive: alive });
         drop(open);
-        Some(Ticket { id, cut, connections: Arc::clone(self) })
+        Some((peer, Ticket { id, holder, cut, connections: Arc::clone(self) }))
+    }
+
+    /// Takes a connection off the list.
+    fn remove(&self, id: u64, holder: &Holder) {
+        let mut open = self.open();
+        let removed = open.live.remove(&id);
+        if let Some(held) = open.holders.get_mut(holder) {
+            held.connections -= 1;
+            if held.connections == 0 && held.load.strong_count() <= removed.iter().count() {
+                open.holders.remove(holder);
+            }
+        }
+        // The peer's own memory is freed without the lock.
+        drop(open);
+        drop(removed);
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -102,6 +167,7 @@ impl Connections {
 /// A connection's place among the open ones; dropping it gives the place back.
 pub(super) struct Ticket {
     id: u64,
+    holder: Holder,
     connections: Arc<Connections>,
     /// Resolves, with an error, when the connection is cut.
     pub(super) cut: oneshot::Receiver<()>,
@@ -109,15 +175,6 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let removed = self.connections.open().live.remove(&self.id);
-        drop(removed);
-    }
-}
-
-/// The same organisation; for local systems, which have none, the same key.
-fn same_holder(one: &PeerInfo, other: &PeerInfo) -> bool {
-    match (one.certificate.oin(), other.certificate.oin()) {
-        (None, None) => one.certificate.key_hash() == other.certificate.key_hash(),
-        (one, other) => one == other,
+        self.connections.remove(self.id, &self.holder);
     }
 }

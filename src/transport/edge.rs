@@ -1,20 +1,26 @@
-//! Around every call: finds the method's row, bounds its time, and sees to it that whatever is refused before an
-//! operation could look at it (undecodable bytes, a message over its size, an unknown method) is an audit event too.
+//! Around every call: finds the method's row, gives it a place and a time, and sees to it that whatever is refused before
+//! an operation could look at it (undecodable bytes, a message over its size, an unknown method) is an audit event too.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Layer;
 
+use super::admission::{Admission, Bounds};
 use crate::audit::Action;
-use crate::exchange::{Call, Exchange, is_own_standing};
+use crate::exchange::{Call, Exchange, Progress, is_own_standing};
 use crate::ground::Refusal;
 use crate::method::{Callers, METHODS, Method, find};
+use crate::serve::deadline;
+use crate::serve::leash::{Leash, Phase};
+use crate::status::early::{Effect, TIMEOUT};
 use crate::status::{EVENT, status};
 use crate::tls::PeerInfo;
 
@@ -23,26 +29,37 @@ const OPEN: [&str; 3] =
     ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/"];
 
 /// A method that nobody serves.
-static UNKNOWN: Method =
-    Method { name: "unknown", callers: Callers::Registered, covenant: false, action: Action::Execute, deadline: None };
+static UNKNOWN: Method = Method {
+    name: "unknown",
+    callers: Callers::Registered,
+    covenant: false,
+    action: Action::Execute,
+    deadline: Some(Duration::from_secs(30)),
+    places: 1,
+};
+
+/// What the edge asks of every call.
+struct Door {
+    exchange: Arc<Exchange>,
+    admission: Admission,
+    phase: watch::Receiver<Phase>,
+}
 
 /// Puts the edge around a service.
 #[derive(Clone)]
-pub struct EdgeLayer {
-    exchange: Arc<Exchange>,
-}
+pub struct EdgeLayer(Arc<Door>);
 
 impl EdgeLayer {
     /// The edge of this exchange.
-    pub const fn new(exchange: Arc<Exchange>) -> Self {
-        Self { exchange }
+    pub(crate) fn new(exchange: Arc<Exchange>, bounds: Bounds, phase: watch::Receiver<Phase>) -> Self {
+        Self(Arc::new(Door { exchange, admission: Admission::new(bounds), phase }))
     }
 }
 
 impl<S> Layer<S> for EdgeLayer {
     type Service = Edge<S>;
     fn layer(&self, inner: S) -> Edge<S> {
-        Edge { inner, exchange: Arc::clone(&self.exchange) }
+        Edge { inner, door: Arc::clone(&self.0) }
     }
 }
 
@@ -50,7 +67,7 @@ impl<S> Layer<S> for EdgeLayer {
 #[derive(Clone)]
 pub struct Edge<S> {
     inner: S,
-    exchange: Arc<Exchange>,
+    door: Arc<Door>,
 }
 
 impl<S: NamedService> NamedService for Edge<S> {
@@ -71,64 +88,109 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if OPEN.iter().any(|open| path.starts_with(open)) {
             return Box::pin(self.inner.call(request));
         }
         let method = find(path).unwrap_or(&UNKNOWN);
-        let peer = request.extensions().get::<Arc<PeerInfo>>().cloned();
-        request.extensions_mut().insert(method);
-        let exchange = Arc::clone(&self.exchange);
+        let Some(peer) = request.extensions().get::<Arc<PeerInfo>>().cloned() else {
+            let response = Status::internal("the call did not come through the acceptor").into_http();
+            return Box::pin(std::future::ready(Ok(response)));
+        };
+        let door = Arc::clone(&self.door);
         // The clone has not been polled ready; the service that has been takes the call.
         let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        Box::pin(async move {
-            let response = match method.deadline {
-                None => inner.call(request).await?,
-                Some(deadline) => match tokio::time::timeout(deadline, inner.call(request)).await {
-                    Ok(response) => response?,
-                    Err(_) => {
-                        Status::deadline_exceeded("the call took too long; its outcome is in the log").into_http()
-                    }
-                },
-            };
-            Ok(seen_to(&exchange, peer, method, response).await)
-        })
+        let inner = std::mem::replace(&mut self.inner, ready);
+        Box::pin(async move { door.pass(&peer, method, request, inner).await })
     }
 }
 
-/// A refusal that no operation made gets its event here.
-async fn seen_to(
-    exchange: &Exchange,
-    peer: Option<Arc<PeerInfo>>,
-    method: &'static Method,
-    response: http::Response<Body>,
-) -> http::Response<Body> {
-    let Some(code) = early_code(&response) else { return response };
-    if code == Code::Ok || response.headers().contains_key(EVENT) || code == Code::Unavailable {
-        return response;
+impl Door {
+    /// One call: its time and its place first, then the operation, then the event that a refusal before it still needs.
+    async fn pass<S>(
+        &self,
+        peer: &PeerInfo,
+        method: &'static Method,
+        mut request: http::Request<Body>,
+        mut inner: S,
+    ) -> Result<http::Response<Body>, S::Error>
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    {
+        let asked = deadline::asked(request.headers());
+        let limit = deadline::shorter(asked.as_ref().ok().copied().flatten(), method.deadline);
+        let mut leash = Leash::new(limit, method.deadline.is_none(), self.phase.clone());
+        let call = Call {
+            certificate: peer.certificate.clone(),
+            method,
+            trace_id: trace_id(request.headers()),
+            progress: Progress::default(),
+        };
+        let place = match self.admission.enter(&self.exchange, peer, method) {
+            Ok(place) => place,
+            Err(crowd) => {
+                let answer = leash.hold(crowd.turn_away(&self.exchange, &call)).await;
+                return Ok(answer.unwrap_or_else(|ended| ended.status(effect(&call))).into_http());
+            }
+        };
+        leash.keep(place);
+        request.extensions_mut().insert(call.clone());
+        request.extensions_mut().insert(leash.clone());
+        let answer = leash.hold(async {
+            if asked.is_err() {
+                let refusal = Refusal::malformed(deadline::HEADER, TIMEOUT);
+                return Ok(self.refused(&call, refusal).await.0.into_http());
+            }
+            Ok(self.seen_to(&call, inner.call(request).await?).await)
+        });
+        answer.await.unwrap_or_else(|ended| Ok(ended.status(effect(&call)).into_http()))
     }
-    let Some(peer) = peer else { return response };
-    let call = Call { certificate: peer.certificate.clone(), method, trace_id: String::new() };
-    let refusal = match code {
-        Code::DeadlineExceeded | Code::Cancelled => return response,
-        Code::Unimplemented => Refusal::not_found(),
-        _ => Refusal::malformed("", "a message of the documented type, within its size"),
-    };
-    let known = exchange.registry.borrow().registrations.caller(&call.certificate, exchange.clock.now());
-    let (refusal, told) = match known {
-        Ok(_) => (refusal, true),
-        Err(reason) => (Refusal::denied(reason), is_own_standing(reason)),
-    };
-    let refused = exchange.refuse(refusal, told, exchange.draft(&call)).await;
-    let mut answer = status(&refused);
-    if code == Code::Unimplemented && told && refused.event_id.is_some() {
-        let mut unimplemented = Status::unimplemented("the hub has no such method");
-        *unimplemented.metadata_mut() = answer.metadata().clone();
-        answer = unimplemented;
+
+    /// A refusal that no operation made gets its event here.
+    async fn seen_to(&self, call: &Call, response: http::Response<Body>) -> http::Response<Body> {
+        let Some(code) = early_code(&response) else { return response };
+        if code == Code::Ok || response.headers().contains_key(EVENT) || code == Code::Unavailable {
+            return response;
+        }
+        let refusal = match code {
+            Code::DeadlineExceeded | Code::Cancelled => return response,
+            Code::Unimplemented => Refusal::not_found(),
+            _ => Refusal::malformed("", "a message of the documented type, within its size"),
+        };
+        let (mut answer, told) = self.refused(call, refusal).await;
+        if code == Code::Unimplemented && told {
+            let mut unimplemented = Status::unimplemented("the hub has no such method");
+            *unimplemented.metadata_mut() = answer.metadata().clone();
+            answer = unimplemented;
+        }
+        answer.into_http()
     }
-    answer.into_http()
+
+    /// The refusal of a call that no operation saw, and whether the caller is told why: strangers are not.
+    async fn refused(&self, call: &Call, refusal: Refusal) -> (Status, bool) {
+        let known = self.exchange.registry.borrow().registrations.caller(&call.certificate, self.exchange.clock.now());
+        let (refusal, told) = match known {
+            Ok(_) => (refusal, true),
+            Err(reason) => (Refusal::denied(reason), is_own_standing(reason)),
+        };
+        call.progress.begin();
+        let refused = self.exchange.refuse(refusal, told, self.exchange.draft(call)).await;
+        (status(&refused), told && refused.event_id.is_some())
+    }
+}
+
+/// What a call that ends early has brought about.
+fn effect(call: &Call) -> Effect {
+    if call.progress.has_begun() { Effect::Unknown } else { Effect::None }
+}
+
+/// The trace-id of a W3C traceparent (`00-{32 hex}-{16 hex}-{2 hex}`), or nothing.
+fn trace_id(headers: &http::HeaderMap) -> String {
+    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let trace = parent.split('-').nth(1).unwrap_or_default();
+    let hex = trace.len() == 32 && trace.bytes().all(|b| b.is_ascii_hexdigit());
+    if hex { trace.to_ascii_lowercase() } else { String::new() }
 }
 
 /// The code of a response that ends with its headers.

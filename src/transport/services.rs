@@ -3,10 +3,9 @@
 use std::pin::Pin;
 
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Hub, call, named, reply};
+use super::{Hub, call, leash, named, reply};
 use crate::api::v1::audit_server::Audit;
 use crate::api::v1::cases_server::Cases;
 use crate::api::v1::consents_server::Consents;
@@ -23,17 +22,23 @@ use crate::exchange::ops::{
     registry, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
-use crate::exchange::stream::Outgoing;
+use crate::exchange::stream::{Ended, Outgoing};
 use crate::exchange::{Call, Operation as _, Refused};
 use crate::ground::Refusal;
 use crate::reason::Reason;
-use crate::status::status;
+use crate::serve::leash::Leash;
+use crate::status::{early, status};
 
 type Reply<T> = Result<Response<T>, Status>;
 type Stream<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
 
-fn outgoing<T: Send + 'static>(stream: Outgoing<T>) -> Stream<T> {
-    Box::pin(ReceiverStream::new(stream).map(|item| item.map_err(|refused| status(&refused))))
+fn outgoing<T: Send + 'static>(stream: Outgoing<T>, leash: Leash) -> Stream<T> {
+    Box::pin(leash.stream(stream.map(|item| {
+        item.map_err(|ended| match ended {
+            Ended::Refused(refused) => status(&refused),
+            Ended::Stalled => early::stalled(),
+        })
+    })))
 }
 
 #[tonic::async_trait]
@@ -149,14 +154,14 @@ impl Records for Hub {
         }
     }
     async fn fetch_record(&self, r: Request<FetchRecordRequest>) -> Reply<Self::FetchRecordStream> {
-        let call = call(&r)?;
+        let (call, leash) = (call(&r)?, leash(&r)?);
         let request = r.into_inner();
         let fetch = records::FetchRecord::parse(request.clone());
         let answer = self.exchange.handle::<records::FetchRecord>(&call, request).await;
         let answer = answer.map_err(|refused| status(&refused))?;
         let fetch = fetch.map_err(|_| Status::internal("what was answered can't be read"))?;
-        let pieces = self.exchange.stream_pieces(answer.reply, call, fetch);
-        Ok(named(Response::new(outgoing(pieces)), &answer.event_id))
+        let pieces = self.exchange.stream_pieces(answer.reply, call, fetch, self.patience);
+        Ok(named(Response::new(outgoing(pieces, leash)), &answer.event_id))
     }
     async fn list_records(&self, r: Request<ListRecordsRequest>) -> Reply<ListRecordsResponse> {
         self.unary::<records::ListRecords>(r).await
@@ -168,11 +173,11 @@ impl Records for Hub {
         &self,
         r: Request<StreamSealRequestsRequest>,
     ) -> Reply<Self::StreamSealRequestsStream> {
-        let call = call(&r)?;
+        let (call, leash) = (call(&r)?, leash(&r)?);
         let answer = self.exchange.handle::<inbox::OpenSealRequests>(&call, r.into_inner()).await;
         let answer = answer.map_err(|refused| status(&refused))?;
-        let stream = self.exchange.stream_seal_requests(call);
-        Ok(named(Response::new(outgoing(stream)), &answer.event_id))
+        let stream = self.exchange.stream_seal_requests(call, self.patience);
+        Ok(named(Response::new(outgoing(stream, leash)), &answer.event_id))
     }
     async fn add_recipient(&self, r: Request<AddRecipientRequest>) -> Reply<AddRecipientResponse> {
         self.unary::<newcomer::AddRecipient>(r).await
@@ -208,6 +213,7 @@ impl Hub {
     }
 
     async fn refused(&self, call: &Call, refusal: Refusal) -> Status {
+        call.progress.begin();
         let refused: Refused = self.exchange.refuse(refusal, true, self.exchange.draft(call)).await;
         status(&refused)
     }
@@ -228,14 +234,14 @@ impl Inbox for Hub {
     type StreamInboxStream = Stream<InboxItem>;
 
     async fn stream_inbox(&self, r: Request<StreamInboxRequest>) -> Reply<Self::StreamInboxStream> {
-        let call = call(&r)?;
+        let (call, leash) = (call(&r)?, leash(&r)?);
         let request = r.into_inner();
         let drain = request.drain;
         let answer = self.exchange.handle::<inbox::OpenInbox>(&call, request).await;
         let answer = answer.map_err(|refused| status(&refused))?;
         let after = answer.reply.cursor.parse().unwrap_or(0);
-        let stream = self.exchange.stream_inbox(call, after, drain);
-        Ok(named(Response::new(outgoing(stream)), &answer.event_id))
+        let stream = self.exchange.stream_inbox(call, after, drain, self.patience);
+        Ok(named(Response::new(outgoing(stream, leash)), &answer.event_id))
     }
     async fn acknowledge_inbox(&self, r: Request<AcknowledgeInboxRequest>) -> Reply<AcknowledgeInboxResponse> {
         self.unary::<inbox::AcknowledgeInbox>(r).await

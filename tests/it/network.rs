@@ -89,6 +89,16 @@ pub(crate) struct Network {
 impl Network {
     /// Starts a hub, registers the network's office with its officer, and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The same with further limits: `, calls = 8`.
+    pub(crate) async fn start_with(limits: &str) -> Self {
+        Self::start_limited(&format!("grace_seconds = 0, drain_seconds = 1{limits}")).await
+    }
+
+    /// The same with these limits and no others.
+    pub(crate) async fn start_limited(limits: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority =
             Authority::init(&folder.path().join("ca"), &"Proefnetwerk".parse().unwrap(), Environment::Test, now())
@@ -97,7 +107,7 @@ impl Network {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let place = Place::new(folder.path());
-        let config = config(&address, &keyholder, &place);
+        let config = config(&address, &keyholder, &place, limits);
         let running = run(folder.path(), &config);
         let tls = |name: &str| Certificates::load(&folder.path().join("ca"), name);
         let operator = tls("operator").hold(folder.path(), &address).await;
@@ -297,6 +307,18 @@ impl Network {
         }
     }
 
+    /// Starts it again over the same data, as a process of its own.
+    pub(crate) async fn restart_as_process(&mut self) -> std::process::Child {
+        assert!(self.running.is_none(), "stop it first");
+        let file = self.path("hub.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        let log = std::fs::File::create(self.path("hub.log")).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluis"));
+        let child = command.args(["hub", "--config"]).arg(&file).stderr(log).spawn().unwrap();
+        self.until_it_serves().await;
+        child
+    }
+
     /// Starts it again over the same data.
     pub(crate) async fn restart(&mut self) {
         self.running = Some(run(self.folder.path(), &self.config));
@@ -355,7 +377,7 @@ fn prepare(folder: &Path, authority: &Authority) -> Keyholder {
     Keyholder::from_seed(&seed).unwrap()
 }
 
-fn config(address: &str, keyholder: &Keyholder, place: &Place) -> String {
+fn config(address: &str, keyholder: &Keyholder, place: &Place, limits: &str) -> String {
     let store = &place.config;
     let known = keyholder.evaluate_known_answer().unwrap();
     let known: String = known.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -370,7 +392,7 @@ keys = {{ directory = "keys" }}
 keyholder = {{ known_answer = "{known}" }}
 bootstrap = {{ operator = "ca/operator.pem", organisation_name = "Netwerkbureau" }}
 simulation = {{ clock = true }}
-limits = {{ drain_seconds = 1 }}
+limits = {{ {limits} }}
 "#
     )
 }

@@ -51,6 +51,41 @@ async fn answers_and_refusals_come_back_as_the_hub_gave_them() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_the_callers_time_goes_along() {
+    let network = Network::start().await;
+    let almelo = network.agent(ALMELO, true).await;
+    let mut directory = DirectoryClient::new(almelo.channel.clone());
+    let mut request = tonic::Request::new(v1::ListPartnersRequest::default());
+    request.set_timeout(Duration::from_secs(20));
+    directory.list_partners(request).await.unwrap();
+    let said = network.hub.state().timeouts.pop().unwrap().unwrap();
+    let left = Duration::from_micros(said.strip_suffix('u').unwrap().parse().unwrap());
+    assert!(left < Duration::from_secs(20) && left > Duration::from_secs(5), "{said}");
+
+    let mut inbox = InboxClient::new(almelo.channel.clone());
+    let mut items = inbox.stream_inbox(v1::StreamInboxRequest::default()).await.unwrap().into_inner();
+    assert_eq!(network.hub.state().timeouts.pop().unwrap(), None, "a stream waits as long as its reader does");
+    assert!(items.message().await.unwrap().is_some());
+    let mut request = tonic::Request::new(v1::StreamInboxRequest::default());
+    request.set_timeout(Duration::from_millis(800));
+    let mut items = inbox.stream_inbox(request).await.unwrap().into_inner();
+    assert!(items.message().await.unwrap().is_some() && items.message().await.unwrap().is_some());
+    let ended = items.message().await.unwrap_err();
+    assert_eq!(
+        (ended.code(), ended.get_details_error_info().unwrap().reason.as_str()),
+        (Code::DeadlineExceeded, "DEADLINE")
+    );
+
+    let mut request = tonic::Request::new(v1::ListPartnersRequest::default());
+    request.metadata_mut().insert("grpc-timeout", "soon".parse().unwrap());
+    let before = network.hub.state().timeouts.len();
+    let refusal = directory.list_partners(request).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::InvalidArgument);
+    assert_eq!(network.hub.state().timeouts.len(), before, "nothing was passed on");
+    almelo.stop().await;
+}
+
+#[tokio::test]
 async fn a_number_goes_no_further_than_the_agent() {
     let network = Network::start().await;
     let almelo = network.agent(ALMELO, true).await;
@@ -179,17 +214,38 @@ async fn the_agent_is_ready_once_hub_and_keyholder_were_reached() {
     network.stop_hub();
     let almelo = network.agent(ALMELO, true).await;
     let mut health = HealthClient::new(almelo.channel.clone());
-    let mut status = async || health.check(HealthCheckRequest::default()).await.unwrap().into_inner().status;
+    let mut status = async |service: &str| {
+        let question = HealthCheckRequest { service: service.to_owned() };
+        health.check(question).await.unwrap().into_inner().status
+    };
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(status().await, 2);
+    assert_eq!((status("").await, status("readiness").await), (1, 2), "alive, not ready");
     network.restart_hub().await;
     for _ in 0..100 {
-        if status().await == 1 {
+        if status("readiness").await == 1 {
             return almelo.stop().await;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("never ready");
+}
+
+#[tokio::test]
+async fn an_agent_that_stops_sends_streams_away_and_ends() {
+    let network = Network::start().await;
+    let almelo = network.agent(ALMELO, true).await;
+    let mut inbox = InboxClient::new(almelo.channel.clone());
+    let mut items = inbox.stream_inbox(v1::StreamInboxRequest::default()).await.unwrap().into_inner();
+    assert!(items.message().await.unwrap().is_some() && items.message().await.unwrap().is_some());
+    let stopped = tokio::spawn(almelo.stop());
+    let ended = items.message().await.unwrap_err();
+    assert_eq!(
+        (ended.code(), ended.get_details_error_info().unwrap().reason.as_str()),
+        (Code::Unavailable, "DRAINING")
+    );
+    drop((items, inbox));
+    let ended = tokio::time::timeout(Duration::from_secs(8), stopped).await;
+    ended.expect("long before what is left would be cut").unwrap();
 }
 
 #[tokio::test]

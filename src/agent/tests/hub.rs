@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) cheat: Option<fn(&mut v1::FetchRecordResponse)>,
     /// Every byte that came in.
     pub(super) seen: Vec<u8>,
+    /// How long the agent waits for the answers to the last calls, as it said.
+    pub(super) timeouts: Vec<Option<String>>,
     /// What was carried out: at which node, and with which request id or cursor.
     pub(super) done: Vec<(usize, String)>,
     /// A node that carries out, and never answers.
@@ -123,7 +125,10 @@ impl FakeHub {
     }
 
     fn note<T: Message>(&self, request: &Request<T>) -> Oin {
-        self.state().seen.extend(request.get_ref().encode_to_vec());
+        let timeout = request.metadata().get("grpc-timeout").map(|value| value.to_str().unwrap().to_owned());
+        let mut state = self.state();
+        state.seen.extend(request.get_ref().encode_to_vec());
+        state.timeouts.push(timeout);
         caller(request)
     }
 

@@ -173,7 +173,9 @@ impl Operation for ReferCase {
 /// tell an expert which of its own clients the case is about.
 fn is_taken(case: &CaseFile, facts: &Facts, hub: &Exchange) -> bool {
     let oin = facts.caller.oin();
-    !case.is_closed() && case.is_participant(oin, facts.now, hub.terms()) && case.knows_youth(oin)
+    // The rows are newer than the facts: a case that somebody opened in between counts.
+    let now = facts.now.max(case.created_at);
+    !case.is_closed() && case.is_participant(oin, now, hub.terms()) && case.knows_youth(oin)
 }
 
 impl CaseFile {

@@ -1,6 +1,10 @@
-//! Cutting, reloading, and tonic on top.
+//! Cutting, reloading, closing, and tonic on top.
+
+use tokio::sync::mpsc;
+use tonic::transport::server::Connected as _;
 
 use super::*;
+use crate::tls::TlsConnection;
 
 async fn ends_within_a_second(stream: &mut ClientStream) -> bool {
     let read = tokio::time::timeout(Duration::from_secs(1), stream.read_u8());
@@ -183,4 +187,83 @@ async fn a_client_trusts_only_the_right_server() {
     let listed = ClientTls::new(&identity, &ca.anchors(), ca.crl(NOW - DAY * 2, &[]), "localhost", StillClock::new());
     assert!(listed.unwrap().connect(&address).await.is_err(), "a stale CRL");
     assert!(client(&ca, &identity, "localhost").connect("127.0.0.1").await.is_err(), "no port");
+}
+
+/// Takes the connections of a gate with these limits as they come.
+async fn gate_of(ca: &Ca, limits: Limits) -> (Server, mpsc::Receiver<TlsConnection>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let tls = server_tls(ca, Revocation::RegistryOnly, StillClock::new());
+    let (gate, mut incoming) = Gate::open(listener, tls, limits);
+    let (sender, receiver) = mpsc::channel(8);
+    tokio::spawn(async move {
+        while let Some(Ok(mut connection)) = incoming.next().await {
+            connection.write_all(b"!").await.unwrap();
+            connection.flush().await.unwrap();
+            drop(sender.send(connection).await);
+        }
+    });
+    (Server { gate, address }, receiver)
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_given_up() {
+    let ca = Ca::new();
+    let limits = Limits { stall: Duration::from_millis(300), ..Limits::default() };
+    let (server, mut taken) = gate_of(&ca, limits).await;
+    let mut client = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
+    let mut connection = taken.recv().await.unwrap();
+    // As long as it takes something, however slowly, it stays.
+    for _ in 0..8 {
+        connection.write_all(&[0; 1 << 16]).await.unwrap();
+        connection.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        client.read_exact(&mut [0; 1 << 16]).await.unwrap();
+    }
+    let sent = async {
+        loop {
+            if let Err(error) = connection.write_all(&[0; 1 << 16]).await {
+                return error.kind();
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(30), sent).await;
+    assert_eq!(ended.expect("given up"), std::io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn a_closed_gate_takes_nobody_and_keeps_whom_it_has() {
+    let ca = Ca::new();
+    let (server, mut taken) = gate_of(&ca, Limits::default()).await;
+    let config = || client_config(&ca, Some(&ca.issue(ALMELO, |_| {})));
+    let mut client = call(&server, config()).await.unwrap();
+    let mut connection = taken.recv().await.unwrap();
+    server.gate.close();
+    assert!(taken.recv().await.is_none(), "the stream of connections ends");
+    assert!(call(&server, config()).await.is_err());
+    connection.write_all(b"?").await.unwrap();
+    connection.flush().await.unwrap();
+    assert_eq!(client.read_u8().await.unwrap(), b'?');
+}
+
+#[tokio::test]
+async fn what_a_holder_has_under_way_is_one_count_over_all_of_its_connections() {
+    let ca = Ca::new();
+    let limits = Limits { per_partner: 2, ..Limits::default() };
+    let (server, mut taken) = gate_of(&ca, limits).await;
+    let config = |oin| client_config(&ca, Some(&ca.issue(oin, |_| {})));
+    let mut connections = Vec::new();
+    for oin in [ALMELO, ALMELO, RAALTE] {
+        let client = call(&server, config(oin)).await.unwrap();
+        connections.push((client, taken.recv().await.unwrap()));
+    }
+    let load = |nth: usize| Arc::clone(&connections[nth].1.connect_info().load);
+    assert!(Arc::ptr_eq(&load(0), &load(1)) && !Arc::ptr_eq(&load(0), &load(2)));
+    assert!(call(&server, config(ALMELO)).await.is_err(), "no more than two");
+    // Somebody still counts in it when all connections are gone: whoever comes back is counted on.
+    let kept = load(0);
+    drop(connections);
+    assert!(server.gate.connections().is_empty());
+    let _client = call(&server, config(ALMELO)).await.unwrap();
+    assert!(Arc::ptr_eq(&taken.recv().await.unwrap().connect_info().load, &kept));
 }
