@@ -82,6 +82,9 @@ pub enum HubError {
     /// The first operator could not be registered.
     #[error("the first operator can't be registered")]
     Bootstrap(#[from] crate::store::CommitError),
+    /// A defect: the writer does not end by itself.
+    #[error("the store's writer ended; start the hub again")]
+    Writer,
     /// TLS.
     #[error("TLS can't be set up")]
     Tls(#[from] TlsError),
@@ -119,7 +122,13 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
         .max_frame_size(Some(64 * 1024))
         .add_routes(routes);
     let leave = Leave { grace: limits.grace(), drain: limits.drain() };
-    serve::until(&process, &gate, leave, shutdown, |stop| server.serve_with_incoming_shutdown(incoming, stop)).await?;
+    let serving =
+        serve::until(&process, &gate, leave, shutdown, |stop| server.serve_with_incoming_shutdown(incoming, stop));
+    tokio::select! {
+        served = serving => served?,
+        // Nothing can be committed any more: whoever watches this process starts it anew.
+        () = exchange.store.stopped() => return Err(HubError::Writer),
+    }
     tracing::info!("hub stopped");
     Ok(())
 }

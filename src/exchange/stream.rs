@@ -35,8 +35,6 @@ const WAITING: usize = 32;
 const PIECES: usize = 1;
 /// Rows read at once.
 const BATCH: i64 = 64;
-/// Without any wake-up the store is looked at this often.
-const POLL: Duration = Duration::from_secs(5);
 
 /// Why a stream ends early: the reader is gone or takes nothing, or its right is gone.
 enum End {
@@ -121,9 +119,12 @@ impl Exchange {
     ) -> Result<(), End> {
         use v1::fetch_record_response::Chunk;
         let (mut wakes, registry) = (self.store.wakes(), self.registry.subscribe());
+        let mut looked = tokio::time::Instant::now();
         for seq in 0.. {
-            // Anything that changed a case or the registry meanwhile may have ended the right.
-            if seq > 0 && (has_woken(&mut wakes) || registry.has_changed().unwrap_or(true)) {
+            // Anything that changed a case or the registry meanwhile may have ended the right, on another node without a word.
+            let is_long_ago = looked.elapsed() >= self.store.look_again();
+            if seq > 0 && (is_long_ago || has_woken(&mut wakes) || registry.has_changed().unwrap_or(true)) {
+                looked = tokio::time::Instant::now();
                 let facts = self.facts(call, fetch.target()).await?;
                 let told = facts.may_know(self);
                 let _still = fetch.permit(self, &facts).map_err(|refusal| Stop::Refused { refusal, told })?;
@@ -173,7 +174,7 @@ impl Exchange {
                 return Ok(());
             }
             let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Anything;
-            wait(&mut wakes, &mut registry, outlet, mine).await?;
+            wait(&mut wakes, &mut registry, outlet, self.store.look_again(), mine).await?;
         }
     }
 
@@ -254,7 +255,7 @@ impl Exchange {
                 told.insert(request);
             }
             let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Anything;
-            wait(&mut wakes, &mut registry, outlet, mine).await?;
+            wait(&mut wakes, &mut registry, outlet, self.store.look_again(), mine).await?;
         }
     }
 
@@ -291,6 +292,7 @@ async fn wait<T>(
     wakes: &mut broadcast::Receiver<Wake>,
     registry: &mut watch::Receiver<Arc<Registry>>,
     outlet: &Outlet<T>,
+    patience: Duration,
     mine: impl Fn(&Wake) -> bool,
 ) -> Result<(), End> {
     let wait = async {
@@ -307,6 +309,6 @@ async fn wait<T>(
         woken = wait => woken,
         changed = registry.changed() => changed.map_err(|_| End::Stop(Stop::Store(StoreError::Busy))),
         () = outlet.closed() => Err(End::Gone),
-        () = tokio::time::sleep(POLL) => Ok(()),
+        () = tokio::time::sleep(patience) => Ok(()),
     }
 }
