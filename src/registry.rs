@@ -1,7 +1,7 @@
 //! One immutable picture of the registry: who takes part, with which keys and signatures.
 //!
 //! It is replaced as a whole when something changes; every decision carries the revision that it saw, and a commit with
-//! an older one is decided again ([`crate::store::registry::check_rev`]).
+//! an older one is decided again ([`crate::store::Seen`]).
 
 use std::collections::{BTreeMap, HashMap};
 
