@@ -218,6 +218,10 @@ impl Write for Lines {
     }
 }
 
+fn readiness() -> HealthCheckRequest {
+    HealthCheckRequest { service: "readiness".to_owned() }
+}
+
 #[tokio::test]
 async fn the_agent_is_not_ready_while_no_node_is_there_and_says_so_once() {
     // For all threads: a subscriber of one thread misses events that another thread came by first.
@@ -226,7 +230,7 @@ async fn the_agent_is_not_ready_while_no_node_is_there_and_says_so_once() {
     let network = Network::with_nodes(2).await;
     let almelo = network.agent(ALMELO, true).await;
     let mut health = HealthClient::new(almelo.channel.clone());
-    let mut serves = async || health.check(HealthCheckRequest::default()).await.unwrap().into_inner().status == 1;
+    let mut serves = async || health.check(readiness()).await.unwrap().into_inner().status == 1;
     eventually(&mut serves).await;
     for round in 1..=2 {
         network.stop_node(0);

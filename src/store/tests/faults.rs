@@ -290,11 +290,13 @@ async fn a_database_lost_at_any_step_loses_and_doubles_nothing() {
                 proxy.arm(cut(step), true);
                 let outcome = perform(&store, &act).await;
                 let was_cut = proxy.mend();
-                assert_eq!(outcome.is_err(), was_cut, "{kind:?} {:?}: {outcome:?}", cut(step));
+                assert!(was_cut || outcome.is_ok(), "{kind:?} {:?}: {outcome:?}", cut(step));
                 let (events, replies) = taken(&direct, &act).await;
                 assert_eq!(events, replies, "{kind:?} {:?}: half done", cut(step));
-                if !was_cut {
-                    whole += 1;
+                if outcome.is_ok() {
+                    // Uncut; or the cut hit the comparison of the clocks, and this step has its turn again.
+                    assert_eq!(events, 1, "{kind:?} {:?}", cut(step));
+                    whole += usize::from(!was_cut);
                     continue;
                 }
                 (step, whole) = (step + 1, 0);
