@@ -53,9 +53,9 @@ impl Inbox {
         caller.tally.answered(event(answer.metadata()));
         let mut stream = answer.into_inner();
         while !self.stop.load(Ordering::SeqCst) {
-            match tokio::time::timeout(PAUSE, stream.message()).await {
-                Ok(item) => self.take(item?.ok_or_else(|| Status::unavailable("the stream ended"))?),
-                Err(_) => {}
+            // Silence is no end; now and then it is asked whether to go on.
+            if let Ok(item) = tokio::time::timeout(PAUSE, stream.message()).await {
+                self.take(item?.ok_or_else(|| Status::unavailable("the stream ended"))?);
             }
         }
         Ok(())
