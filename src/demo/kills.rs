@@ -120,7 +120,6 @@ async fn story(
     let began = Instant::now();
     let killed = killer::kill(demo, kills, Random::new(seed, 0), tally, out).await?;
     let took = began.elapsed();
-    tally.killed("nothing, at the end");
     let (arrived, workers) = crew.finish(&members, tally).await;
     let mut broken = demo.end_gracefully().await;
     let seen = tally.seen();
