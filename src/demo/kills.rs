@@ -118,7 +118,7 @@ async fn story(
     let members = demo.network()?.partners.clone();
     let crew = Crew::start(&members, tally, seed);
     let began = Instant::now();
-    let killed = killer::kill(demo, kills, Random::new(seed, 0), out).await?;
+    let killed = killer::kill(demo, kills, Random::new(seed, 0), tally, out).await?;
     let took = began.elapsed();
     let (arrived, workers) = crew.finish(&members, tally).await;
     let mut broken = demo.end_gracefully().await;
@@ -221,7 +221,8 @@ fn report(
     writeln!(out, "\nkills    {} in {:.1} s: {}", killed.values().sum::<u32>(), took.as_secs_f64(), kinds.join(", "))?;
     let Seen { calls, answered, repeated, longest, events, .. } = seen;
     writeln!(out, "calls    {calls} made, {repeated} of them again; {answered} answered OK")?;
-    writeln!(out, "         longest time without any answer {} ms", longest.as_millis())?;
+    let silent: Vec<String> = longest.iter().map(|(kind, time)| format!("{kind} {} ms", time.as_millis())).collect();
+    writeln!(out, "silence  longest without any answer, by what had been killed: {}", silent.join(", "))?;
     let Verdict { events: stored, changes, items, .. } = verdict;
     writeln!(out, "store    {stored} events, {} of them acknowledged; {changes} changes asked for", events.len())?;
     writeln!(out, "inboxes  {items} items")

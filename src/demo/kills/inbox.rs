@@ -53,6 +53,7 @@ impl Inbox {
         caller.tally.answered(event(answer.metadata()));
         let mut stream = answer.into_inner();
         while !self.stop.load(Ordering::SeqCst) {
+            // Silence is no end; now and then it is asked whether to go on.
             if let Ok(item) = tokio::time::timeout(PAUSE, stream.message()).await {
                 self.take(item?.ok_or_else(|| Status::unavailable("the stream ended"))?);
             }

@@ -8,6 +8,7 @@ use super::super::files::{hub_name, slug};
 use super::super::postgres::{Cluster, PostgresError};
 use super::super::{Demo, DemoError, KEYHOLDER};
 use super::random::Random;
+use super::tally::Tally;
 use crate::telemetry::Chain;
 
 /// After a restart, and before one.
@@ -52,6 +53,7 @@ pub(super) async fn kill(
     demo: &mut Demo,
     count: u32,
     mut random: Random,
+    tally: &Tally,
     out: &mut dyn Write,
 ) -> Result<BTreeMap<Kind, u32>, DemoError> {
     let (mut kinds, mut killed) = (Vec::new(), BTreeMap::new());
@@ -65,6 +67,7 @@ pub(super) async fn kill(
         let victim = choose(demo, kind, &mut random)?;
         let lies = Duration::from_millis(random.within(LIES));
         let since = Instant::now();
+        tally.killed(kind.name());
         again(demo, &victim, lies).await?;
         *killed.entry(kind).or_default() += 1;
         let name = match &victim {

@@ -1,5 +1,6 @@
 //! What the callers saw: counts, the events of what was answered, and every change with its request id.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,14 +48,15 @@ pub(super) struct Seen {
     pub(super) answered: usize,
     /// Calls made again because there was no answer, or UNAVAILABLE.
     pub(super) repeated: usize,
-    /// Longest time in which no call at all was answered.
-    pub(super) longest: Duration,
+    /// Longest time in which no call at all was answered, by what had been killed last before it ended.
+    pub(super) longest: BTreeMap<&'static str, Duration>,
     /// Events of the calls that were answered OK.
     pub(super) events: Vec<String>,
     pub(super) done: Vec<Done>,
     /// What was answered otherwise.
     pub(super) broken: Vec<String>,
     last: Option<Instant>,
+    killed: &'static str,
 }
 
 /// What all workers write down together.
@@ -63,7 +65,14 @@ pub(super) struct Tally(Mutex<Seen>);
 
 impl Tally {
     pub(super) fn start(&self) {
-        self.lock().last = Some(Instant::now());
+        let mut seen = self.lock();
+        seen.last = Some(Instant::now());
+        seen.killed = "nothing yet";
+    }
+
+    /// A process of this kind is about to be killed.
+    pub(super) fn killed(&self, kind: &'static str) {
+        self.lock().killed = kind;
     }
 
     pub(super) fn called(&self, again: bool) {
@@ -77,7 +86,9 @@ impl Tally {
         let mut seen = self.lock();
         seen.answered += 1;
         if let Some(last) = seen.last.replace(Instant::now()) {
-            seen.longest = seen.longest.max(last.elapsed());
+            let killed = seen.killed;
+            let longest = seen.longest.entry(killed).or_default();
+            *longest = last.elapsed().max(*longest);
         }
         seen.events.extend(event);
     }
