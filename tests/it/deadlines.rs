@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sluis::api::v1;
 
 use crate::direct::{AANMELDING, FASE, Players, regime, subject};
-use crate::network::{Network, id};
+use crate::network::{Network, id, is_postgres};
 use crate::raw::Raw;
 
 const INVALID_ARGUMENT: u8 = 3;
@@ -76,7 +76,7 @@ async fn a_commit_that_outlasts_the_deadline_counts_once() {
     };
     let mut raw = Raw::connect(&network, &gemeente.holder, 1 << 20).await;
     let (lock, database) = (network.database().await, network.database().await);
-    lock.run("BEGIN IMMEDIATE").await;
+    lock.run(if is_postgres() { "BEGIN; LOCK TABLE audit_event IN SHARE MODE" } else { "BEGIN IMMEDIATE" }).await;
     raw.open(1, "Cases/ReferCase", &[("grpc-timeout", "500m")]).await;
     raw.send(1, &request).await;
     assert_eq!(raw.status(1).await, DEADLINE_EXCEEDED);

@@ -13,7 +13,7 @@ use tonic_types::StatusExt as _;
 
 use crate::calls::{Client, reason};
 use crate::direct::{AANMELDING, FASE, Players, regime, subject};
-use crate::network::{Network, id};
+use crate::network::{Network, id, is_postgres};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const SERVING: i32 = 1;
@@ -185,6 +185,12 @@ async fn what_takes_too_long_is_told_so_and_a_second_signal_does_not_wait() {
     }
 }
 
+const FULL_ON_SQLITE: &str =
+    "CREATE TRIGGER no_room BEFORE UPDATE ON node_sign BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+const FULL_ON_POSTGRES: &str = "CREATE FUNCTION no_room() RETURNS TRIGGER LANGUAGE plpgsql AS \
+                                $$ BEGIN RAISE EXCEPTION 'disk full'; END $$; \
+                                CREATE TRIGGER no_room BEFORE UPDATE ON node_sign FOR EACH ROW EXECUTE FUNCTION no_room()";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hub_without_its_store_is_alive_and_not_ready_until_it_is_back() {
     let network = Network::start().await;
@@ -194,11 +200,11 @@ async fn a_hub_without_its_store_is_alive_and_not_ready_until_it_is_back() {
     assert_eq!(readiness.next().await.unwrap(), SERVING);
     let database = network.database().await;
     // Nothing can be written any more: as on a disk that is full.
-    database.run("CREATE TRIGGER full BEFORE UPDATE ON node_sign BEGIN SELECT RAISE(ABORT, 'disk full'); END").await;
+    database.run(if is_postgres() { FULL_ON_POSTGRES } else { FULL_ON_SQLITE }).await;
     assert_eq!(readiness.next().await.unwrap(), NOT_SERVING);
     assert_eq!(health(client, "").await, SERVING);
     let unknown = watch(client, "sluis.v1.Cases").await.map(|_| ()).unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
-    database.run("DROP TRIGGER full").await;
+    database.run(if is_postgres() { "DROP TRIGGER no_room ON node_sign" } else { "DROP TRIGGER no_room" }).await;
     assert_eq!(readiness.next().await.unwrap(), SERVING, "by itself");
 }
