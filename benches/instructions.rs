@@ -14,7 +14,7 @@ use sluis::party::{Article, Category, Form, Oin, OrgKind, Phase, Role};
 use sluis::pseudonym::{Epoch, KeyRing, Pseudonym, Scope, SecretKey, SubjectTag};
 
 /// Calls of each.
-const TIMES: u32 = 200;
+const TIMES: u32 = 50;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let covenant = Covenant::embedded()?;

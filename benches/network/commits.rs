@@ -154,7 +154,7 @@ async fn repeat<F: Future<Output = Result<(), Failed>>>(until: Instant, call: im
             return Ok(told);
         }
         call().await?;
-        told.count(1, start, Instant::now(), until);
+        told.count(start, Instant::now(), until);
     }
 }
 

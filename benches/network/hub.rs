@@ -27,6 +27,13 @@ pub(crate) struct Config {
     pub(crate) address: String,
 }
 
+impl Config {
+    /// Where the process writes what it has to say.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.file.with_extension("log")
+    }
+}
+
 /// Where a hub keeps what it knows.
 pub(crate) struct Store {
     /// Lines of `[store]`, without the spool.

@@ -145,7 +145,11 @@ impl Loader {
         let open = self.channels.entry((server.to_owned(), who.to_owned())).or_default();
         let place = nth % CHANNELS;
         while open.len() <= place {
-            let tls = self.world.tls(who)?;
+            let tls = if server == crate::case::ETCD {
+                crate::etcd::tls(&self.world.folder)?
+            } else {
+                self.world.tls(who)?
+            };
             open.push(tls.connect(self.world.address(server, open.len())?).await?);
         }
         Ok(open.get(place).ok_or("no connection")?.clone())
@@ -164,7 +168,8 @@ impl Task {
                 return told;
             }
             match self.once(deadline).await {
-                Ok(items) => told.count(items, start, Instant::now(), deadline),
+                Ok(items) if self.call == Call::Deliver => told.stream(items),
+                Ok(_) => told.count(start, Instant::now(), deadline),
                 Err(error) => {
                     told.errors += 1;
                     if told.error.is_empty() {

@@ -94,6 +94,11 @@ fn main() -> ExitCode {
     let done = tokio::runtime::Runtime::new().map_err(Failed::from).and_then(|runtime| {
         runtime.block_on(async {
             match options.role.as_deref() {
+                // `cargo test --all-targets` starts benchmarks too.
+                None if !options.bench && !options.quick => {
+                    say("nothing is measured without `cargo bench`; --quick looks whether it runs")?;
+                    Ok(ExitCode::SUCCESS)
+                }
                 None => quiet::conduct().await,
                 Some(quiet::CONDUCTOR) => tokio::select! {
                     done = rounds::conduct(&options) => done,
@@ -106,7 +111,9 @@ fn main() -> ExitCode {
         })
     });
     done.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "benchmark: {error}");
+        let chain = std::iter::successors(error.source(), |error| error.source());
+        let causes: String = chain.map(|cause| format!(": {cause}")).collect();
+        let _ = writeln!(std::io::stderr(), "benchmark: {error}{causes}");
         ExitCode::from(2)
     })
 }

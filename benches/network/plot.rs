@@ -97,6 +97,7 @@ pub(crate) fn ratios(lines: &[Line]) -> Result<String, std::fmt::Error> {
 
 /// The latencies: from the median to 99.9 %.
 pub(crate) fn latencies(figures: &[Figures]) -> Result<String, std::fmt::Error> {
+    let figures: Vec<&Figures> = figures.iter().filter(|case| case.p50 > 0.0).collect();
     let mut svg = String::new();
     let scale = Scale::over(figures.iter().flat_map(|case| [case.p50, case.p999]));
     let bottom = head(&mut svg, figures.len(), "Latency of a call: p50, p99, p99.9")?;

@@ -50,14 +50,21 @@ pub(crate) struct Told {
 }
 
 impl Told {
-    /// Counts `items` that came with one call, of which there were so many within the time.
-    pub(crate) fn count(&mut self, items: u64, start: Instant, end: Instant, deadline: Instant) {
+    /// Counts a call.
+    pub(crate) fn count(&mut self, start: Instant, end: Instant, deadline: Instant) {
         let took = end - start;
         let within = deadline.saturating_duration_since(start).as_secs_f64() / took.as_secs_f64().max(1e-9);
-        self.calls += items as f64 * within.min(1.0);
-        self.acknowledged += items;
+        self.calls += within.min(1.0);
+        self.acknowledged += 1;
         self.events += 1;
         self.took.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a stream that brought so many items within the time. How long it took says nothing of one item.
+    pub(crate) fn stream(&mut self, items: u64) {
+        self.calls += items as f64;
+        self.acknowledged += items;
+        self.events += 1;
     }
 
     /// Takes in what another task of the same run has counted.

@@ -200,11 +200,12 @@ fn markdown(results: &Results) -> Result<String, std::fmt::Error> {
     writeln!(text, "\n| case | calls/s | p50 ms | p99 ms | p99.9 ms | server CPU µs per call | calls |")?;
     writeln!(text, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
     for case in &results.figures {
-        writeln!(
-            text,
-            "| {} | {:.0} | {:.3} | {:.3} | {:.3} | {:.1} | {} |",
-            case.title, case.rate, case.p50, case.p99, case.p999, case.cpu, case.calls
-        )?;
+        let [p50, p99, p999] = [case.p50, case.p99, case.p999].map(|millis| {
+            // Of a stream there is none.
+            if millis > 0.0 { format!("{millis:.3}") } else { "–".to_owned() }
+        });
+        let Figures { title, rate, cpu, calls, .. } = case;
+        writeln!(text, "| {title} | {rate:.0} | {p50} | {p99} | {p999} | {cpu:.1} | {calls} |")?;
     }
     writeln!(text, "\n![Quotients](ratios.svg)\n\n![Latencies](latencies.svg)")?;
     Ok(text)

@@ -1,6 +1,7 @@
 //! The conductor: sets up, starts every server, lets the loader call them in many short rounds, and adds up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::case::{self, CASES, Call, Case};
@@ -22,17 +23,25 @@ pub(crate) struct Round {
     pub(crate) cpu: u64,
 }
 
-/// The whole benchmark.
+/// The whole benchmark. A run that fails leaves its folder, with the logs of all processes.
 pub(crate) async fn conduct(options: &Options) -> Result<ExitCode, Failed> {
     sqlx::any::install_default_drivers();
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let done = measure(options, folder.path()).await;
+    if done.is_err() {
+        say(&format!("what it made and logged stands in {}", folder.keep().display()))?;
+    }
+    done
+}
+
+async fn measure(options: &Options, folder: &Path) -> Result<ExitCode, Failed> {
     let cases = selected(options)?;
-    let machine = Machine::here(folder.path())?;
+    let machine = Machine::here(folder)?;
     say("setting up a network")?;
-    let mut world = setup::network(folder.path()).await?;
+    let mut world = setup::network(folder).await?;
     let names: BTreeSet<&'static str> = cases.iter().map(|case| case.server).collect();
     let servers = Servers::start(&mut world, &names, options).await?;
-    let (loader, _) = Helper::start("load", folder.path()).await?;
+    let (loader, _) = Helper::start("load", folder).await?;
     let mut stage = Stage { servers, loader, acknowledged: BTreeMap::new() };
     let series = stage.rounds(&cases, options).await?;
     let Stage { mut servers, loader, .. } = stage;

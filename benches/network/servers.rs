@@ -174,6 +174,7 @@ impl Servers {
 async fn start(folder: &Path, name: &str, store: &hub::Store) -> Result<(Process, hub::Config), Failed> {
     let config = hub::prepare(folder, name, store)?;
     let process = Process::hub(&config.file)?;
-    hub::until_serving(folder, &config.address).await?;
+    let serving = hub::until_serving(folder, &config.address).await;
+    serving.map_err(|error| format!("{name} does not serve ({error}); its log is {}", config.log().display()))?;
     Ok((process, config))
 }

@@ -77,7 +77,11 @@ pub(crate) fn ca(folder: &Path) -> PathBuf {
 
 /// How to connect with a certificate of this name.
 pub(crate) fn tls(folder: &Path, who: &str) -> Result<ClientTls, Failed> {
-    let ca = ca(folder);
+    tls_in(&ca(folder), who)
+}
+
+/// The same, with the certificates of a folder.
+pub(crate) fn tls_in(ca: &Path, who: &str) -> Result<ClientTls, Failed> {
     let chain = ca.join(format!("{who}.pem"));
     let identity = Identity::load(&chain, &ca.join(format!("{who}.key")), SystemClock.now())?;
     let anchors = Anchors::load([ca.join("anchors.pem").as_path()])?;

@@ -66,6 +66,18 @@ fn load(clients: &[Client], stop: &Arc<AtomicBool>) -> JoinSet<Vec<Result<(), St
     callers
 }
 
+/// What the client's library had not sent yet when it heard that the connection is the last: it calls that cancelled or
+/// internal, by where in the library the call was. A GOAWAY without error covers only what the hub did not touch
+/// (RFC 9113, section 6.8).
+fn was_unsent(status: &Status) -> bool {
+    let said = format!("{status:?}");
+    match status.code() {
+        Code::Cancelled => said.contains("hyper::Error(Canceled"),
+        Code::Internal => said.contains("GoAway(b\"\", NO_ERROR, Remote)"),
+        _ => false,
+    }
+}
+
 async fn health(client: &Client, service: &str) -> i32 {
     watch(client, service).await.unwrap().next().await.unwrap()
 }
@@ -145,9 +157,7 @@ async fn a_stop_under_load_breaks_nothing_off() {
     let became: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
     let done = became.iter().filter(|answer| answer.is_ok()).count();
     for status in became.iter().filter_map(|answer| answer.as_ref().err()) {
-        // What the client's library had not sent yet when it heard that the connection is the last, it calls cancelled.
-        let unsent = status.code() == Code::Cancelled && format!("{status:?}").contains("hyper::Error(Canceled");
-        assert!(status.code() == Code::Unavailable || unsent, "{status:?}");
+        assert!(status.code() == Code::Unavailable || was_unsent(status), "{status:?}");
     }
     eprintln!("{done} calls done, {} clean refusals", became.len() - done);
     assert!(done > 20 && became.len() > done);
