@@ -1,8 +1,10 @@
 //! From a hub's SQLite file to an empty PostgreSQL database: all rows as they are, in one transaction.
 
+use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use super::engine::{Access, Engine, connect};
+use super::rows::Statement;
 use super::{StoreError, Unfit, open};
 
 /// Copies every table; says how many rows each had.
@@ -54,40 +56,68 @@ enum Type {
     Bytes,
 }
 
+struct Column {
+    name: String,
+    kind: Type,
+    /// Place in the primary key, from 1; 0: not in it.
+    in_key: i64,
+}
+
+impl Column {
+    /// Takes the value over from a row.
+    fn bind(&self, query: Statement, row: &AnyRow, place: usize) -> Result<Statement, sqlx::Error> {
+        Ok(match self.kind {
+            Type::Number => query.bind(row.try_get::<Option<i64>, _>(place)?),
+            Type::Text => query.bind(row.try_get::<Option<String>, _>(place)?),
+            Type::Bytes => query.bind(row.try_get::<Option<Vec<u8>>, _>(place)?),
+        })
+    }
+}
+
 /// Rows read at once: a piece of a record has up to a MiB.
 const PAGE: i64 = 64;
 
 async fn table_rows(source: &mut AnyConnection, target: &mut AnyConnection, table: &str) -> Result<u64, StoreError> {
     let columns = columns(source, table).await?;
-    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
-    let names = names.join(", ");
-    let values: Vec<String> = (1..=columns.len()).map(|place| format!("${place}")).collect();
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let mut keys: Vec<(usize, &Column)> = columns.iter().enumerate().filter(|(_, column)| column.in_key > 0).collect();
+    keys.sort_by_key(|(_, column)| column.in_key);
+    let key: Vec<&str> = keys.iter().map(|(_, column)| column.name.as_str()).collect();
+    let (key, names, values) = (key.join(", "), names.join(", "), places(columns.len()));
     // Names of tables and columns come from the schema that this version made.
-    let read = format!("SELECT {names}, rowid FROM {table} WHERE rowid > $1 ORDER BY rowid LIMIT $2");
-    let write = format!("INSERT INTO {table} ({names}) VALUES ({})", values.join(","));
-    let (mut count, mut last) = (0, i64::MIN);
-    loop {
-        let page = sqlx::query(AssertSqlSafe(read.clone())).bind(last).bind(PAGE).fetch_all(&mut *source).await?;
-        if page.is_empty() {
-            return Ok(count);
+    let first = format!("SELECT {names} FROM {table} ORDER BY {key} LIMIT {PAGE}");
+    let next = format!(
+        "SELECT {names} FROM {table} WHERE ({key}) > ({}) ORDER BY {key} LIMIT {PAGE}",
+        places(keys.len())
+    );
+    let write = format!("INSERT INTO {table} ({names}) VALUES ({values})");
+    let mut count = 0;
+    let mut page = sqlx::query(AssertSqlSafe(first)).fetch_all(&mut *source).await?;
+    while let Some(last) = page.last() {
+        let mut after = sqlx::query(AssertSqlSafe(next.clone()));
+        for (place, column) in &keys {
+            after = column.bind(after, last, *place)?;
         }
-        for row in page {
+        let after = after.fetch_all(&mut *source).await?;
+        for row in &page {
             let mut insert = sqlx::query(AssertSqlSafe(write.clone()));
-            for (place, (_, kind)) in columns.iter().enumerate() {
-                insert = match kind {
-                    Type::Number => insert.bind(row.try_get::<Option<i64>, _>(place)?),
-                    Type::Text => insert.bind(row.try_get::<Option<String>, _>(place)?),
-                    Type::Bytes => insert.bind(row.try_get::<Option<Vec<u8>>, _>(place)?),
-                };
+            for (place, column) in columns.iter().enumerate() {
+                insert = column.bind(insert, row, place)?;
             }
-            last = row.try_get(columns.len())?;
             count += insert.execute(&mut *target).await?.rows_affected();
         }
+        page = after;
     }
+    Ok(count)
 }
 
-async fn columns(source: &mut AnyConnection, table: &str) -> Result<Vec<(String, Type)>, StoreError> {
-    let query = "SELECT name, type FROM pragma_table_info($1) ORDER BY cid";
+fn places(count: usize) -> String {
+    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
+    places.join(",")
+}
+
+async fn columns(source: &mut AnyConnection, table: &str) -> Result<Vec<Column>, StoreError> {
+    let query = "SELECT name, type, pk FROM pragma_table_info($1) ORDER BY cid";
     let mut columns = Vec::new();
     for row in sqlx::query(query).bind(table.to_owned()).fetch_all(source).await? {
         let kind = match row.try_get::<String, _>(1)?.as_str() {
@@ -96,7 +126,7 @@ async fn columns(source: &mut AnyConnection, table: &str) -> Result<Vec<(String,
             "BLOB" => Type::Bytes,
             _ => return Err(StoreError::Inconsistent("sqlite_master")),
         };
-        columns.push((row.try_get(0)?, kind));
+        columns.push(Column { name: row.try_get(0)?, kind, in_key: row.try_get(2)? });
     }
     Ok(columns)
 }

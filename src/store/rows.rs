@@ -16,7 +16,9 @@ pub(super) struct Many {
     width: usize,
     /// After the values.
     tail: &'static str,
-    texts: [OnceLock<String>; SIZES],
+    numbered: [OnceLock<String>; SIZES],
+    /// For SQLite: it keeps the names of parameters in a list, and its driver looks every one up from the start.
+    nameless: [OnceLock<String>; SIZES],
 }
 
 /// 1, 2, 4 … 64 rows.
@@ -26,7 +28,13 @@ pub(super) type Statement = Query<'static, Any, AnyArguments>;
 
 impl Many {
     pub(super) const fn new(head: &'static str, width: usize, tail: &'static str) -> Self {
-        Self { head, width, tail, texts: [const { OnceLock::new() }; SIZES] }
+        Self {
+            head,
+            width,
+            tail,
+            numbered: [const { OnceLock::new() }; SIZES],
+            nameless: [const { OnceLock::new() }; SIZES],
+        }
     }
 
     /// Runs it for all rows; says how many rows were touched.
@@ -36,9 +44,10 @@ impl Many {
         rows: &[R],
         bind: impl Fn(Statement, &R) -> Statement,
     ) -> Result<u64, sqlx::Error> {
+        let numbered = is_numbered(conn);
         let mut touched = 0;
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(rest) {
+        while let Some((statement, some, after)) = self.take(numbered, rest) {
             let statement = some.iter().fold(statement, &bind);
             touched += statement.execute(&mut *conn).await?.rows_affected();
             rest = after;
@@ -53,9 +62,10 @@ impl Many {
         rows: &[R],
         bind: impl Fn(Statement, &R) -> Statement,
     ) -> Result<Vec<AnyRow>, sqlx::Error> {
+        let numbered = is_numbered(conn);
         let mut found = Vec::new();
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(rest) {
+        while let Some((statement, some, after)) = self.take(numbered, rest) {
             let statement = some.iter().fold(statement, &bind);
             found.extend(statement.fetch_all(&mut *conn).await?);
             rest = after;
@@ -64,27 +74,37 @@ impl Many {
     }
 
     /// The largest statement that the rows fill.
-    fn take<'r, R>(&'static self, rows: &'r [R]) -> Option<(Statement, &'r [R], &'r [R])> {
+    fn take<'r, R>(&'static self, numbered: bool, rows: &'r [R]) -> Option<(Statement, &'r [R], &'r [R])> {
         let power = rows.len().checked_ilog2()?.min(SIZES as u32 - 1);
-        let text = self.texts.get(power as usize)?.get_or_init(|| self.text(1 << power));
+        let texts = if numbered { &self.numbered } else { &self.nameless };
+        let text = texts.get(power as usize)?.get_or_init(|| self.text(numbered, 1 << power));
         let (some, after) = rows.split_at_checked(1 << power)?;
         Some((sqlx::query(text.as_str()), some, after))
     }
 
-    fn text(&self, rows: usize) -> String {
+    fn text(&self, numbered: bool, rows: usize) -> String {
         let mut text = self.head.to_owned();
         for row in 0..rows {
             text.push_str(if row == 0 { "(" } else { ",(" });
             for column in 0..self.width {
-                let comma = if column == 0 { "" } else { "," };
-                // Writing to a String does not fail.
-                let _ = write!(text, "{comma}${}", row * self.width + column + 1);
+                text.push_str(if column == 0 { "" } else { "," });
+                if numbered {
+                    // Writing to a String does not fail.
+                    let _ = write!(text, "${}", row * self.width + column + 1);
+                } else {
+                    text.push('?');
+                }
             }
             text.push(')');
         }
         text.push_str(self.tail);
         text
     }
+}
+
+/// Whether the engine's parameters have numbers rather than just a place.
+fn is_numbered(conn: &AnyConnection) -> bool {
+    conn.backend_name() != "SQLite"
 }
 
 #[cfg(test)]
@@ -94,11 +114,12 @@ mod tests {
     #[test]
     fn rows_go_in_powers_of_two() {
         static PAIRS: Many = Many::new("INSERT INTO t (a, b) VALUES ", 2, " RETURNING a");
-        assert_eq!(PAIRS.text(2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) RETURNING a");
+        assert_eq!(PAIRS.text(true, 2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) RETURNING a");
+        assert_eq!(PAIRS.text(false, 2), "INSERT INTO t (a, b) VALUES (?,?),(?,?) RETURNING a");
         let rows = [(); 200];
         let mut sizes = Vec::new();
         let mut rest = &rows[..];
-        while let Some((_, some, after)) = PAIRS.take(rest) {
+        while let Some((_, some, after)) = PAIRS.take(true, rest) {
             sizes.push(some.len());
             rest = after;
         }
