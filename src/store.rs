@@ -291,7 +291,7 @@ impl Store {
     ///
     /// ```compile_fail,E0451
     /// fn open(conn: &mut sqlx::AnyConnection) -> sluis::store::Tx<'_> {
-    ///     sluis::store::Tx { conn, saved: false, batch: Default::default(), moved: Vec::new(), changes: Default::default(), wakes: Vec::new(), event_id: String::new() }
+    ///     sluis::store::Tx { conn: Some(conn), saved: false, batch: Default::default(), moved: Vec::new(), changes: Default::default(), wakes: Vec::new(), event_id: String::new() }
     /// }
     /// ```
     pub async fn run_tx<W: Work>(&self, ground: Ground, work: W) -> Result<Committed<W::Output>, CommitError> {
@@ -306,8 +306,10 @@ impl Store {
     }
 
     async fn commit<W: Work>(&self, verdict: Verdict, work: W) -> Result<Committed<W::Output>, CommitError> {
-        let (unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
-        self.queue.try_send(Box::new(unit)).map_err(|_| StoreError::Busy)?;
+        let (mut unit, reply) = writer::Pending::new(work, verdict, self.stamp()?);
+        let place = self.queue.try_reserve().map_err(|_| StoreError::Busy)?;
+        unit.rehearse().await;
+        place.send(Box::new(unit));
         let committed = reply.await.map_err(|_| StoreError::Lost)??;
         self.proven.store(true, Ordering::Relaxed);
         Ok(committed)

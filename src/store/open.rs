@@ -80,7 +80,8 @@ impl Store {
         if engine == Engine::Postgres {
             tokio::spawn(compare_clocks(readers.clone(), Arc::clone(&adrift), end.clone().downgrade()));
         }
-        tokio::spawn(Writer::new(access, conn, announcer).run(work));
+        drop(conn.close().await);
+        Writer::new(access, announcer).start(work)?;
         let store = Self {
             engine,
             readers,

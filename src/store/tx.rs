@@ -12,12 +12,14 @@ use super::request::{Key, Remembered};
 use crate::audit::Draft;
 use crate::ground::Refusal;
 
-/// An open transaction. Only the writer makes one.
+/// An open transaction; or a rehearsal of one, in which a unit of work that looks at nothing can be carried out before its
+/// turn. Only the writer's module makes them.
 ///
 /// What is only added (events, inbox items, remembered replies, recipients) waits in a batch and is written with that of
 /// the neighbours in the group, many rows in one statement. Anything else is written at once, in a savepoint.
 pub struct Tx<'c> {
-    pub(super) conn: &'c mut AnyConnection,
+    /// None in a rehearsal.
+    pub(super) conn: Option<&'c mut AnyConnection>,
     pub(super) saved: bool,
     pub(super) batch: Batch,
     pub(super) moved: Vec<Moved>,
@@ -34,7 +36,7 @@ pub(super) enum Moved {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: &'c mut AnyConnection, event_id: &str, changes: Changes) -> Self {
+    pub(super) fn new(conn: Option<&'c mut AnyConnection>, event_id: &str, changes: Changes) -> Self {
         Self {
             conn,
             saved: false,
@@ -48,21 +50,22 @@ impl<'c> Tx<'c> {
 
     /// The connection, for a statement that takes effect at once.
     pub(super) async fn conn(&mut self) -> Result<&mut AnyConnection, StoreError> {
+        // A rehearsal ends here, whatever the work makes of this.
+        let conn = self.conn.as_deref_mut().ok_or(StoreError::Busy)?;
         if !self.saved {
-            sqlx::query("SAVEPOINT unit").execute(&mut *self.conn).await?;
+            sqlx::query("SAVEPOINT unit").execute(&mut *conn).await?;
             self.saved = true;
         }
-        Ok(self.conn)
+        Ok(conn)
     }
 
     /// Keeps or drops what was written at once.
     pub(super) async fn leave(&mut self, keep: bool) -> Result<(), StoreError> {
-        if self.saved {
-            if !keep {
-                sqlx::query("ROLLBACK TO unit").execute(&mut *self.conn).await?;
-            }
-            sqlx::query("RELEASE unit").execute(&mut *self.conn).await?;
+        let Some(conn) = self.conn.as_deref_mut().filter(|_| self.saved) else { return Ok(()) };
+        if !keep {
+            sqlx::query("ROLLBACK TO unit").execute(&mut *conn).await?;
         }
+        sqlx::query("RELEASE unit").execute(&mut *conn).await?;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use sqlx::{AnyConnection, Connection as _, Row as _};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
@@ -21,7 +22,7 @@ use super::engine::{Access, Engine, connect};
 use super::event::EventRow;
 use super::notify::Announcer;
 use super::picture::{Picture, group_lock};
-use super::tx::{Seen, Tx, Wake, Work, WorkError};
+use super::tx::{Moved, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
 
@@ -54,7 +55,16 @@ pub(super) struct Pending<W: Work> {
     verdict: Verdict,
     stamp: Stamp,
     output: Option<W::Output>,
+    /// What it adds, where that was found out before its turn.
+    rehearsed: Option<Added>,
     reply: oneshot::Sender<Result<Committed<W::Output>, CommitError>>,
+}
+
+/// What a unit adds, and whom to wake.
+struct Added {
+    batch: Batch,
+    moved: Vec<Moved>,
+    wakes: Vec<Wake>,
 }
 
 /// Where the caller waits.
@@ -63,7 +73,29 @@ pub(super) type Reply<T> = oneshot::Receiver<Result<Committed<T>, CommitError>>;
 impl<W: Work> Pending<W> {
     pub(super) fn new(work: W, verdict: Verdict, stamp: Stamp) -> (Self, Reply<W::Output>) {
         let (reply, receiver) = oneshot::channel();
-        (Self { work, verdict, stamp, output: None, reply }, receiver)
+        (Self { work, verdict, stamp, output: None, rehearsed: None, reply }, receiver)
+    }
+
+    /// Carries the work out before its turn, if it needs no look at the database: what callers do side by side, the one
+    /// writer need not do in a row. Whether its facts still hold is found out at its turn all the same.
+    pub(super) async fn rehearse(&mut self) {
+        let event_id = self.stamp.event_id.clone();
+        let mut tx = Tx::new(None, &event_id, self.work.seen().changes);
+        if self.perform(&mut tx).await.is_ok() {
+            let Tx { batch, moved, wakes, .. } = tx;
+            self.rehearsed = Some(Added { batch, moved, wakes });
+        }
+    }
+
+    async fn perform(&mut self, tx: &mut Tx<'_>) -> Result<(), WorkError> {
+        let (output, draft) = self.work.run(tx).await?;
+        let mut verdict = self.verdict.clone();
+        if let Some(reason) = draft.reported {
+            verdict.outcome = Outcome::Refused(reason);
+        }
+        tx.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
+        self.output = Some(output);
+        Ok(())
     }
 }
 
@@ -74,13 +106,9 @@ impl<W: Work> Unit for Pending<W> {
 
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>> {
         Box::pin(async move {
-            let (output, draft) = self.work.run(tx).await?;
-            let mut verdict = self.verdict.clone();
-            if let Some(reason) = draft.reported {
-                verdict.outcome = Outcome::Refused(reason);
-            }
-            tx.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
-            self.output = Some(output);
+            // A second attempt carries it out again.
+            let Some(Added { batch, moved, wakes }) = self.rehearsed.take() else { return self.perform(tx).await };
+            (tx.batch, tx.moved, tx.wakes) = (batch, moved, wakes);
             Ok(())
         })
     }
@@ -137,12 +165,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(access: Access, conn: AnyConnection, announcer: Announcer) -> Self {
-        Self { engine: access.engine(), access, conn: Some(conn), announcer, forgot: Instant::now() }
+    pub(super) fn new(access: Access, announcer: Announcer) -> Self {
+        Self { engine: access.engine(), access, conn: None, announcer, forgot: Instant::now() }
     }
 
-    /// Commits what comes, until the store is dropped.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>) {
+    /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
+    /// calls the runtime has to see to first, with all callers of the group waiting. It ends when the store is dropped.
+    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Unit>>) -> Result<(), StoreError> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StoreError::disk)?;
+        let thread = std::thread::Builder::new().name("store-writer".to_owned());
+        thread.spawn(move || runtime.block_on(self.run(queue))).map(drop).map_err(StoreError::disk)
+    }
+
+    /// Commits what comes.
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>) {
         let mut group = Vec::with_capacity(GROUP);
         while queue.recv_many(&mut group, GROUP).await > 0 {
             group.retain(|unit| !unit.is_given_up());
@@ -296,7 +332,7 @@ async fn prepare(
     let mut batch = Batch::default();
     let mut done = Done::default();
     for (unit, seen) in units.iter_mut().zip(seen) {
-        let mut tx = Tx::new(&mut *conn, unit.event_id(), seen.changes.clone());
+        let mut tx = Tx::new(Some(&mut *conn), unit.event_id(), seen.changes.clone());
         let outcome = match picture.check(&seen) {
             Ok(()) => unit.run(&mut tx).await,
             Err(error) => Err(error),
