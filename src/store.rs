@@ -12,6 +12,7 @@ mod notify;
 mod open;
 mod picture;
 mod rows;
+mod session;
 mod tx;
 mod writer;
 

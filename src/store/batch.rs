@@ -1,11 +1,10 @@
 //! Rows that a group only adds: written together at its end.
 
-use sqlx::AnyConnection;
-
 use super::event::EventRow;
 use super::inbox::NewItem;
 use super::record::RecipientRow;
 use super::request::{Key, Remembered};
+use super::session::Session;
 use super::{StoreError, event, inbox, record, request};
 
 /// What waits for the end of the group.
@@ -34,11 +33,11 @@ impl Batch {
     }
 
     /// Writes everything. An error fails the group.
-    pub(super) async fn write(self, conn: &mut AnyConnection) -> Result<(), StoreError> {
-        record::write_recipients(conn, &self.recipients).await?;
-        record::write_keys(conn, &self.keys).await?;
-        inbox::write(conn, self.items, &self.acks).await?;
-        request::write(conn, &self.requests).await?;
-        event::write(conn, &self.events).await
+    pub(super) async fn write(self, session: &mut Session) -> Result<(), StoreError> {
+        record::write_recipients(session, &self.recipients).await?;
+        record::write_keys(session, &self.keys).await?;
+        inbox::write(session, self.items, &self.acks).await?;
+        request::write(session, &self.requests).await?;
+        event::write(session, &self.events).await
     }
 }

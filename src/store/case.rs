@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::session::query;
 use super::{Reader, StoreError, Tx, Wake, WorkError, consent};
 use crate::case::{Assignment, CaseFile, MeasureInForce, Party};
 use crate::clock::{from_micros, micros};
@@ -185,34 +186,32 @@ async fn load_measures(conn: &mut AnyConnection, case_id: &str) -> Result<Vec<Me
 
 /// How many cases about a subject the organisation has a name for, as the transaction sees it.
 pub async fn count_by_tag(tx: &mut Tx<'_>, tag: &[u8], oin: &Oin) -> Result<i64, StoreError> {
-    let row = sqlx::query(
+    query(
         "SELECT COUNT(*) FROM case_file c JOIN case_name n ON n.case_id = c.case_id WHERE c.subject_tag = $1 AND n.oin = $2",
     )
     .bind(tag)
     .bind(oin.as_str())
-    .fetch_one(tx.conn().await?)
-    .await?;
-    Ok(row.try_get(0)?)
+    .fetch_number(tx.conn().await?)
+    .await
 }
 
 /// How many records a case has.
 pub async fn record_count(reader: &mut Reader, case_id: &str) -> Result<i64, StoreError> {
-    count_records(reader.conn().await?, case_id).await
+    let row = sqlx::query(COUNT_RECORDS).bind(case_id).fetch_one(reader.conn().await?).await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Refuses a commit whose decision saw fewer records in the case, or more.
 pub async fn check_record_count(tx: &mut Tx<'_>, case_id: &str, seen: i64) -> Result<(), WorkError> {
-    if count_records(tx.conn().await?, case_id).await? == seen { Ok(()) } else { Err(WorkError::Stale) }
+    let now = query(COUNT_RECORDS).bind(case_id).fetch_number(tx.conn().await?).await?;
+    if now == seen { Ok(()) } else { Err(WorkError::Stale) }
 }
 
-async fn count_records(conn: &mut AnyConnection, case_id: &str) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT COUNT(*) FROM record WHERE case_id = $1").bind(case_id).fetch_one(conn).await?;
-    Ok(row.try_get(0)?)
-}
+const COUNT_RECORDS: &str = "SELECT COUNT(*) FROM record WHERE case_id = $1";
 
 /// Adds a case with its names and roles.
 pub async fn insert(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO case_file (case_id, rev, subject_tag, tag_epoch, phase, phase_at, table_at, created_at, closed_at, \
          end_reason, escalated, restricted, objection, chosen_oin, regime, regime_until) \
          VALUES ($1,$2,$3,$4,$5,$6,NULL,$7,NULL,NULL,0,0,0,NULL,$8,$9)",
@@ -240,7 +239,7 @@ pub async fn insert(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> 
 /// Saves the case itself (not its roles, measures and consents) and moves its revision.
 pub async fn save(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
     tx.moves_case(&case.id)?;
-    sqlx::query(
+    query(
         "UPDATE case_file SET rev = rev + 1, phase = $2, phase_at = $3, table_at = $4, closed_at = $5, escalated = $6, \
          restricted = $7, objection = $8, chosen_oin = $9, regime = $10, regime_until = $11 WHERE case_id = $1",
     )
@@ -263,7 +262,7 @@ pub async fn save(tx: &mut Tx<'_>, case: &CaseFile) -> Result<(), StoreError> {
 
 /// Why the case was closed.
 pub async fn set_end_reason(tx: &mut Tx<'_>, case_id: &str, reason: &str) -> Result<(), StoreError> {
-    sqlx::query("UPDATE case_file SET end_reason = $2 WHERE case_id = $1")
+    query("UPDATE case_file SET end_reason = $2 WHERE case_id = $1")
         .bind(case_id)
         .bind(reason)
         .execute(tx.conn().await?)
@@ -273,7 +272,7 @@ pub async fn set_end_reason(tx: &mut Tx<'_>, case_id: &str, reason: &str) -> Res
 
 /// Gives an organisation its own name for a case, if it has none yet.
 pub async fn insert_name(tx: &mut Tx<'_>, case_id: &str, oin: &Oin, name: &str) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO case_name (name, case_id, oin) VALUES ($1,$2,$3) ON CONFLICT (case_id, oin) DO NOTHING")
+    query("INSERT INTO case_name (name, case_id, oin) VALUES ($1,$2,$3) ON CONFLICT (case_id, oin) DO NOTHING")
         .bind(name)
         .bind(case_id)
         .bind(oin.as_str())
@@ -288,7 +287,7 @@ pub async fn insert_assignment(tx: &mut Tx<'_>, case_id: &str, a: &Assignment) -
         Party::Partner(_) => None,
         Party::External(kind) => Some(kind.code()),
     };
-    sqlx::query(
+    query(
         "INSERT INTO assignment (assignment_id, case_id, role, oin, external_kind, involved, starts_at, ends_at, ended_at) \
          VALUES ($1,$2,$3,$4,$5,$6,$7,$8,NULL)",
     )
@@ -307,7 +306,7 @@ pub async fn insert_assignment(tx: &mut Tx<'_>, case_id: &str, a: &Assignment) -
 
 /// Ends a role now.
 pub async fn end_assignment(tx: &mut Tx<'_>, assignment_id: &str, at: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE assignment SET ended_at = COALESCE(ended_at, $2) WHERE assignment_id = $1")
+    query("UPDATE assignment SET ended_at = COALESCE(ended_at, $2) WHERE assignment_id = $1")
         .bind(assignment_id)
         .bind(at)
         .execute(tx.conn().await?)
@@ -317,7 +316,7 @@ pub async fn end_assignment(tx: &mut Tx<'_>, assignment_id: &str, at: i64) -> Re
 
 /// Puts down when a role will end.
 pub async fn set_assignment_end(tx: &mut Tx<'_>, assignment_id: &str, ends_at: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE assignment SET ends_at = $2 WHERE assignment_id = $1 AND (ends_at IS NULL OR ends_at > $2)")
+    query("UPDATE assignment SET ends_at = $2 WHERE assignment_id = $1 AND (ends_at IS NULL OR ends_at > $2)")
         .bind(assignment_id)
         .bind(ends_at)
         .execute(tx.conn().await?)
@@ -327,7 +326,7 @@ pub async fn set_assignment_end(tx: &mut Tx<'_>, assignment_id: &str, ends_at: i
 
 /// Records a measure; a later one of the same kind takes the earlier one's place.
 pub async fn put_measure(tx: &mut Tx<'_>, case_id: &str, measure: &MeasureInForce) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO measure (case_id, kind, oin, starts_at, ends_at) VALUES ($1,$2,$3,$4,$5) \
          ON CONFLICT (case_id, kind) DO UPDATE SET oin = excluded.oin, starts_at = excluded.starts_at, \
          ends_at = excluded.ends_at",

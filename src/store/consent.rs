@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use sqlx::Row as _;
 
 use super::case::{regime_from_text, regime_to_text};
+use super::session::query;
 use super::{StoreError, Tx};
 use crate::case::ConsentOnFile;
 use crate::clock::{from_micros, micros};
@@ -46,7 +47,7 @@ pub(super) async fn load(conn: &mut AnyConnection, case_id: &str) -> Result<Vec<
 /// Adds a consent.
 pub async fn insert(tx: &mut Tx<'_>, case_id: &str, consent: &ConsentOnFile) -> Result<(), StoreError> {
     let given = &consent.given;
-    sqlx::query(
+    query(
         "INSERT INTO consent (consent_id, case_id, giver, regime, scope, text_version, given_at, expires_at, withdrawn_at) \
          VALUES ($1,$2,$3,$4,$5,$6,$7,$8,NULL)",
     )
@@ -65,7 +66,7 @@ pub async fn insert(tx: &mut Tx<'_>, case_id: &str, consent: &ConsentOnFile) -> 
 
 /// Withdraws a consent; a second time changes nothing.
 pub async fn withdraw(tx: &mut Tx<'_>, consent_id: &str, at: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE consent SET withdrawn_at = COALESCE(withdrawn_at, $2) WHERE consent_id = $1")
+    query("UPDATE consent SET withdrawn_at = COALESCE(withdrawn_at, $2) WHERE consent_id = $1")
         .bind(consent_id)
         .bind(at)
         .execute(tx.conn().await?)

@@ -1,10 +1,10 @@
 //! From a hub's SQLite file to an empty PostgreSQL database: all rows as they are, in one transaction.
 
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 
 use super::engine::{Access, Engine, connect};
-use super::rows::Statement;
 use super::{StoreError, Unfit, open};
 
 /// Copies every table; says how many rows each had.
@@ -48,6 +48,8 @@ async fn tables(source: &mut AnyConnection, target: &mut AnyConnection) -> Resul
     Ok(copied)
 }
 
+type Statement = Query<'static, Any, AnyArguments>;
+
 /// What a column holds.
 #[derive(Clone, Copy)]
 enum Type {
@@ -86,10 +88,8 @@ async fn table_rows(source: &mut AnyConnection, target: &mut AnyConnection, tabl
     let (key, names, values) = (key.join(", "), names.join(", "), places(columns.len()));
     // Names of tables and columns come from the schema that this version made.
     let first = format!("SELECT {names} FROM {table} ORDER BY {key} LIMIT {PAGE}");
-    let next = format!(
-        "SELECT {names} FROM {table} WHERE ({key}) > ({}) ORDER BY {key} LIMIT {PAGE}",
-        places(keys.len())
-    );
+    let next =
+        format!("SELECT {names} FROM {table} WHERE ({key}) > ({}) ORDER BY {key} LIMIT {PAGE}", places(keys.len()));
     let write = format!("INSERT INTO {table} ({names}) VALUES ({values})");
     let mut count = 0;
     let mut page = sqlx::query(AssertSqlSafe(first)).fetch_all(&mut *source).await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AnyConnection, Row as _};
 
+use super::session::{Session, query};
 use super::tx::{Changes, Seen, Tx, Work, WorkError};
 use super::{StoreError, Unfit};
 use crate::audit::{Action, Draft};
@@ -41,15 +42,24 @@ impl Deployment {
 
 /// What is in force in this database; `None` in a new one.
 pub(super) async fn load(conn: &mut AnyConnection) -> Result<Option<Deployment>, StoreError> {
-    let query = "SELECT covenant_version, covenant_hash, keys_hash FROM deployment WHERE id = 1";
-    let Some(row) = sqlx::query(query).fetch_optional(conn).await? else { return Ok(None) };
-    let version: i64 = row.try_get(0)?;
-    let keys: String = row.try_get(2)?;
-    Ok(Some(Deployment {
+    let Some(row) = sqlx::query(IN_FORCE).fetch_optional(conn).await? else { return Ok(None) };
+    stored(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?).map(Some)
+}
+
+/// The same, inside a commit.
+async fn load_now(session: &mut Session) -> Result<Option<Deployment>, StoreError> {
+    let Some(row) = query(IN_FORCE).fetch_optional(session).await? else { return Ok(None) };
+    stored(row.number(0)?, row.text(1)?, row.text(2)?).map(Some)
+}
+
+const IN_FORCE: &str = "SELECT covenant_version, covenant_hash, keys_hash FROM deployment WHERE id = 1";
+
+fn stored(version: i64, covenant_hash: String, keys: String) -> Result<Deployment, StoreError> {
+    Ok(Deployment {
         covenant_version: u32::try_from(version).map_err(|_| StoreError::Inconsistent("deployment"))?,
-        covenant_hash: row.try_get(1)?,
+        covenant_hash,
         keys: keys.split_whitespace().map(str::to_owned).collect(),
-    }))
+    })
 }
 
 /// Puts a covenant version or a new key in force. Nodes with older ones find the registry changed, and stop serving.
@@ -64,13 +74,13 @@ impl Work for Deploy {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
         // Another node may have been first.
-        if let Some(stored) = load(tx.conn().await?).await?
+        if let Some(stored) = load_now(tx.conn().await?).await?
             && self.0.beside(&stored).map_err(StoreError::from)?.is_none()
         {
             return Err(WorkError::Stale);
         }
         let keys: Vec<&str> = self.0.keys.iter().map(String::as_str).collect();
-        sqlx::query(
+        query(
             "INSERT INTO deployment (id, covenant_version, covenant_hash, keys_hash) VALUES (1, $1, $2, $3) \
              ON CONFLICT (id) DO UPDATE SET covenant_version = excluded.covenant_version, \
              covenant_hash = excluded.covenant_hash, keys_hash = excluded.keys_hash",

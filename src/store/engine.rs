@@ -128,13 +128,8 @@ async fn set_up(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Write-ahead log, durable at every commit, patience with a reader's checkpoint, and nothing left of what was deleted. An
-/// event fills most of a small page (the size counts for new files only); what one statement may have to take back stays
-/// in memory, not in a file of its own; the log is put away after 32 MiB rather than four.
-const SQLITE: [&str; 8] = [
-    "PRAGMA page_size = 8192",
-    "PRAGMA temp_store = MEMORY",
-    "PRAGMA wal_autocheckpoint = 4096",
+/// Write-ahead log, durable at every commit, patience with a reader's checkpoint, and nothing left of what was deleted.
+pub(super) const SQLITE: [&str; 5] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",

@@ -1,9 +1,10 @@
 //! SQL of the audit log. There is an insert and there are selects: no statement here changes or removes an event.
 
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
 
 use super::rows::Many;
+use super::session::{Query, Session, query};
 use super::{Reader, StoreError};
 use crate::audit::{Event, Leaf, encode};
 
@@ -31,58 +32,57 @@ static PARTIES: Many = Many::new("INSERT INTO audit_event_party (oin, at, event_
 static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1, "");
 
 /// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
-pub(super) async fn write(conn: &mut AnyConnection, rows: &[EventRow]) -> Result<(), StoreError> {
-    EVENTS.execute(conn, rows, bind).await?;
+pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<(), StoreError> {
+    EVENTS.execute(session, rows, bind).await?;
     let parties: Vec<(&str, &EventRow)> =
         rows.iter().flat_map(|row| parties(&row.event).into_iter().map(move |party| (party, row))).collect();
     PARTIES
-        .execute(conn, &parties, |query, (party, row)| {
+        .execute(session, &parties, |query, (party, row)| {
             let stamp = &row.event.stamp;
-            query.bind((*party).to_owned()).bind(stamp.at).bind(stamp.event_id.clone())
+            query.bind(*party).bind(stamp.at).bind(&stamp.event_id)
         })
         .await?;
-    OUTBOX.execute(conn, rows, |query, row| query.bind(row.event.stamp.event_id.clone())).await?;
+    OUTBOX.execute(session, rows, |query, row| query.bind(&row.event.stamp.event_id)).await?;
     Ok(())
 }
 
-fn bind(query: super::rows::Statement, row: &EventRow) -> super::rows::Statement {
+fn bind<'v>(query: Query<'v>, row: &'v EventRow) -> Query<'v> {
     let (draft, verdict, stamp) = (&row.event.draft, &row.event.verdict, &row.event.stamp);
     query
-        .bind(stamp.event_id.clone())
+        .bind(&stamp.event_id)
         .bind(stamp.at)
         .bind(draft.method)
         .bind(draft.action.map_or("E", crate::audit::Action::code))
         .bind(verdict.outcome.code())
         .bind(verdict.outcome.reason())
-        .bind(draft.organisation.clone())
-        .bind(draft.source.clone())
-        .bind(draft.user_ref.clone())
+        .bind(&draft.organisation)
+        .bind(&draft.source)
+        .bind(&draft.user_ref)
         .bind(draft.role.map_or("", crate::party::Role::code))
-        .bind(draft.purpose.clone())
+        .bind(&draft.purpose)
         .bind(draft.article.map_or(0, |article| i64::from(article.number())))
         .bind(i64::from(verdict.covenant_version))
         .bind(verdict.clauses.join(" "))
-        .bind(draft.case_id.clone())
-        .bind(draft.subject.clone())
+        .bind(draft.case_id.as_deref())
+        .bind(&draft.subject)
         .bind(draft.categories.iter().map(|c| c.code()).collect::<Vec<_>>().join(" "))
         .bind(draft.form.map_or("", crate::party::Form::code))
         .bind(draft.recipients.join(" "))
-        .bind(draft.record.clone())
+        .bind(&draft.record)
         .bind(draft.consents.join(" "))
         .bind(i64::from(draft.emergency))
-        .bind(draft.motivation.clone())
-        .bind(draft.key_hash.clone())
-        .bind(stamp.node.clone())
-        .bind(draft.trace_id.clone())
-        .bind(row.encoded.leaf.clone())
-        .bind(row.encoded.disclosures.clone())
+        .bind(&draft.motivation)
+        .bind(&draft.key_hash)
+        .bind(&stamp.node)
+        .bind(&draft.trace_id)
+        .bind(&row.encoded.leaf)
+        .bind(&row.encoded.disclosures)
 }
 
 /// Whether an event is there: what tells a commit that happened from one that did not.
-pub(super) async fn exists(conn: &mut AnyConnection, event_id: &str) -> Result<bool, StoreError> {
-    let row =
-        sqlx::query("SELECT COUNT(*) FROM audit_event WHERE event_id = $1").bind(event_id).fetch_one(conn).await?;
-    Ok(row.try_get::<i64, _>(0)? > 0)
+pub(super) async fn exists(session: &mut Session, event_id: &str) -> Result<bool, StoreError> {
+    let count = query("SELECT COUNT(*) FROM audit_event WHERE event_id = $1").bind(event_id);
+    Ok(count.fetch_number(session).await? > 0)
 }
 
 /// Organisations whose officers may read the event: who asked, whose data it is, who got it.

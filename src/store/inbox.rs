@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
 
 use super::rows::Many;
+use super::session::Session;
 use super::{Reader, StoreError, Tx, Wake};
 
 /// An item as it is stored.
@@ -65,7 +66,7 @@ static ITEMS: Many =
 /// Gives new items their places and moves what was acknowledged. A head row gives places without gaps, and holds off other
 /// nodes until the commit; everybody takes the rows in the same order, so nobody waits in a circle.
 pub(super) async fn write(
-    conn: &mut AnyConnection,
+    session: &mut Session,
     items: Vec<NewItem>,
     acks: &[(String, i64)],
 ) -> Result<(), StoreError> {
@@ -78,12 +79,11 @@ pub(super) async fn write(
         *acked = (*acked).max(*seq);
     }
     let counts: Vec<(&str, i64, i64)> = heads.into_iter().map(|(oin, (new, acked))| (oin, new, acked)).collect();
-    let rows = HEADS
-        .fetch(conn, &counts, |query, (oin, new, acked)| query.bind((*oin).to_owned()).bind(*new).bind(*acked))
-        .await?;
+    let rows =
+        HEADS.fetch(session, &counts, |query, (oin, new, acked)| query.bind(*oin).bind(*new).bind(*acked)).await?;
     let mut last: HashMap<String, i64> = HashMap::new();
     for row in rows {
-        last.insert(row.try_get(0)?, row.try_get(1)?);
+        last.insert(row.text(0)?, row.number(1)?);
     }
     let mut next: HashMap<&str, i64> = HashMap::new();
     for (oin, new, _) in counts {
@@ -97,14 +97,14 @@ pub(super) async fn write(
         placed.push((*seq, item));
     }
     ITEMS
-        .execute(conn, &placed, |query, (seq, item)| {
+        .execute(session, &placed, |query, (seq, item)| {
             query
-                .bind(item.oin.clone())
+                .bind(&item.oin)
                 .bind(*seq)
-                .bind(item.case_id.clone())
-                .bind(item.record_id.clone())
-                .bind(item.role.clone())
-                .bind(item.message.clone())
+                .bind(item.case_id.as_deref())
+                .bind(item.record_id.as_deref())
+                .bind(&item.role)
+                .bind(&item.message)
                 .bind(item.at)
         })
         .await?;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use ring::digest::{SHA256, digest};
-use sqlx::{AnyConnection, Row as _};
 
 use super::engine::Engine;
 use super::rows::Many;
+use super::session::{Session, query};
 use super::tx::{Changes, Moved, Seen};
 use super::{StoreError, WorkError};
 
@@ -23,28 +23,28 @@ impl Picture {
     /// Locks and reads what the units rest on. `group` names the transaction, so that whoever lost sight of it can wait for
     /// its end.
     pub(super) async fn take(
-        conn: &mut AnyConnection,
+        session: &mut Session,
         engine: Engine,
         group: &str,
         units: &[Seen],
     ) -> Result<Self, StoreError> {
         if engine == Engine::Postgres {
-            lock(conn, group, units).await?;
+            lock(session, group, units).await?;
         }
-        let row = sqlx::query("SELECT rev FROM registry_head WHERE id = 1").fetch_one(&mut *conn).await?;
-        let mut picture = Self { registry: row.try_get(0)?, ..Self::default() };
+        let registry = query("SELECT rev FROM registry_head WHERE id = 1").fetch_number(&mut *session).await?;
+        let mut picture = Self { registry, ..Self::default() };
         let cases: BTreeSet<&str> =
             units.iter().filter_map(|seen| seen.case.as_ref()).map(|(case, _)| case.as_str()).collect();
         let cases: Vec<&str> = cases.into_iter().collect();
-        for row in CASES.fetch(conn, &cases, |query, case| query.bind((*case).to_owned())).await? {
-            picture.cases.insert(row.try_get(0)?, row.try_get(1)?);
+        for row in CASES.fetch(session, &cases, |query, case| query.bind(*case)).await? {
+            picture.cases.insert(row.text(0)?, row.number(1)?);
         }
         let keys: Vec<_> = units.iter().filter_map(|seen| seen.request.as_ref()).collect();
         let known = REQUESTS
-            .fetch(conn, &keys, |query, key| query.bind(key.oin.clone()).bind(key.request_id.clone()).bind(key.since))
+            .fetch(session, &keys, |query, key| query.bind(&key.oin).bind(&key.request_id).bind(key.since))
             .await?;
         for row in known {
-            picture.requests.insert((row.try_get(0)?, row.try_get(1)?));
+            picture.requests.insert((row.text(0)?, row.text(1)?));
         }
         Ok(picture)
     }
@@ -91,7 +91,7 @@ static LOCKS: Many = Many::new(
 /// Shared for what a decision rests on, alone for what changes, in one order for everybody. Locks of the lock manager, not
 /// of rows: they queue fairly, so that a change of the registry gets its turn among a thousand reads, and they write
 /// nothing.
-async fn lock(conn: &mut AnyConnection, group: &str, units: &[Seen]) -> Result<(), StoreError> {
+async fn lock(session: &mut Session, group: &str, units: &[Seen]) -> Result<(), StoreError> {
     let mut locks = BTreeMap::from([(group_lock(group), true)]);
     let mut add = |lock, alone| *locks.entry(lock).or_insert(alone) |= alone;
     for seen in units {
@@ -107,7 +107,7 @@ async fn lock(conn: &mut AnyConnection, group: &str, units: &[Seen]) -> Result<(
         }
     }
     let locks: Vec<(i64, bool)> = locks.into_iter().collect();
-    LOCKS.fetch(conn, &locks, |query, (lock, alone)| query.bind(*lock).bind(i64::from(*alone))).await?;
+    LOCKS.fetch(session, &locks, |query, (lock, alone)| query.bind(*lock).bind(i64::from(*alone))).await?;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! SQL of sealed records, their recipients and keys, and of newcomers that wait for a key.
 
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
 
 use super::rows::Many;
+use super::session::{Session, query};
 use super::{Reader, StoreError, Tx, Wake};
 
 /// A row of `record`.
@@ -95,7 +96,7 @@ fn record(row: &AnyRow) -> Result<RecordRow, sqlx::Error> {
 
 /// Adds a record. False if its id is taken.
 pub async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+    let done = query(
         "INSERT INTO record (record_id, case_id, category, form, article, purpose, author_oin, author_role, \
          source_external, schema, roles, named, header, signature, size, created_at, expires_at) \
          VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17) ON CONFLICT (record_id) DO NOTHING",
@@ -119,12 +120,12 @@ pub async fn insert(tx: &mut Tx<'_>, row: &RecordRow) -> Result<bool, StoreError
     .bind(row.expires_at)
     .execute(tx.conn().await?)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done == 1)
 }
 
 /// Adds a piece of ciphertext.
 pub async fn insert_chunk(tx: &mut Tx<'_>, record_id: &str, seq: i64, bytes: &[u8]) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO record_chunk (record_id, seq, bytes) VALUES ($1,$2,$3)")
+    query("INSERT INTO record_chunk (record_id, seq, bytes) VALUES ($1,$2,$3)")
         .bind(record_id)
         .bind(seq)
         .bind(bytes)
@@ -146,18 +147,12 @@ static RECIPIENTS: Many = Many::new(
 
 /// Writes recipients: record, row, since when.
 pub(super) async fn write_recipients(
-    conn: &mut AnyConnection,
+    session: &mut Session,
     rows: &[(String, RecipientRow, i64)],
 ) -> Result<(), StoreError> {
     RECIPIENTS
-        .execute(conn, rows, |query, (record_id, row, at)| {
-            query
-                .bind(record_id.clone())
-                .bind(row.oin.clone())
-                .bind(row.role.clone())
-                .bind(row.external_kind.clone())
-                .bind(row.clauses.clone())
-                .bind(*at)
+        .execute(session, rows, |query, (record_id, row, at)| {
+            query.bind(record_id).bind(&row.oin).bind(&row.role).bind(&row.external_kind).bind(&row.clauses).bind(*at)
         })
         .await?;
     Ok(())
@@ -175,11 +170,9 @@ static KEYS: Many = Many::new(
 );
 
 /// Writes sealed keys: record, organisation, message.
-pub(super) async fn write_keys(conn: &mut AnyConnection, rows: &[(String, String, Vec<u8>)]) -> Result<(), StoreError> {
-    KEYS.execute(conn, rows, |query, (record_id, oin, message)| {
-        query.bind(record_id.clone()).bind(oin.clone()).bind(message.clone())
-    })
-    .await?;
+pub(super) async fn write_keys(session: &mut Session, rows: &[(String, String, Vec<u8>)]) -> Result<(), StoreError> {
+    KEYS.execute(session, rows, |query, (record_id, oin, message)| query.bind(record_id).bind(oin).bind(message))
+        .await?;
     Ok(())
 }
 
@@ -278,7 +271,7 @@ pub async fn request_seal(
     role: &str,
     at: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO seal_request (record_id, oin, role, author_oin, created_at) VALUES ($1,$2,$3,$4,$5) \
          ON CONFLICT (record_id, oin, role) DO NOTHING",
     )
@@ -295,7 +288,7 @@ pub async fn request_seal(
 
 /// Takes a newcomer off the list.
 pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM seal_request WHERE record_id = $1 AND oin = $2")
+    query("DELETE FROM seal_request WHERE record_id = $1 AND oin = $2")
         .bind(record_id)
         .bind(oin)
         .execute(tx.conn().await?)
@@ -305,7 +298,7 @@ pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str) -> Result<()
 
 /// Takes an organisation whose role in a case ended off every author's list, in that role.
 pub async fn drop_requests(tx: &mut Tx<'_>, case_id: &str, oin: &str, role: &str) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "DELETE FROM seal_request WHERE oin = $2 AND role = $3 \
          AND record_id IN (SELECT record_id FROM record WHERE case_id = $1)",
     )

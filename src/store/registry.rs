@@ -4,6 +4,7 @@
 
 use sqlx::Row as _;
 
+use super::session::query;
 use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
 
 /// A row of `partner`.
@@ -121,14 +122,14 @@ pub async fn rev(reader: &mut Reader) -> Result<i64, StoreError> {
 /// Says that the registry changed.
 pub(super) async fn touch(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     tx.moves_registry()?;
-    sqlx::query("UPDATE registry_head SET rev = rev + 1 WHERE id = 1").execute(tx.conn().await?).await?;
+    query("UPDATE registry_head SET rev = rev + 1 WHERE id = 1").execute(tx.conn().await?).await?;
     tx.wake(Wake::Registry);
     Ok(())
 }
 
 /// Adds a partner or changes its name and standing roles. Kind, status and signature stay as they are.
 pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO partner (oin, display_name, kind, status, standing_roles, effective_at, withdrawn_at, \
          accepted_covenant) VALUES ($1,$2,$3,$4,$5,$6,NULL,0) \
          ON CONFLICT (oin) DO UPDATE SET display_name = excluded.display_name, standing_roles = excluded.standing_roles",
@@ -151,19 +152,19 @@ pub async fn set_status(
     status: &str,
     withdrawn_at: Option<i64>,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query("UPDATE partner SET status = $2, withdrawn_at = $3 WHERE oin = $1")
+    let done = query("UPDATE partner SET status = $2, withdrawn_at = $3 WHERE oin = $1")
         .bind(oin)
         .bind(status)
         .bind(withdrawn_at)
         .execute(tx.conn().await?)
         .await?;
     touch(tx).await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done == 1)
 }
 
 /// Registers a key. False if it is registered already, for whomever.
 pub async fn add_certificate(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<bool, StoreError> {
-    let done = sqlx::query(
+    let done = query(
         "INSERT INTO certificate (key_hash, oin, holder, person_ref, expires_at, revoked_at) \
          VALUES ($1,$2,$3,$4,$5,NULL) ON CONFLICT (key_hash) DO NOTHING",
     )
@@ -175,23 +176,23 @@ pub async fn add_certificate(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<bo
     .execute(tx.conn().await?)
     .await?;
     touch(tx).await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done == 1)
 }
 
 /// Revokes a key for good. False if it is not registered.
 pub async fn revoke_certificate(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<bool, StoreError> {
-    let done = sqlx::query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
+    let done = query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
         .bind(key_hash)
         .bind(at)
         .execute(tx.conn().await?)
         .await?;
     touch(tx).await?;
-    Ok(done.rows_affected() == 1)
+    Ok(done == 1)
 }
 
 /// Replaces a partner's published keys.
 pub async fn put_keys(tx: &mut Tx<'_>, oin: &str, message: &[u8], at: i64) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO key_set (oin, message, published_at) VALUES ($1,$2,$3) \
          ON CONFLICT (oin) DO UPDATE SET message = excluded.message, published_at = excluded.published_at",
     )
@@ -205,7 +206,7 @@ pub async fn put_keys(tx: &mut Tx<'_>, oin: &str, message: &[u8], at: i64) -> Re
 
 /// Puts a version of the covenant in force for a partner.
 pub async fn sign(tx: &mut Tx<'_>, oin: &str, version: i64, message: &[u8], at: i64) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO covenant_signature (oin, version, message, signed_at) VALUES ($1,$2,$3,$4) \
          ON CONFLICT (oin, version) DO UPDATE SET message = excluded.message, signed_at = excluded.signed_at",
     )
@@ -215,7 +216,7 @@ pub async fn sign(tx: &mut Tx<'_>, oin: &str, version: i64, message: &[u8], at: 
     .bind(at)
     .execute(tx.conn().await?)
     .await?;
-    sqlx::query("UPDATE partner SET accepted_covenant = $2 WHERE oin = $1 AND accepted_covenant < $2")
+    query("UPDATE partner SET accepted_covenant = $2 WHERE oin = $1 AND accepted_covenant < $2")
         .bind(oin)
         .bind(version)
         .execute(tx.conn().await?)

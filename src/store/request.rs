@@ -1,8 +1,9 @@
 //! SQL of remembered replies: a request id that comes again has no second effect (AIP-155).
 
-use sqlx::{AnyConnection, Row as _};
+use sqlx::Row as _;
 
 use super::rows::Many;
+use super::session::{Session, query};
 use super::{Reader, StoreError};
 
 /// A request id of an organisation.
@@ -58,16 +59,16 @@ static REMEMBER: Many = Many::new(
 );
 
 /// Remembers replies. That each id is new, or so old that it counts as forgotten, this transaction has seen under a lock.
-pub(super) async fn write(conn: &mut AnyConnection, rows: &[(Key, Remembered, i64)]) -> Result<(), StoreError> {
+pub(super) async fn write(session: &mut Session, rows: &[(Key, Remembered, i64)]) -> Result<(), StoreError> {
     REMEMBER
-        .execute(conn, rows, |query, (key, reply, at)| {
+        .execute(session, rows, |query, (key, reply, at)| {
             query
-                .bind(key.oin.clone())
-                .bind(key.request_id.clone())
-                .bind(reply.method.clone())
-                .bind(reply.body_hash.clone())
-                .bind(reply.reply.clone())
-                .bind(reply.event_id.clone())
+                .bind(&key.oin)
+                .bind(&key.request_id)
+                .bind(&reply.method)
+                .bind(&reply.body_hash)
+                .bind(&reply.reply)
+                .bind(&reply.event_id)
                 .bind(*at)
         })
         .await?;
@@ -75,10 +76,10 @@ pub(super) async fn write(conn: &mut AnyConnection, rows: &[(Key, Remembered, i6
 }
 
 /// Forgets replies older than `before`, a thousand at most.
-pub(super) async fn forget(conn: &mut AnyConnection, before: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM request WHERE at < $1 AND (oin, request_id) IN (SELECT oin, request_id FROM request WHERE at < $1 LIMIT 1000)")
+pub(super) async fn forget(session: &mut Session, before: i64) -> Result<(), StoreError> {
+    query("DELETE FROM request WHERE at < $1 AND (oin, request_id) IN (SELECT oin, request_id FROM request WHERE at < $1 LIMIT 1000)")
         .bind(before)
-        .execute(conn)
+        .execute(session)
         .await?;
     Ok(())
 }

@@ -361,7 +361,7 @@ async fn a_request_id_is_remembered_until_it_is_forgotten(engine: Engine) {
     assert!(request::find(&mut reader, &key(OIN, "a", 150)).await.unwrap().is_some());
     assert!(request::find(&mut reader, &key(OIN, "a", 401)).await.unwrap().is_none(), "too long ago");
     assert!(request::find(&mut reader, &key("00000099100001420000", "a", 0)).await.unwrap().is_none());
-    request::forget(&mut engine.beside().await, 300).await.unwrap();
+    request::forget(&mut session::Session::Server(engine.beside().await), 300).await.unwrap();
     assert_eq!(engine.count("SELECT COUNT(*) FROM request").await, 1);
 }
 

@@ -2,13 +2,12 @@
 
 use std::future::Future;
 
-use sqlx::AnyConnection;
-
 use super::StoreError;
 use super::batch::Batch;
 use super::inbox::NewItem;
 use super::record::RecipientRow;
 use super::request::{Key, Remembered};
+use super::session::{Session, query};
 use crate::audit::Draft;
 use crate::ground::Refusal;
 
@@ -19,7 +18,7 @@ use crate::ground::Refusal;
 /// the neighbours in the group, many rows in one statement. Anything else is written at once, in a savepoint.
 pub struct Tx<'c> {
     /// None in a rehearsal.
-    pub(super) conn: Option<&'c mut AnyConnection>,
+    pub(super) conn: Option<&'c mut Session>,
     pub(super) saved: bool,
     pub(super) batch: Batch,
     pub(super) moved: Vec<Moved>,
@@ -36,7 +35,7 @@ pub(super) enum Moved {
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(conn: Option<&'c mut AnyConnection>, event_id: &str, changes: Changes) -> Self {
+    pub(super) fn new(conn: Option<&'c mut Session>, event_id: &str, changes: Changes) -> Self {
         Self {
             conn,
             saved: false,
@@ -49,11 +48,11 @@ impl<'c> Tx<'c> {
     }
 
     /// The connection, for a statement that takes effect at once.
-    pub(super) async fn conn(&mut self) -> Result<&mut AnyConnection, StoreError> {
+    pub(super) async fn conn(&mut self) -> Result<&mut Session, StoreError> {
         // A rehearsal ends here, whatever the work makes of this.
         let conn = self.conn.as_deref_mut().ok_or(StoreError::Busy)?;
         if !self.saved {
-            sqlx::query("SAVEPOINT unit").execute(&mut *conn).await?;
+            query("SAVEPOINT unit").execute(&mut *conn).await?;
             self.saved = true;
         }
         Ok(conn)
@@ -63,9 +62,9 @@ impl<'c> Tx<'c> {
     pub(super) async fn leave(&mut self, keep: bool) -> Result<(), StoreError> {
         let Some(conn) = self.conn.as_deref_mut().filter(|_| self.saved) else { return Ok(()) };
         if !keep {
-            sqlx::query("ROLLBACK TO unit").execute(&mut *conn).await?;
+            query("ROLLBACK TO unit").execute(&mut *conn).await?;
         }
-        sqlx::query("RELEASE unit").execute(&mut *conn).await?;
+        query("RELEASE unit").execute(&mut *conn).await?;
         Ok(())
     }
 

@@ -13,15 +13,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
-use super::engine::{Access, Engine, connect};
+use super::engine::{Access, Engine};
 use super::event::EventRow;
 use super::notify::Announcer;
 use super::picture::{Picture, group_lock};
+use super::session::{Session, query};
 use super::tx::{Moved, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
@@ -159,14 +159,14 @@ impl<E: Into<StoreError>> From<E> for Failed {
 pub(super) struct Writer {
     access: Access,
     engine: Engine,
-    conn: Option<AnyConnection>,
+    session: Option<Session>,
     announcer: Announcer,
     forgot: Instant,
 }
 
 impl Writer {
     pub(super) fn new(access: Access, announcer: Announcer) -> Self {
-        Self { engine: access.engine(), access, conn: None, announcer, forgot: Instant::now() }
+        Self { engine: access.engine(), access, session: None, announcer, forgot: Instant::now() }
     }
 
     /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
@@ -247,9 +247,8 @@ impl Writer {
     /// After a failure the state of the transaction is unknown: its connection is closed. Where COMMIT was under way, the log
     /// says whether it happened, once nobody holds the group's lock any more.
     async fn settle(&mut self, units: &[Box<dyn Unit>], failed: Failed) -> Settled {
-        if let Some(conn) = self.conn.take() {
-            // Without a word: the other side may not listen.
-            drop(tokio::time::timeout(Duration::from_secs(1), conn.close_hard()).await);
+        if let Some(session) = self.session.take() {
+            drop(tokio::time::timeout(Duration::from_secs(1), session.close_hard()).await);
         }
         let Failed { error, at_commit } = failed;
         let Some(done) = at_commit else { return Settled::Not(error) };
@@ -258,11 +257,11 @@ impl Writer {
         let group = units.first().map_or("", |unit| unit.event_id());
         let look = async {
             let engine = self.engine;
-            let conn = self.connection().await?;
+            let session = self.session().await?;
             if engine == Engine::Postgres {
-                wait_for(conn, group).await?;
+                wait_for(session, group).await?;
             }
-            event::exists(conn, witness.event_id()).await
+            event::exists(session, witness.event_id()).await
         };
         match tokio::time::timeout(PATIENCE, look).await {
             Ok(Ok(true)) => Settled::Happened(done),
@@ -272,24 +271,24 @@ impl Writer {
         }
     }
 
-    async fn connection(&mut self) -> Result<&mut AnyConnection, StoreError> {
-        let conn = match self.conn.take() {
-            Some(conn) => conn,
-            None => connect(&self.access.options()?).await?,
+    async fn session(&mut self) -> Result<&mut Session, StoreError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => Session::open(&self.access).await?,
         };
-        Ok(self.conn.insert(conn))
+        Ok(self.session.insert(session))
     }
 
     /// One transaction for the whole group. On an error nothing of it is stored, unless COMMIT was sent.
     async fn attempt(&mut self, units: &mut [Box<dyn Unit>]) -> Result<Done, Failed> {
         let engine = self.engine;
         let forget = self.forgot.elapsed() > FORGET;
-        let conn = self.connection().await?;
-        let prepared = tokio::time::timeout(PATIENCE, prepare(conn, engine, units, forget));
+        let session = self.session().await?;
+        let prepared = tokio::time::timeout(PATIENCE, prepare(session, engine, units, forget));
         let done = prepared.await.map_err(|_| StoreError::Lost)??;
-        match tokio::time::timeout(PATIENCE, sqlx::query("COMMIT").execute(conn)).await {
+        match tokio::time::timeout(PATIENCE, query("COMMIT").execute(session)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(Failed { error: error.into(), at_commit: Some(done) }),
+            Ok(Err(error)) => return Err(Failed { error, at_commit: Some(done) }),
             Err(_) => return Err(Failed { error: StoreError::Lost, at_commit: Some(done) }),
         }
         if forget {
@@ -310,29 +309,29 @@ enum Settled {
 }
 
 /// Waits until the transaction of a group that was lost sight of has ended.
-async fn wait_for(conn: &mut AnyConnection, group: &str) -> Result<(), StoreError> {
+async fn wait_for(session: &mut Session, group: &str) -> Result<(), StoreError> {
     for statement in ["SELECT COUNT(pg_advisory_lock($1))", "SELECT COUNT(pg_advisory_unlock($1))"] {
-        sqlx::query(statement).bind(group_lock(group)).fetch_one(&mut *conn).await?.try_get::<i64, _>(0)?;
+        query(statement).bind(group_lock(group)).fetch_number(&mut *session).await?;
     }
     Ok(())
 }
 
 /// Everything of a group but its COMMIT.
 async fn prepare(
-    conn: &mut AnyConnection,
+    session: &mut Session,
     engine: Engine,
     units: &mut [Box<dyn Unit>],
     forget: bool,
 ) -> Result<Done, Failed> {
-    sqlx::query(engine.begin()).execute(&mut *conn).await?;
+    query(engine.begin()).execute(&mut *session).await?;
     let seen: Vec<Seen> = units.iter().map(|unit| unit.seen()).collect();
     let group = units.first().map_or("", |unit| unit.event_id()).to_owned();
-    let mut picture = Picture::take(conn, engine, &group, &seen).await?;
+    let mut picture = Picture::take(session, engine, &group, &seen).await?;
     let oldest = seen.iter().filter_map(|seen| seen.request.as_ref()).map(|key| key.since).min();
     let mut batch = Batch::default();
     let mut done = Done::default();
     for (unit, seen) in units.iter_mut().zip(seen) {
-        let mut tx = Tx::new(Some(&mut *conn), unit.event_id(), seen.changes.clone());
+        let mut tx = Tx::new(Some(&mut *session), unit.event_id(), seen.changes.clone());
         let outcome = match picture.check(&seen) {
             Ok(()) => unit.run(&mut tx).await,
             Err(error) => Err(error),
@@ -354,9 +353,9 @@ async fn prepare(
         });
     }
     if let Some(oldest) = oldest.filter(|_| forget) {
-        request::forget(conn, oldest).await?;
+        request::forget(session, oldest).await?;
     }
-    batch.write(conn).await?;
+    batch.write(session).await?;
     Ok(done)
 }
 

@@ -255,7 +255,7 @@ async fn a_connection_lost_at_any_step_is_made_good() {
             while whole < WHOLE {
                 revision(&store, &mut case).await;
                 let act = Act::new(kind, &case);
-                proxy.arm(cut(step), false);
+                proxy.arm(cut(step), false).await;
                 let outcome = perform(&store, &act).await;
                 let was_cut = proxy.mend();
                 assert!(outcome.is_ok(), "{kind:?} {:?}: {outcome:?}", cut(step));
@@ -287,7 +287,7 @@ async fn a_database_lost_at_any_step_loses_and_doubles_nothing() {
             while whole < WHOLE {
                 revision(&store, &mut case).await;
                 let act = Act::new(kind, &case);
-                proxy.arm(cut(step), true);
+                proxy.arm(cut(step), true).await;
                 let outcome = perform(&store, &act).await;
                 let was_cut = proxy.mend();
                 assert!(was_cut || outcome.is_ok(), "{kind:?} {:?}: {outcome:?}", cut(step));

@@ -3,6 +3,7 @@
 //! A statement is one flight of bytes towards the server. TLS passes through unseen, so flights are counted, not read.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +18,9 @@ pub(super) enum Cut {
     After(usize),
 }
 
+/// A wire over which nothing went for so long is quiet.
+const QUIET: Duration = Duration::from_millis(20);
+
 #[derive(Default)]
 struct Plan {
     cut: Option<Cut>,
@@ -25,6 +29,8 @@ struct Plan {
     /// No connection is let through after the cut.
     stays_cut: bool,
     is_down: bool,
+    /// Flights so far.
+    flown: usize,
 }
 
 /// What to do with a flight.
@@ -37,6 +43,7 @@ enum Fate {
 
 impl Plan {
     fn fate(&mut self, connection: usize) -> Fate {
+        self.flown += 1;
         let Some(cut) = self.cut else { return Fate::Passes };
         let (whose, flights) = self.counted.unwrap_or((connection, 0));
         if whose != connection {
@@ -82,9 +89,18 @@ impl Proxy {
         Self { port, plan, task }
     }
 
-    /// Breaks the wire once; with `stays_cut` for good, until [`Self::mend`].
-    pub(super) fn arm(&self, cut: Cut, stays_cut: bool) {
-        *self.plan.lock().unwrap() = Plan { cut: Some(cut), counted: None, stays_cut, is_down: false };
+    /// Breaks the wire once; with `stays_cut` for good, until [`Self::mend`]. Waits first until nothing is said any more:
+    /// word of the commit before is sent beside it, and would be counted instead of the next commit.
+    pub(super) async fn arm(&self, cut: Cut, stays_cut: bool) {
+        let mut before = None;
+        loop {
+            let flown = self.plan.lock().unwrap().flown;
+            if before.replace(flown) == Some(flown) {
+                break;
+            }
+            tokio::time::sleep(QUIET).await;
+        }
+        *self.plan.lock().unwrap() = Plan { cut: Some(cut), stays_cut, ..Plan::default() };
     }
 
     /// Lets everything through again; says whether the wire had been cut.
