@@ -14,16 +14,16 @@ use crate::network::{Network, Party, id};
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An inbox that waits for more.
-struct Live(Streaming<Vec<u8>>);
+pub(crate) struct Live(Streaming<Vec<u8>>);
 
 impl Live {
-    async fn open(party: &Party, cursor: &str) -> Self {
+    pub(crate) async fn open(party: &Party, cursor: &str) -> Self {
         let request = v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: false };
         let messages = tokio_stream::once(request.encode_to_vec());
         Self(party.client().open("/sluis.v1.Inbox/StreamInbox", messages).await.unwrap().1)
     }
 
-    async fn next(&mut self) -> v1::InboxItem {
+    pub(crate) async fn next(&mut self) -> v1::InboxItem {
         let next = tokio::time::timeout(5 * SECOND, self.0.message()).await.expect("an item comes");
         v1::InboxItem::decode(&*next.unwrap().unwrap()).unwrap()
     }
@@ -53,7 +53,7 @@ fn place(item: &v1::InboxItem) -> u64 {
     item.cursor.split('-').next().unwrap().parse().unwrap()
 }
 
-fn places(items: &[v1::InboxItem]) -> Vec<u64> {
+pub(crate) fn places(items: &[v1::InboxItem]) -> Vec<u64> {
     items.iter().map(place).collect()
 }
 

@@ -22,7 +22,7 @@ use crate::api::v1::subject::Id;
 const ID: &str = "0b0e7d38-7a5c-4a39-9d1c-0a6f3a1e9f10";
 
 /// Reads, at whichever node the agent is with.
-async fn list(almelo: &Running) -> Result<(), Status> {
+pub(super) async fn list(almelo: &Running) -> Result<(), Status> {
     let request = v1::ListPartnersRequest::default();
     DirectoryClient::new(almelo.channel.clone()).list_partners(request).await.map(|_| ())
 }
@@ -49,7 +49,7 @@ async fn lose_first_node<T>(network: &Network, call: impl Future<Output = T>) ->
 }
 
 /// Waits until it is so.
-async fn eventually(mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(mut so: impl AsyncFnMut() -> bool) {
     for _ in 0..600 {
         if so().await {
             return;
