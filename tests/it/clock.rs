@@ -52,7 +52,7 @@ async fn a_clock_that_jumps_stops_the_hub_until_it_is_back() {
         events.push(gemeente.refer(None).await.unwrap().event);
     }
     // Whoever sets the clock elsewhere gets nothing done, and nothing passes meanwhile: no reply is forgotten, no right ends.
-    for jump in [5 * HOUR, -5 * HOUR, 400 * 24 * HOUR] {
+    for jump in [400 * 24 * HOUR, -5 * HOUR] {
         set.to(jump);
         until_not_ready(client).await;
         let request = v1::StreamInboxRequest { context: FASE.context(), cursor: String::new(), drain: true };
@@ -75,13 +75,14 @@ async fn a_clock_that_jumps_stops_the_hub_until_it_is_back() {
         assert!(at >= last, "{event} is before the one before it");
         last = at;
     }
-    // Seven cases with two roles each, and three changes of phase.
     let all = places(&gemeente.inbox("").await.unwrap());
     while came.len() < all.len() {
         came.push(live.next().await);
     }
-    assert_eq!((places(&came), all.len() >= 14), (all.clone(), true), "a stream that was open lost nothing");
+    assert_eq!(places(&came), all, "a stream that was open lost nothing");
     let stored = database.number("SELECT MAX(seq) FROM inbox_item WHERE oin = '00000099100001410000'").await;
+    // Six cases with two roles each.
+    assert!(stored >= 12);
     assert_eq!(all, (1..=stored.unsigned_abs()).collect::<Vec<_>>(), "nor did the inbox");
     network.holds_together().await;
 }

@@ -21,7 +21,7 @@ use crate::network::{LIMITS, Network, Party, Place};
 /// Set in the process that has a small disk.
 const INSIDE: &str = "SLUIS_TEST_SMALL_DISK";
 
-const MOUNT: &str = r#"mount -t tmpfs -o "size=$1,mode=1777" sluis-test "$2" || exit; shift 2; exec "$@""#;
+const MOUNT: &str = r#"mount -t tmpfs -o "size=$1,mode=1777" sluis-test "$2" || exit; shift 2; ulimit -c 0; exec "$@""#;
 
 /// Where one may mount something for oneself alone: as anybody, and nobody again once that is done (PostgreSQL does not run
 /// as root); or as root.
@@ -171,11 +171,9 @@ async fn a_file_without_room_takes_nothing_and_loses_nothing() {
         return;
     }
     let scene = Scene::set(Network::start().await).await;
-    for _ in 0..2 {
-        scene.until_nothing_goes().await;
-        scene.filler.remove();
-        scene.goes_on().await;
-    }
+    scene.until_nothing_goes().await;
+    scene.filler.remove();
+    scene.goes_on().await;
     scene.load.judge(&scene.network).await;
 }
 
@@ -191,6 +189,7 @@ async fn a_server_without_room_takes_nothing_and_loses_nothing() {
     scene.goes_on().await;
     // No room for its write-ahead log: the server gives up.
     let more_log = "SELECT pg_logical_emit_message(false, 'proef', 'x'), pg_switch_wal()";
+    scene.filler.fill();
     let given_up = async {
         while block_in_place(|| cluster.sql("postgres", more_log)).is_ok() {}
         scene.load.until_refused(4).await;
