@@ -106,6 +106,11 @@ impl Scene {
         let case = gemeente.refer(None).await.unwrap().message.name;
         let record = gemeente.publish(&draft(&case)).await.unwrap().message.record.unwrap().name;
         until_ready(&network.operator.client).await;
+        // The next sign of life is written over this one, for which PostgreSQL finds room on a full disk.
+        let database = network.database().await;
+        while database.number("SELECT COUNT(*) FROM node_sign").await == 0 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         let load = Load::start(&network, gemeente.client()).await;
         load.until_done(10).await;
         Self { network, gemeente, case, record, load, filler: Filler::new() }
