@@ -1,7 +1,8 @@
 //! The time of day, asked in one place, so that tests and the demo network can move it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use time::{Duration, OffsetDateTime};
 
@@ -9,6 +10,16 @@ use time::{Duration, OffsetDateTime};
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> OffsetDateTime;
+
+    /// What the clock of the machine shows, where this one was moved or does not believe it.
+    fn machine(&self) -> OffsetDateTime {
+        self.now()
+    }
+
+    /// By how many seconds the clock of the machine jumped; `None` while it can be believed.
+    fn jumped(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// The clock of the machine.
@@ -20,6 +31,84 @@ impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
     }
+}
+
+/// A jump that is believed at once, in microseconds: what time servers correct, and no more than that.
+const BELIEVED: i64 = 60_000_000;
+/// Two readings that are no further apart than this show the same jump, in microseconds.
+const SAME: i64 = 1_000_000;
+/// A clock that stands elsewhere for this long is believed: a machine that was suspended wakes up to another time.
+const SETTLES: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The machine's clock, held against the time that has passed. Who sets it an hour ahead has not made an hour pass: nothing
+/// expires, nothing is forgotten, and time goes on from where it was until the clock is back, or has settled. Small steps
+/// back make it stand still for a moment: it never runs backwards unless a jump back has settled.
+pub struct SteadyClock {
+    base: Arc<dyn Clock>,
+    start: Instant,
+    /// Where the clock stood at `start`, by what is believed now. Microseconds, as all that follow.
+    origin: AtomicI64,
+    /// The last time that was told.
+    told: AtomicI64,
+    /// Another origin that the clock shows, and since when.
+    doubt: Mutex<Option<(i64, Instant)>>,
+    settles: std::time::Duration,
+}
+
+impl SteadyClock {
+    /// Believes what `base` shows now.
+    pub fn new(base: Arc<dyn Clock>) -> Self {
+        let origin = AtomicI64::new(micros(base.now()));
+        let (start, told, doubt) = (Instant::now(), AtomicI64::new(i64::MIN), Mutex::default());
+        Self { base, start, origin, told, doubt, settles: SETTLES }
+    }
+
+    /// What the base shows, and how far that is from where it should be.
+    fn look(&self) -> (i64, i64) {
+        let passed = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let expected = self.origin.load(Ordering::SeqCst).saturating_add(passed);
+        let shown = micros(self.base.now());
+        (shown, shown.saturating_sub(expected))
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> OffsetDateTime {
+        let (shown, apart) = self.look();
+        let now = if within(apart, BELIEVED) { shown } else { shown.saturating_sub(apart) };
+        from_micros(self.told.fetch_max(now, Ordering::SeqCst).max(now))
+    }
+
+    fn machine(&self) -> OffsetDateTime {
+        self.base.now()
+    }
+
+    fn jumped(&self) -> Option<i64> {
+        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shown, apart) = self.look();
+        let origin = self.origin.load(Ordering::SeqCst).saturating_add(apart);
+        if within(apart, BELIEVED) {
+            *doubt = None;
+            self.origin.store(origin, Ordering::SeqCst);
+            return None;
+        }
+        match *doubt {
+            Some((other, since)) if within(other.saturating_sub(origin), SAME) => {
+                if since.elapsed() >= self.settles {
+                    *doubt = None;
+                    self.origin.store(origin, Ordering::SeqCst);
+                    self.told.store(shown, Ordering::SeqCst);
+                    return None;
+                }
+            }
+            _ => *doubt = Some((origin, Instant::now())),
+        }
+        Some(apart / 1_000_000)
+    }
+}
+
+fn within(apart: i64, bound: i64) -> bool {
+    apart.unsigned_abs() <= bound.unsigned_abs()
 }
 
 /// A clock that runs ahead of another one by an amount that only grows (demo networks, `Simulation.AdvanceClock`).
@@ -47,6 +136,14 @@ impl Clock for ShiftedClock {
     fn now(&self) -> OffsetDateTime {
         let ahead = i64::try_from(self.ahead_seconds.load(Ordering::SeqCst)).unwrap_or(i64::MAX);
         self.base.now().saturating_add(Duration::seconds(ahead))
+    }
+
+    fn machine(&self) -> OffsetDateTime {
+        self.base.machine()
+    }
+
+    fn jumped(&self) -> Option<i64> {
+        self.base.jumped()
     }
 }
 
@@ -90,6 +187,68 @@ mod tests {
         let at = OffsetDateTime::UNIX_EPOCH + Duration::microseconds(1_700_000_000_123_456);
         assert_eq!(from_micros(micros(at)), at);
         assert_eq!(micros(OffsetDateTime::UNIX_EPOCH - Duration::SECOND), -1_000_000);
+    }
+
+    /// A clock that somebody sets.
+    #[derive(Default)]
+    struct Set(AtomicI64);
+
+    impl Clock for Set {
+        fn now(&self) -> OffsetDateTime {
+            SystemClock.now() + Duration::seconds(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    fn steady(settles: std::time::Duration) -> (Arc<Set>, SteadyClock) {
+        let set = Arc::new(Set::default());
+        let base = Arc::clone(&set) as Arc<dyn Clock>;
+        (set, SteadyClock { settles, ..SteadyClock::new(base) })
+    }
+
+    /// Seconds from the true time to this one, a moment later.
+    fn ahead(at: OffsetDateTime) -> i64 {
+        i64::try_from(((at - SystemClock.now()).whole_milliseconds() + 500).div_euclid(1000)).unwrap()
+    }
+
+    #[test]
+    fn a_jump_is_not_believed_and_time_goes_on() {
+        let (set, clock) = steady(SETTLES);
+        for jump in [3600, -3600, 86_400 * 400, 61, -61] {
+            set.0.store(jump, Ordering::SeqCst);
+            assert!(clock.jumped().is_some_and(|by| (by - jump).abs() <= 1), "{jump}");
+            assert_eq!(ahead(clock.now()), 0, "{jump}");
+            assert!((ahead(clock.machine()) - jump).abs() <= 1);
+            set.0.store(0, Ordering::SeqCst);
+            assert_eq!((clock.jumped(), ahead(clock.now())), (None, 0), "{jump}");
+        }
+    }
+
+    #[test]
+    fn small_steps_are_followed_and_never_backwards() {
+        let (set, clock) = steady(SETTLES);
+        let mut last = clock.now();
+        for step in [5, 55, 20, -30, 25] {
+            set.0.store(step, Ordering::SeqCst);
+            assert_eq!(clock.jumped(), None, "{step}");
+            assert!(clock.now() >= last, "{step}");
+            last = clock.now();
+        }
+        assert_eq!(ahead(clock.now()), 55);
+    }
+
+    #[test]
+    fn a_jump_that_stays_is_believed_in_the_end() {
+        let (set, clock) = steady(std::time::Duration::ZERO);
+        for jump in [7200, -7200] {
+            set.0.store(jump, Ordering::SeqCst);
+            assert!(clock.jumped().is_some());
+            assert_eq!((clock.jumped(), ahead(clock.now())), (None, jump));
+        }
+        // One that goes on jumping is not.
+        for jump in 1..5 {
+            set.0.store(jump * 3600, Ordering::SeqCst);
+            assert!(clock.jumped().is_some());
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::api::v1::pseudonyms_server::PseudonymsServer;
 use crate::api::v1::records_server::RecordsServer;
 use crate::api::v1::registry_server::RegistryServer;
 use crate::api::v1::simulation_server::SimulationServer;
-use crate::clock::{Clock, ShiftedClock, SystemClock, TlsClock};
+use crate::clock::{Clock, ShiftedClock, SteadyClock, SystemClock, TlsClock};
 use crate::config::{self, HubConfig};
 use crate::covenant::Covenant;
 use crate::exchange::{Exchange, Settings, spool};
@@ -95,7 +95,19 @@ pub enum HubError {
 /// # Errors
 /// [`HubError`], before anything is served or when serving fails.
 pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), HubError> {
-    let exchange = Arc::new(exchange(&config).await?);
+    run_by(Arc::new(SystemClock), config, shutdown).await
+}
+
+/// As [`run`], by another clock than the machine's.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_by(
+    machine: Arc<dyn Clock>,
+    config: HubConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), HubError> {
+    let exchange = Arc::new(exchange(&config, machine).await?);
     bootstrap::first_operator(&exchange, &config.bootstrap).await?;
     exchange.refresh().await?;
     let tls = server_tls(&config, &*exchange.clock)?;
@@ -179,16 +191,14 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
 }
 
 /// Everything behind the edge.
-async fn exchange(config: &HubConfig) -> Result<Exchange, HubError> {
+async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchange, HubError> {
     let covenant = match &config.covenant.directory {
         Some(directory) => Covenant::read(directory)?,
         None => Covenant::embedded()?,
     };
-    let shifted = config.simulation.clock.then(|| Arc::new(ShiftedClock::new(Arc::new(SystemClock))));
-    let clock: Arc<dyn Clock> = match &shifted {
-        Some(shifted) => Arc::clone(shifted) as Arc<dyn Clock>,
-        None => Arc::new(SystemClock),
-    };
+    let steady = Arc::new(SteadyClock::new(machine)) as Arc<dyn Clock>;
+    let shifted = config.simulation.clock.then(|| Arc::new(ShiftedClock::new(Arc::clone(&steady))));
+    let clock = shifted.clone().map_or(steady, |shifted| shifted as Arc<dyn Clock>);
     spool::clean(&config.store.spool).await.map_err(HubError::Spool)?;
     let covenant = Arc::new(covenant);
     let keys = HubKeys::load(&config.keys.directory)?;

@@ -29,7 +29,7 @@ pub mod request;
 mod sign;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -37,7 +37,7 @@ use sqlx::{Any, AnyConnection, AnyPool};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::audit::{Draft, Outcome, Stamp, Verdict};
-use crate::clock::Clock;
+use crate::clock::{Clock, from_micros, micros};
 use crate::ground::{Ground, Refusal};
 
 pub use cache::Cases;
@@ -129,6 +129,9 @@ pub enum Unfit {
     /// The clock.
     #[error("this machine's clock and the database's are {0} seconds apart: set both right (NTP)")]
     Clock(i64),
+    /// The clock, against the time that has passed.
+    #[error("the clock jumped by {0} seconds: set it right (NTP); if it is right now, it is believed within a minute")]
+    ClockJumped(i64),
     /// The clock, against what was written last.
     #[error("the clock is {0} seconds behind the newest audit event: set it right (NTP)")]
     ClockBehind(i64),
@@ -146,6 +149,19 @@ impl StoreError {
     /// What was to be stored can't be read from the disk.
     pub const fn disk(error: std::io::Error) -> Self {
         Self::Unavailable(sqlx::Error::Io(error))
+    }
+
+    /// Whether the database has no room, or can't use its disk.
+    fn is_full(&self) -> bool {
+        const SQLITE_IOERR: u32 = 10;
+        const SQLITE_FULL: u32 = 13;
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        let Some(code) = error.code() else { return false };
+        // PostgreSQL's have five places; SQLite's say more precisely in higher bits what it was.
+        match code.parse::<u32>() {
+            Ok(code) if code < 10_000 => matches!(code & 0xff, SQLITE_IOERR | SQLITE_FULL),
+            _ => code.starts_with("53") || code.starts_with("58"),
+        }
     }
 }
 
@@ -224,10 +240,12 @@ pub struct Store {
     node: String,
     deployment: Deployment,
     rng: ring::rand::SystemRandom,
-    /// Set while this machine's clock can't be trusted.
+    /// Set while this machine's clock and the database's disagree.
     adrift: Arc<AtomicBool>,
-    /// Something was committed since somebody asked last.
-    proven: AtomicBool,
+    /// Time of the newest event that this node knows of, in microseconds: none is written before it.
+    newest: AtomicI64,
+    /// What the last commit showed of the database since somebody asked: see [`sign`].
+    shown: AtomicU8,
     /// Others end when this is dropped.
     _end: mpsc::Sender<()>,
     /// Held while the file is open, for SQLite.
@@ -311,26 +329,37 @@ impl Store {
         let place = self.queue.try_reserve().map_err(|_| StoreError::Busy)?;
         unit.rehearse().await;
         place.send(Box::new(unit));
-        let committed = reply.await.map_err(|_| StoreError::Lost)??;
-        self.proven.store(true, Ordering::Relaxed);
-        Ok(committed)
+        let outcome = reply.await.map_err(|_| StoreError::Lost)?;
+        match &outcome {
+            Ok(_) => self.shown.store(sign::WRITES, Ordering::Relaxed),
+            Err(CommitError::Store(error)) if error.is_full() => self.shown.store(sign::FULL, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        outcome
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {
-        if self.adrift.load(Ordering::Relaxed) {
-            return Err(Unfit::Clock(open::DRIFT.as_secs().cast_signed()).into());
-        }
-        let now = self.clock.now();
+        self.believes_the_clock()?;
+        let now = micros(self.clock.now());
+        // The next event is no older than the last one, whatever small step the clock made.
+        let at = self.newest.fetch_max(now, Ordering::Relaxed).max(now);
+        let now = from_micros(at);
         let mut salts = [[0; 16]; crate::audit::GROUPS];
         ring::rand::SecureRandom::fill(&self.rng, salts.as_flattened_mut()).map_err(|_| StoreError::Busy)?;
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond());
-        Ok(Stamp {
-            event_id: uuid::Uuid::new_v7(stamp).to_string(),
-            at: crate::clock::micros(now),
-            node: self.node.clone(),
-            salts,
-        })
+        Ok(Stamp { event_id: uuid::Uuid::new_v7(stamp).to_string(), at, node: self.node.clone(), salts })
+    }
+
+    /// Whether what the clock shows may be written.
+    fn believes_the_clock(&self) -> Result<(), Unfit> {
+        if let Some(seconds) = self.clock.jumped() {
+            return Err(Unfit::ClockJumped(seconds));
+        }
+        if self.adrift.load(Ordering::Relaxed) {
+            return Err(Unfit::Clock(open::DRIFT.as_secs().cast_signed()));
+        }
+        open::not_before(self.newest.load(Ordering::Relaxed), &*self.clock)
     }
 }
 

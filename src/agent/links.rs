@@ -14,7 +14,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::forward::within;
 use super::nodes::{Connection, Node, Nodes};
-use super::refusal::{is_unanswered, upstream};
+use super::refusal::{is_too_late, is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
@@ -23,6 +23,7 @@ use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
 use crate::serve::health::READINESS;
 use crate::serve::leash::Leash;
+use crate::status::early::{self, Effect};
 use crate::tls::ClientTls;
 
 pub(super) const HUB: &str = "the hub";
@@ -278,6 +279,11 @@ fn of_keyholder(status: &Status) -> Status {
             "the keyholder does not know this organisation's certificate; its roster must be changed first",
         ),
         Code::InvalidArgument => Status::internal("the keyholder does not accept what the agent sent"),
+        // A subject goes to the hub after this, so nothing has gone there.
+        _ if is_too_late(status) => early::too_late(Effect::None),
+        _ if is_unanswered(status) => {
+            Status::unavailable("the keyholder can't be reached; nothing was done: call again later")
+        }
         _ => upstream(status, KEYHOLDER),
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
 }
 
 /// Whether the call's own time was up before an answer came.
-fn is_too_late(status: &Status) -> bool {
+pub(super) fn is_too_late(status: &Status) -> bool {
     let mut cause = std::error::Error::source(status);
     while let Some(error) = cause {
         if error.is::<TimeoutExpired>() {

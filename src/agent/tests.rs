@@ -2,6 +2,7 @@
 
 mod calls;
 mod hub;
+mod keyholder;
 mod network;
 mod nodes;
 mod records;

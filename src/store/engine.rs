@@ -128,9 +128,11 @@ async fn set_up(conn: &mut AnyConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Write-ahead log, durable at every commit, patience with a reader's checkpoint, and nothing left of what was deleted.
-pub(super) const SQLITE: [&str; 5] = [
+/// Write-ahead log, durable at every commit and put away after 16 MiB, patience with a reader's checkpoint, and nothing
+/// left of what was deleted.
+pub(super) const SQLITE: [&str; 6] = [
     "PRAGMA journal_mode = WAL",
+    "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA busy_timeout = 5000",

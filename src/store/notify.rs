@@ -63,10 +63,7 @@ impl Announcer {
 pub(super) async fn send(pool: AnyPool, node: String, mut queue: mpsc::Receiver<Wake>) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, OUTGOING).await > 0 {
-        let overflowed = waiting.len() >= OUTGOING;
-        let wakes: BTreeSet<Wake> = waiting.drain(..).collect();
-        let wakes = if overflowed { BTreeSet::from([Wake::Anything]) } else { wakes };
-        for payload in payloads(&node, &wakes) {
+        for payload in payloads(&node, &gathered(&mut waiting)) {
             // It is worth no disk write: whoever misses it looks again by itself.
             let notify = "SELECT COUNT(set_config('synchronous_commit', 'off', true)), COUNT(pg_notify($1, $2))";
             if let Err(error) = sqlx::query(notify).bind(CHANNEL).bind(payload).execute(&pool).await {
@@ -74,6 +71,13 @@ pub(super) async fn send(pool: AnyPool, node: String, mut queue: mpsc::Receiver<
             }
         }
     }
+}
+
+/// What waits, each word once. Where as much waited as may wait, some of it was lost.
+fn gathered(waiting: &mut Vec<Wake>) -> BTreeSet<Wake> {
+    let overflowed = waiting.len() >= OUTGOING;
+    let wakes = waiting.drain(..).collect();
+    if overflowed { BTreeSet::from([Wake::Anything]) } else { wakes }
 }
 
 /// Hears word from the other nodes. Ends when the sender of `end` is dropped.
@@ -160,6 +164,16 @@ mod tests {
         assert!(wakes("one", &payloads[0]).is_empty());
         assert_eq!(wakes("two", &payloads[0]).into_iter().collect::<BTreeSet<_>>(), said);
         assert_eq!(wakes("two", "one\nX?"), [Wake::Anything]);
+    }
+
+    #[test]
+    fn who_has_too_much_to_say_says_that_anything_may_have_changed() {
+        let case = |n: usize| Wake::Case(n.to_string());
+        let mut waiting = vec![case(1), case(2), case(1)];
+        assert_eq!(gathered(&mut waiting), BTreeSet::from([case(1), case(2)]));
+        waiting.extend((0..OUTGOING).map(case));
+        assert_eq!(gathered(&mut waiting), BTreeSet::from([Wake::Anything]));
+        assert!(waiting.is_empty());
     }
 
     #[test]

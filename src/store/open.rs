@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -15,9 +15,9 @@ use super::deployment::{self, Deploy};
 use super::engine::{Access, Engine, connect, pool};
 use super::notify::{self, Announcer};
 use super::writer::Writer;
-use super::{CommitError, Deployment, QUEUE, Store, StoreError, Unfit, Wake};
+use super::{CommitError, Deployment, QUEUE, Store, StoreError, Unfit, Wake, sign};
 use crate::audit::{Outcome, Verdict};
-use crate::clock::{Clock, SystemClock, micros};
+use crate::clock::{Clock, micros};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -60,14 +60,14 @@ impl Store {
         migrate(&access).await?;
         let mut conn = connect(&access.options()?).await.map_err(not_a_database)?;
         verify(&mut conn, engine).await?;
+        let newest = if simulated { i64::MIN } else { newest(&mut conn).await? };
+        not_before(newest, &*clock)?;
         if engine == Engine::Postgres {
             keeps_its_word(&mut conn).await?;
-            if let Some(apart) = drift(&mut conn).await?.filter(|apart| apart.unsigned_abs() > DRIFT.as_secs()) {
+            let apart = drift(&mut conn, &*clock).await?;
+            if apart.unsigned_abs() > DRIFT.as_secs() {
                 return Err(Unfit::Clock(apart).into());
             }
-        }
-        if !simulated {
-            not_before_the_log(&mut conn, &*clock).await?;
         }
         let stored = deployment::load(&mut conn).await?;
         let readers = pool(engine, READERS).connect_with(access.options()?).await?;
@@ -78,7 +78,8 @@ impl Store {
         let (end, ended) = mpsc::channel(1);
         let announcer = others(&access, &readers, &wakes, &cases, ended);
         if engine == Engine::Postgres {
-            tokio::spawn(compare_clocks(readers.clone(), Arc::clone(&adrift), end.clone().downgrade()));
+            let (clock, adrift) = (Arc::clone(&clock), Arc::clone(&adrift));
+            tokio::spawn(compare_clocks(readers.clone(), clock, adrift, end.clone().downgrade()));
         }
         drop(conn.close().await);
         Writer::new(access, announcer).start(work)?;
@@ -93,7 +94,8 @@ impl Store {
             deployment,
             rng: ring::rand::SystemRandom::new(),
             adrift,
-            proven: AtomicBool::new(false),
+            newest: AtomicI64::new(newest),
+            shown: AtomicU8::new(sign::NOTHING),
             _end: end,
             _file: file,
         };
@@ -263,15 +265,15 @@ async fn keeps_its_word(conn: &mut AnyConnection) -> Result<(), StoreError> {
     if row.try_get::<i64, _>(0)? == 0 { Ok(()) } else { Err(Unfit::TooPowerful.into()) }
 }
 
-/// Seconds that this machine's clock is ahead of the database's; none for an engine without one.
-async fn drift(conn: &mut AnyConnection) -> Result<Option<i64>, StoreError> {
+/// Seconds that this machine's clock is ahead of the database's.
+async fn drift(conn: &mut AnyConnection, clock: &dyn Clock) -> Result<i64, StoreError> {
     let query = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS BIGINT)";
     let row = sqlx::query(query).fetch_one(conn).await?;
-    Ok(Some(SystemClock.now().unix_timestamp() - row.try_get::<i64, _>(0)?))
+    Ok(clock.machine().unix_timestamp() - row.try_get::<i64, _>(0)?)
 }
 
 /// Compares the clocks now and then; while they disagree nothing is committed.
-async fn compare_clocks(pool: AnyPool, adrift: Arc<AtomicBool>, end: mpsc::WeakSender<()>) {
+async fn compare_clocks(pool: AnyPool, clock: Arc<dyn Clock>, adrift: Arc<AtomicBool>, end: mpsc::WeakSender<()>) {
     loop {
         tokio::time::sleep(COMPARE).await;
         if end.upgrade().is_none() {
@@ -279,7 +281,7 @@ async fn compare_clocks(pool: AnyPool, adrift: Arc<AtomicBool>, end: mpsc::WeakS
         }
         // A database that can't be reached is noticed elsewhere.
         let Ok(mut conn) = pool.acquire().await else { continue };
-        let Ok(Some(apart)) = drift(&mut conn).await else { continue };
+        let Ok(apart) = drift(&mut conn, &*clock).await else { continue };
         let now = apart.unsigned_abs() > DRIFT.as_secs();
         if now != adrift.swap(now, Ordering::Relaxed) {
             tracing::error!(seconds = apart, adrift = now, "this machine's clock against the database's");
@@ -287,10 +289,14 @@ async fn compare_clocks(pool: AnyPool, adrift: Arc<AtomicBool>, end: mpsc::WeakS
     }
 }
 
-/// A clock that stands before the newest event would write history backwards.
-async fn not_before_the_log(conn: &mut AnyConnection, clock: &dyn Clock) -> Result<(), StoreError> {
+/// Time of the newest event.
+async fn newest(conn: &mut AnyConnection) -> Result<i64, StoreError> {
     let row = sqlx::query("SELECT at FROM audit_event ORDER BY at DESC LIMIT 1").fetch_optional(conn).await?;
-    let Some(newest) = row.map(|row| row.try_get::<i64, _>(0)).transpose()? else { return Ok(()) };
-    let behind = (newest - micros(clock.now())) / 1_000_000;
-    if behind > DRIFT.as_secs().cast_signed() { Err(Unfit::ClockBehind(behind).into()) } else { Ok(()) }
+    row.map_or(Ok(i64::MIN), |row| Ok(row.try_get(0)?))
+}
+
+/// A clock that stands before the newest event would write history backwards.
+pub(super) fn not_before(newest: i64, clock: &dyn Clock) -> Result<(), Unfit> {
+    let behind = newest.saturating_sub(micros(clock.now())) / 1_000_000;
+    if behind > DRIFT.as_secs().cast_signed() { Err(Unfit::ClockBehind(behind)) } else { Ok(()) }
 }

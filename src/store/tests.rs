@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::OnceLock;
 
+mod clock;
 mod faults;
 mod opening;
 mod proxy;
@@ -73,6 +74,12 @@ impl Engine {
         sqlx::Row::get(&sqlx::query(query).fetch_one(&mut self.beside().await).await.unwrap(), 0)
     }
 
+    /// When an event was, in microseconds.
+    pub(super) async fn time_of(&self, event_id: &str) -> i64 {
+        let row = sqlx::query("SELECT at FROM audit_event WHERE event_id = $1").bind(event_id);
+        sqlx::Row::get(&row.fetch_one(&mut self.beside().await).await.unwrap(), 0)
+    }
+
     /// From now on a table takes no rows, until [`Self::allow`].
     pub(super) async fn forbid(&self, table: &str) {
         let statement = if self.access.engine() == super::engine::Engine::Sqlite {
@@ -130,6 +137,7 @@ on_every_engine!(
     an_inbox_has_no_gaps_whatever_node_fills_it,
     of_equal_requests_at_once_one_is_carried_out,
     a_refusal_is_an_event_and_no_effect,
+    a_node_that_is_gone_is_forgotten,
     a_request_id_is_remembered_until_it_is_forgotten,
     an_inbox_has_no_gaps_under_concurrency,
     facts_that_changed_are_noticed,
@@ -365,6 +373,22 @@ async fn a_request_id_is_remembered_until_it_is_forgotten(engine: Engine) {
     assert_eq!(engine.count("SELECT COUNT(*) FROM request").await, 1);
 }
 
+async fn a_node_that_is_gone_is_forgotten(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let hours = |hours: i64| crate::clock::micros(crate::clock::SystemClock.now()) - hours * 3_600_000_000;
+    let mut beside = engine.beside().await;
+    for (node, at) in [("node-2", hours(23)), ("node-3", hours(25)), ("node-4", 0)] {
+        let sign = sqlx::query("INSERT INTO node_sign (node, at) VALUES ($1, $2)").bind(node).bind(at);
+        sign.execute(&mut beside).await.unwrap();
+    }
+    // What was committed proves enough; without it a sign is written.
+    store.sign().await.unwrap();
+    store.sign().await.unwrap();
+    let rows = sqlx::query("SELECT node FROM node_sign ORDER BY node").fetch_all(&mut beside).await.unwrap();
+    let nodes: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, 0)).collect();
+    assert_eq!(nodes, ["node-1", "node-2"]);
+}
+
 async fn of_equal_requests_at_once_one_is_carried_out(engine: Engine) {
     let nodes = nodes(&engine).await;
     let unit = |nth: usize| {
@@ -429,23 +453,32 @@ async fn a_node_hears_what_another_changed() {
     let engine = Engine::postgres();
     let (one, two) = (engine.open().await.unwrap(), engine.open().await.unwrap());
     let mut wakes = two.wakes();
-    let heard = async {
-        loop {
-            if wakes.recv().await.unwrap() == Wake::Inbox(OIN.to_owned()) {
-                break;
-            }
-        }
-    };
-    // What is said before the other listens is lost; streams look again by themselves.
+    until_heard(&mut wakes, &one).await;
+    // An ear that is lost is given back by itself, and what was said meanwhile may be anything.
+    let mut hub = engine::connect(&engine.access.options().unwrap()).await.unwrap();
+    let ears = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+                AND query LIKE 'LISTEN %'";
+    let ears: i64 = sqlx::Row::get(&sqlx::query(ears).fetch_one(&mut hub).await.unwrap(), 0);
+    assert_eq!(ears, 2);
+    hear(&mut wakes, Wake::Anything).await;
+    until_heard(&mut wakes, &one).await;
+}
+
+async fn hear(wakes: &mut broadcast::Receiver<Wake>, word: Wake) {
+    let heard = async { while wakes.recv().await.unwrap() != word {} };
+    tokio::time::timeout(Duration::from_secs(30), heard).await.expect("nothing heard");
+}
+
+/// What is said before the other listens is lost; streams look again by themselves.
+async fn until_heard(wakes: &mut broadcast::Receiver<Wake>, speaker: &Store) {
     let say = async {
         loop {
-            one.run_tx(office(), Push(End::Good)).await.unwrap();
+            speaker.run_tx(office(), Push(End::Good)).await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
-        () = heard => {}
+        () = hear(wakes, Wake::Inbox(OIN.to_owned())) => {}
         () = say => {}
-        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("nothing heard"),
     }
 }

@@ -229,6 +229,9 @@ impl Writer {
                 Ok(done) => done,
                 Err(failed) => match self.settle(unit, failed).await {
                     Settled::Happened(done) => done,
+                    Settled::Not(error) if !is_passing(&error) => {
+                        Done { outcomes: vec![Err(error.into())], woken: Vec::new() }
+                    }
                     Settled::Not(error) | Settled::Unknown(error) => self.all(unit, &error),
                 },
             };

@@ -63,6 +63,17 @@ pub(crate) fn subject(output: Option<Vec<u8>>) -> Option<v1::Subject> {
     Some(v1::Subject { id: Some(id) })
 }
 
+/// A case of a child of 8, under a request id of its own.
+pub(crate) fn referral(output: Option<Vec<u8>>) -> v1::ReferCaseRequest {
+    v1::ReferCaseRequest {
+        request_id: id(),
+        context: AANMELDING.context(),
+        subject: subject(output),
+        regime: regime(),
+        holder: String::new(),
+    }
+}
+
 /// The usual reasons to act.
 pub(crate) const AANMELDING: Why = why("10", "aanmelding", v1::Role::R01);
 pub(crate) const ROL: Why = why("1", "beheer", v1::Role::R02);
@@ -83,14 +94,7 @@ pub(crate) struct Draft {
 impl Party {
     /// Opens a case; gives the caller's own name of it.
     pub(crate) async fn refer(&self, output: Option<Vec<u8>>) -> Result<Reply<v1::Case>, Status> {
-        let request = v1::ReferCaseRequest {
-            request_id: id(),
-            context: AANMELDING.context(),
-            subject: subject(output),
-            regime: regime(),
-            holder: String::new(),
-        };
-        self.client().call("Cases/ReferCase", &request).await
+        self.client().call("Cases/ReferCase", &referral(output)).await
     }
 
     pub(crate) async fn assign(&self, case: &str, role: v1::Role, to: &Party) -> Result<Reply<v1::Assignment>, Status> {

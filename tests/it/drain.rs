@@ -8,16 +8,13 @@ use std::time::{Duration, Instant};
 use prost::Message as _;
 use sluis::api::v1;
 use tokio::task::JoinSet;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::calls::{Client, reason};
-use crate::direct::{AANMELDING, FASE, Players, regime, subject};
-use crate::network::{Network, id, is_postgres};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-const SERVING: i32 = 1;
-const NOT_SERVING: i32 = 2;
+use crate::direct::{FASE, Players, referral};
+use crate::health::{NOT_SERVING, PATIENCE, SERVING, health, until_ready, watch};
+use crate::network::{Network, is_postgres};
 
 fn terminate(process: &Child) {
     assert!(Command::new("kill").arg("-TERM").arg(process.id().to_string()).status().unwrap().success());
@@ -37,16 +34,6 @@ async fn exit(process: &mut Child) -> ExitStatus {
     }
 }
 
-fn referral() -> v1::ReferCaseRequest {
-    v1::ReferCaseRequest {
-        request_id: id(),
-        context: AANMELDING.context(),
-        subject: subject(None),
-        regime: regime(),
-        holder: String::new(),
-    }
-}
-
 /// What became of the calls of a few callers, until they are told to stop or find nobody any more.
 fn load(clients: &[Client], stop: &Arc<AtomicBool>) -> JoinSet<Vec<Result<(), Status>>> {
     let mut callers = JoinSet::new();
@@ -56,7 +43,7 @@ fn load(clients: &[Client], stop: &Arc<AtomicBool>) -> JoinSet<Vec<Result<(), St
             let mut became = Vec::new();
             let mut failed = 0;
             while !stop.load(Ordering::Relaxed) && failed < 20 {
-                let answer = client.call::<_, v1::Case>("Cases/ReferCase", &referral()).await.map(|_| ());
+                let answer = client.call::<_, v1::Case>("Cases/ReferCase", &referral(None)).await.map(|_| ());
                 failed += u32::from(answer.is_err());
                 became.push(answer);
             }
@@ -76,41 +63,6 @@ fn was_unsent(status: &Status) -> bool {
         Code::Internal => said.contains("GoAway(b\"\", NO_ERROR, Remote)"),
         _ => false,
     }
-}
-
-async fn health(client: &Client, service: &str) -> i32 {
-    watch(client, service).await.unwrap().next().await.unwrap()
-}
-
-struct Watched(Streaming<Vec<u8>>);
-
-impl Watched {
-    async fn next(&mut self) -> Result<i32, Status> {
-        let next = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an answer");
-        Ok(status_of(&next?.ok_or_else(|| Status::ok("ended"))?))
-    }
-}
-
-/// `HealthCheckResponse` by hand: field 1 is the status.
-fn status_of(message: &[u8]) -> i32 {
-    match message {
-        [] => 0,
-        [8, status] => i32::from(*status),
-        _ => panic!("no answer of a health check: {message:?}"),
-    }
-}
-
-async fn watch(client: &Client, service: &str) -> Result<Watched, Status> {
-    // `HealthCheckRequest` by hand: field 1 is the service.
-    let mut request = vec![10, u8::try_from(service.len()).unwrap()];
-    request.extend(service.bytes());
-    let opened = client.open("/grpc.health.v1.Health/Watch", tokio_stream::once(request)).await;
-    opened.map(|(_, answers)| Watched(answers))
-}
-
-async fn until_ready(client: &Client) {
-    let mut watched = watch(client, "readiness").await.unwrap();
-    while watched.next().await.unwrap() != SERVING {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

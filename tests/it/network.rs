@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sluis::api::v1;
 use sluis::ca::profile::alternative;
 use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
-use sluis::clock::{Clock as _, SystemClock, TlsClock};
+use sluis::clock::{Clock, SystemClock, TlsClock};
 use sluis::config::HubConfig;
 use sluis::demo::postgres::Cluster;
 use sluis::identity::certificate::Environment;
@@ -34,6 +34,9 @@ pub(crate) const GI: &str = "00000099200000010000";
 pub(crate) const AANBIEDER: &str = "00000099300000010000";
 pub(crate) const EXPERT: &str = "00000099300000020000";
 pub(crate) const NETWERK: &str = "00000099400000010000";
+
+/// A hub that is stopped as soon as a test ends.
+pub(crate) const LIMITS: &str = "grace_seconds = 0, drain_seconds = 1";
 
 /// A certificate with its key, and a connection that shows it.
 pub(crate) struct Holder {
@@ -79,6 +82,7 @@ pub(crate) struct Network {
     pub(crate) address: String,
     keyholder: Keyholder,
     place: Place,
+    clock: Arc<dyn Clock>,
     running: Option<Running>,
     pub(crate) operator: Holder,
     pub(crate) officer: Holder,
@@ -94,11 +98,16 @@ impl Network {
 
     /// The same with further limits: `, calls = 8`.
     pub(crate) async fn start_with(limits: &str) -> Self {
-        Self::start_limited(&format!("grace_seconds = 0, drain_seconds = 1{limits}")).await
+        Self::start_limited(&format!("{LIMITS}{limits}")).await
     }
 
     /// The same with these limits and no others.
     pub(crate) async fn start_limited(limits: &str) -> Self {
+        Self::start_at(limits, Place::new, Arc::new(SystemClock)).await
+    }
+
+    /// The same with its rows somewhere else, and by another clock.
+    pub(crate) async fn start_at(limits: &str, place: impl FnOnce(&Path) -> Place, clock: Arc<dyn Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority =
             Authority::init(&folder.path().join("ca"), &"Proefnetwerk".parse().unwrap(), Environment::Test, now())
@@ -106,9 +115,9 @@ impl Network {
         let keyholder = prepare(folder.path(), &authority);
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
-        let place = Place::new(folder.path());
+        let place = place(folder.path());
         let config = config(&address, &keyholder, &place, limits);
-        let running = run(folder.path(), &config);
+        let running = run(folder.path(), &config, &clock);
         let tls = |name: &str| Certificates::load(&folder.path().join("ca"), name);
         let operator = tls("operator").hold(folder.path(), &address).await;
         let office = issue_organisation(&authority, "netwerk", NETWERK);
@@ -122,6 +131,7 @@ impl Network {
             address,
             keyholder,
             place,
+            clock,
             running: Some(running),
             operator,
             officer,
@@ -321,7 +331,7 @@ impl Network {
 
     /// Starts it again over the same data.
     pub(crate) async fn restart(&mut self) {
-        self.running = Some(run(self.folder.path(), &self.config));
+        self.running = Some(run(self.folder.path(), &self.config, &self.clock));
         self.until_it_serves().await;
     }
 }
@@ -397,10 +407,10 @@ limits = {{ {limits} }}
     )
 }
 
-fn run(folder: &Path, config: &str) -> Running {
+fn run(folder: &Path, config: &str, clock: &Arc<dyn Clock>) -> Running {
     let config: HubConfig = sluis::config::parse(&folder.join("hub.toml"), config).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(sluis::hub::run(config, async move {
+    let task = tokio::spawn(sluis::hub::run_by(Arc::clone(clock), config, async move {
         let _ = stopped.await;
     }));
     Running { stop: Some(stop), task }
@@ -485,7 +495,12 @@ impl Place {
             let url = format!("sqlite:{}", folder.join("hub/hub.db").display());
             return Self { config: "url = \"sqlite:hub/hub.db\"".to_owned(), url };
         }
-        let database = cluster().new_database().unwrap();
+        Self::on(cluster())
+    }
+
+    /// A new, empty one on a PostgreSQL.
+    pub(crate) fn on(cluster: &Cluster) -> Self {
+        let database = cluster.new_database().unwrap();
         let password = std::fs::read_to_string(&database.owner_password_file).unwrap();
         let url = database.owner_url.replace("owner@", &format!("owner:{}@", password.trim()));
         Self { config: database.to_toml().trim_end().replace('\n', ", "), url }
@@ -549,6 +564,12 @@ impl Database {
     /// How many events there are.
     pub(crate) async fn events(&self) -> i64 {
         self.number("SELECT COUNT(*) FROM audit_event").await
+    }
+
+    /// When an event was, in microseconds.
+    pub(crate) async fn time_of(&self, name: &str) -> i64 {
+        let row = sqlx::query("SELECT at FROM audit_event WHERE event_id = $1");
+        row.bind(name.trim_start_matches("events/")).fetch_one(&self.0).await.unwrap().get(0)
     }
 
     /// Outcome, reason and organisation of an event.

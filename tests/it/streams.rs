@@ -8,23 +8,24 @@ use tonic::{Code, Status, Streaming};
 
 use crate::calls::reason;
 use crate::direct::{AANMELDING, Draft, FASE, Players, why};
+use crate::health::PATIENCE;
 use crate::network::{Network, Party, id};
 
 /// Streams must end within this time.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An inbox that waits for more.
-struct Live(Streaming<Vec<u8>>);
+pub(crate) struct Live(Streaming<Vec<u8>>);
 
 impl Live {
-    async fn open(party: &Party, cursor: &str) -> Self {
+    pub(crate) async fn open(party: &Party, cursor: &str) -> Self {
         let request = v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: false };
         let messages = tokio_stream::once(request.encode_to_vec());
         Self(party.client().open("/sluis.v1.Inbox/StreamInbox", messages).await.unwrap().1)
     }
 
-    async fn next(&mut self) -> v1::InboxItem {
-        let next = tokio::time::timeout(5 * SECOND, self.0.message()).await.expect("an item comes");
+    pub(crate) async fn next(&mut self) -> v1::InboxItem {
+        let next = tokio::time::timeout(PATIENCE, self.0.message()).await.expect("an item comes");
         v1::InboxItem::decode(&*next.unwrap().unwrap()).unwrap()
     }
 
@@ -53,7 +54,7 @@ fn place(item: &v1::InboxItem) -> u64 {
     item.cursor.split('-').next().unwrap().parse().unwrap()
 }
 
-fn places(items: &[v1::InboxItem]) -> Vec<u64> {
+pub(crate) fn places(items: &[v1::InboxItem]) -> Vec<u64> {
     items.iter().map(place).collect()
 }
 
@@ -125,6 +126,28 @@ async fn an_item_that_is_younger_than_the_hubs_clock_is_delivered() {
     database.run("UPDATE assignment SET starts_at = starts_at + 60000000").await;
     database.run("UPDATE inbox_item SET created_at = created_at + 60000000").await;
     assert_eq!(places(&network.netwerk.inbox("").await.unwrap()), [1, 2], "its role and the record");
+}
+
+/// Another node's word can get lost: a stream looks again by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_item_that_nobody_told_of_is_delivered() {
+    let network = Network::start().await;
+    let gemeente = Players::join(&network).await.gemeente;
+    let mut live = Live::open(&gemeente, "").await;
+    gemeente.refer(None).await.unwrap();
+    let roles = [live.next().await, live.next().await];
+    assert_eq!(live.maybe().await, None);
+    let database = network.database().await;
+    database
+        .run(
+            "INSERT INTO inbox_item (oin, seq, case_id, record_id, role, message, created_at) \
+             SELECT oin, seq + 1, case_id, record_id, role, message, created_at FROM inbox_item \
+             WHERE oin = '00000099100001410000' AND seq = 2; \
+             UPDATE inbox_head SET seq = 3 WHERE oin = '00000099100001410000'",
+        )
+        .await;
+    let next = live.next().await;
+    assert_eq!((place(&next), next.item), (3, roles[1].item.clone()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

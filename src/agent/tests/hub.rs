@@ -9,6 +9,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::network::case_ref;
@@ -59,6 +62,8 @@ pub(super) struct State {
     pub(super) hangs: Option<usize>,
     /// A node that says UNAVAILABLE.
     pub(super) unavailable: Option<usize>,
+    /// A node that says that it is not ready.
+    pub(super) not_ready: Option<usize>,
     /// A node that finds another known answer.
     pub(super) differs: Option<usize>,
 }
@@ -118,7 +123,8 @@ impl FakeHub {
                 .add_service(v1::pseudonyms_server::PseudonymsServer::new(hub.clone()))
                 .add_service(v1::records_server::RecordsServer::new(hub.clone()))
                 .add_service(v1::inbox_server::InboxServer::new(hub.clone()))
-                .add_service(v1::audit_server::AuditServer::new(hub));
+                .add_service(v1::audit_server::AuditServer::new(hub.clone()))
+                .add_service(HealthServer::new(hub));
             server.serve_with_incoming(incoming).await.unwrap();
         });
         (task, gate)
@@ -281,6 +287,22 @@ impl v1::inbox_server::Inbox for FakeHub {
         _: Request<v1::AcknowledgeInboxRequest>,
     ) -> Result<Response<v1::AcknowledgeInboxResponse>, Status> {
         Ok(answered(v1::AcknowledgeInboxResponse {}))
+    }
+}
+
+/// For nobody to know, unless a node says that it is not ready.
+#[tonic::async_trait]
+impl Health for FakeHub {
+    type WatchStream = Messages<HealthCheckResponse>;
+
+    async fn check(&self, _: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        let not_ready = self.state().not_ready.ok_or_else(|| Status::permission_denied("no"))?;
+        let status = if not_ready == self.node { ServingStatus::NotServing } else { ServingStatus::Serving };
+        Ok(Response::new(HealthCheckResponse { status: status.into() }))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::permission_denied("no"))
     }
 }
 

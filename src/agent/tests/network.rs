@@ -53,7 +53,14 @@ pub(super) struct Network {
     nodes: Vec<String>,
     pub(super) hub: FakeHub,
     serving: std::sync::Mutex<Vec<(JoinHandle<()>, Gate)>>,
-    _tasks: tokio::task::JoinSet<()>,
+    /// The keyholder's own: it ends with everything in it, as a process that is killed.
+    held: std::sync::Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.kill_keyholder();
+    }
 }
 
 impl Network {
@@ -86,8 +93,7 @@ impl Network {
         }
         std::fs::write(dir.path().join("roster.toml"), roster).unwrap();
         let facts = init::keyholder(&dir.path().join("keys"), &mut Vec::new()).unwrap();
-        let mut tasks = tokio::task::JoinSet::new();
-        let keyholder = start_keyholder(&dir, &mut tasks).await;
+        let (keyholder, held) = start_keyholder(&dir, "127.0.0.1:0".to_owned()).await;
         let hub = FakeHub::default();
         hub.state().known_answer = unhex(&facts.known_answer);
         let (mut nodes, mut serving) = (Vec::new(), Vec::new());
@@ -96,7 +102,16 @@ impl Network {
             nodes.push(listener.local_addr().unwrap().to_string());
             serving.push(hub.node(node).serve(listener, &identity(&dir, "hub"), &anchors(&dir)));
         }
-        Self { dir, ca, facts, keyholder, nodes, hub, serving: std::sync::Mutex::new(serving), _tasks: tasks }
+        Self {
+            dir,
+            ca,
+            facts,
+            keyholder,
+            nodes,
+            hub,
+            serving: std::sync::Mutex::new(serving),
+            held: std::sync::Mutex::new(Some(held)),
+        }
     }
 
     /// Starts an agent whose own copy of the covenant lets R05 and R08 receive the hulpvraag under article 14 (and R05
@@ -183,6 +198,23 @@ impl Network {
         answer.into_inner().quota_remaining
     }
 
+    pub(super) fn kill_keyholder(&self) {
+        if let Some(running) = self.held.lock().unwrap().take() {
+            running.shutdown_background();
+        }
+    }
+
+    /// Where it was, with what it has on disk.
+    pub(super) async fn start_keyholder(&self) {
+        let (_, running) = start_keyholder(&self.dir, self.keyholder.clone()).await;
+        *self.held.lock().unwrap() = Some(running);
+    }
+
+    /// In the keyholder's place: somebody who takes connections and says nothing.
+    pub(super) async fn silent_keyholder(&self) -> TcpListener {
+        listen(&self.keyholder).await
+    }
+
     pub(super) fn stop_hub(&self) {
         self.stop_node(0);
     }
@@ -199,16 +231,10 @@ impl Network {
 
     pub(super) async fn restart_node(&self, node: usize) {
         self.stop_node(node);
-        for _ in 0..100 {
-            if let Ok(listener) = TcpListener::bind(&self.nodes[node]).await {
-                let hub = self.hub.node(node);
-                let serving = hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
-                self.serving.lock().unwrap()[node] = serving;
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the hub's port stays taken");
+        let listener = listen(&self.nodes[node]).await;
+        let hub = self.hub.node(node);
+        let serving = hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
+        self.serving.lock().unwrap()[node] = serving;
     }
 }
 
@@ -239,7 +265,18 @@ impl Running {
     }
 }
 
-async fn start_keyholder(dir: &tempfile::TempDir, tasks: &mut tokio::task::JoinSet<()>) -> String {
+/// Listens where somebody listened just now.
+async fn listen(address: &str) -> TcpListener {
+    for _ in 0..500 {
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the port stays taken");
+}
+
+async fn start_keyholder(dir: &tempfile::TempDir, address: String) -> (String, tokio::runtime::Runtime) {
     let text = r#"
         listen.address = "127.0.0.1:0"
         tls = { certificate = "ca/keyholder.pem", key = "ca/keyholder.key", anchors = "ca/anchors.pem" }
@@ -249,11 +286,16 @@ async fn start_keyholder(dir: &tempfile::TempDir, tasks: &mut tokio::task::JoinS
         trust.environment = "test"
     "#;
     let config: KeyholderConfig = parse(&dir.path().join("keyholder.toml"), text).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let serving = crate::keyholder::serve_on(listener, config, Arc::new(SystemClock), std::future::pending());
-    tasks.spawn(async move { serving.await.unwrap() });
-    address
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listens = async move {
+        let listener = listen(&address).await;
+        let address = listener.local_addr().unwrap().to_string();
+        let clock = Arc::new(SystemClock);
+        tokio::spawn(crate::keyholder::serve_on(listener, config, clock, std::future::pending()));
+        address
+    };
+    let address = runtime.spawn(listens).await.unwrap();
+    (address, runtime)
 }
 
 fn identity(dir: &tempfile::TempDir, name: &str) -> Identity {

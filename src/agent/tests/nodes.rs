@@ -22,9 +22,16 @@ use crate::api::v1::subject::Id;
 const ID: &str = "0b0e7d38-7a5c-4a39-9d1c-0a6f3a1e9f10";
 
 /// Reads, at whichever node the agent is with.
-async fn list(almelo: &Running) -> Result<(), Status> {
+pub(super) async fn list(almelo: &Running) -> Result<(), Status> {
     let request = v1::ListPartnersRequest::default();
     DirectoryClient::new(almelo.channel.clone()).list_partners(request).await.map(|_| ())
+}
+
+/// Names somebody.
+pub(super) async fn resolve(almelo: &Running) -> Result<(), Status> {
+    let subject = Some(v1::Subject { id: Some(Id::Bsn("999900006".into())) });
+    let request = v1::ResolvePseudonymRequest { context: context(), subject };
+    PseudonymsClient::new(almelo.channel.clone()).resolve_pseudonym(request).await.map(|_| ())
 }
 
 /// Changes something.
@@ -49,7 +56,7 @@ async fn lose_first_node<T>(network: &Network, call: impl Future<Output = T>) ->
 }
 
 /// Waits until it is so.
-async fn eventually(mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn eventually(mut so: impl AsyncFnMut() -> bool) {
     for _ in 0..600 {
         if so().await {
             return;
@@ -169,19 +176,28 @@ async fn an_inbox_goes_on_after_the_last_item_at_another_node() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_not_ready_is_left_for_one_that_is() {
+    let network = Network::with_nodes(2).await;
+    let almelo = network.agent(ALMELO, true).await;
+    list(&almelo).await.unwrap();
+    for (not_ready, ready) in [(0, 1), (1, 0)] {
+        network.hub.state().not_ready = Some(not_ready);
+        resolve(&almelo).await.unwrap();
+        list(&almelo).await.unwrap();
+        assert_eq!(done(&network).pop(), Some(at(ready, "")));
+    }
+    almelo.stop().await;
+}
+
+#[tokio::test]
 async fn no_subject_goes_to_a_node_that_finds_another_answer() {
     let network = Network::with_nodes(2).await;
     let almelo = network.agent(ALMELO, true).await;
     network.hub.state().differs = Some(1);
-    let resolve = async || {
-        let subject = Some(v1::Subject { id: Some(Id::Bsn("999900006".into())) });
-        let request = v1::ResolvePseudonymRequest { context: context(), subject };
-        PseudonymsClient::new(almelo.channel.clone()).resolve_pseudonym(request).await.map(|_| ())
-    };
-    resolve().await.unwrap();
+    resolve(&almelo).await.unwrap();
     network.stop_node(0);
     eventually(async || list(&almelo).await.is_ok()).await;
-    assert_eq!(resolve().await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(resolve(&almelo).await.unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(network.hub.state().subjects.len(), 1);
     almelo.stop().await;
 
