@@ -1,6 +1,6 @@
 //! The time of day, asked in one place, so that tests and the demo network can move it.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -52,6 +52,8 @@ pub struct SteadyClock {
     told: AtomicI64,
     /// Another origin that the clock shows, and since when.
     doubt: Mutex<Option<(i64, Instant)>>,
+    /// Whether there is one: who believes the clock takes no lock.
+    doubts: AtomicBool,
     settles: std::time::Duration,
 }
 
@@ -60,21 +62,21 @@ impl SteadyClock {
     pub fn new(base: Arc<dyn Clock>) -> Self {
         let origin = AtomicI64::new(micros(base.now()));
         let (start, told, doubt) = (Instant::now(), AtomicI64::new(i64::MIN), Mutex::default());
-        Self { base, start, origin, told, doubt, settles: SETTLES }
+        Self { base, start, origin, told, doubt, doubts: AtomicBool::new(false), settles: SETTLES }
     }
 
-    /// What the base shows, and how far that is from where it should be.
-    fn look(&self) -> (i64, i64) {
+    /// What the base shows, where it would have stood at the start by that, and how far that is from what is believed.
+    fn look(&self) -> (i64, i64, i64) {
         let passed = i64::try_from(self.start.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let expected = self.origin.load(Ordering::SeqCst).saturating_add(passed);
         let shown = micros(self.base.now());
-        (shown, shown.saturating_sub(expected))
+        let origin = shown.saturating_sub(passed);
+        (shown, origin, origin.saturating_sub(self.origin.load(Ordering::SeqCst)))
     }
 }
 
 impl Clock for SteadyClock {
     fn now(&self) -> OffsetDateTime {
-        let (shown, apart) = self.look();
+        let (shown, _, apart) = self.look();
         let now = if within(apart, BELIEVED) { shown } else { shown.saturating_sub(apart) };
         from_micros(self.told.fetch_max(now, Ordering::SeqCst).max(now))
     }
@@ -84,26 +86,30 @@ impl Clock for SteadyClock {
     }
 
     fn jumped(&self) -> Option<i64> {
-        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
-        let (shown, apart) = self.look();
-        let origin = self.origin.load(Ordering::SeqCst).saturating_add(apart);
-        if within(apart, BELIEVED) {
-            *doubt = None;
+        let (_, origin, apart) = self.look();
+        if within(apart, BELIEVED) && !self.doubts.load(Ordering::SeqCst) {
             self.origin.store(origin, Ordering::SeqCst);
             return None;
         }
-        match *doubt {
-            Some((other, since)) if within(other.saturating_sub(origin), SAME) => {
-                if since.elapsed() >= self.settles {
-                    *doubt = None;
-                    self.origin.store(origin, Ordering::SeqCst);
-                    self.told.store(shown, Ordering::SeqCst);
-                    return None;
-                }
+        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        let (shown, origin, apart) = self.look();
+        let has_settled = match *doubt {
+            Some((other, since)) if within(other.saturating_sub(origin), SAME) => since.elapsed() >= self.settles,
+            _ => {
+                *doubt = Some((origin, Instant::now()));
+                false
             }
-            _ => *doubt = Some((origin, Instant::now())),
+        };
+        let is_believed = within(apart, BELIEVED) || has_settled;
+        if is_believed {
+            *doubt = None;
+            self.origin.store(origin, Ordering::SeqCst);
         }
-        Some(apart / 1_000_000)
+        if has_settled {
+            self.told.store(shown, Ordering::SeqCst);
+        }
+        self.doubts.store(!is_believed, Ordering::SeqCst);
+        (!is_believed).then_some(apart / 1_000_000)
     }
 }
 

@@ -100,6 +100,7 @@ operator = "{ca}/operator.pem"
 organisation_name = "Meetbureau"
 [limits]
 connections_per_partner = 2048
+calls_per_partner = 1024
 drain_seconds = 1
 "#,
         store.lines

@@ -1,5 +1,7 @@
 //! Golden decisions, determinism, and properties over random questions.
 
+use std::sync::OnceLock;
+
 use cedar_policy::PolicySet;
 use proptest::prelude::*;
 
@@ -112,6 +114,27 @@ fn matching(covenant: &Covenant, question: &Question, policies: &PolicySet) -> V
 }
 
 /// The invariants of one kind, apart.
+/// The covenant with one clause of article 22 nine hundred times more.
+fn long() -> &'static Covenant {
+    static LONG: OnceLock<Covenant> = OnceLock::new();
+    LONG.get_or_init(|| {
+        let mut files = embedded_files();
+        let article = files.get_mut("articles/22-financiering.cedar").unwrap();
+        let start = article.find("@clause").unwrap();
+        let clause = article[start..=article.find(';').unwrap()].to_owned();
+        for number in 0..900 {
+            let id: String =
+                [number / 26 / 26, number / 26 % 26, number % 26].map(|n| char::from(b'a' + n as u8)).iter().collect();
+            article.push_str(&clause.replace("\"22.a\"", &format!("\"22.z{id}\"")));
+        }
+        Covenant::load(files).unwrap()
+    })
+}
+
+fn clauses(permit: &super::Permit) -> Vec<String> {
+    permit.clauses().map(ToOwned::to_owned).collect()
+}
+
 fn promises(covenant: &Covenant, kind: &str) -> PolicySet {
     let mut set = PolicySet::new();
     for policy in covenant.invariants().policies().filter(|p| p.annotation("kind") == Some(kind)) {
@@ -130,6 +153,19 @@ proptest! {
         let part = covenant.engine.answer(&asked, covenant.index.slice(&question)).unwrap();
         let whole = covenant.engine.answer(&asked, covenant.index.whole()).unwrap();
         prop_assert_eq!((part.allow, part.determining), (whole.allow, whole.determining));
+    }
+
+    /// What a decision costs does not grow with the covenant: Cedar is given no clause more, and answers the same.
+    #[test]
+    fn a_covenant_of_a_thousand_clauses_asks_no_more_of_them(question in questions().prop_filter("another article",
+        |question| question.article.number() != 22))
+    {
+        let (covenant, long) = (covenant(), long());
+        prop_assert!(long.index.whole().policies().count() > 1_000);
+        let part = |covenant: &Covenant| covenant.index.slice(&question).policies().count();
+        prop_assert_eq!(part(covenant), part(long));
+        prop_assert_eq!(covenant.evaluate(&question).map_err(|d| d.reason).map(|p| clauses(&p)),
+            long.evaluate(&question).map_err(|d| d.reason).map(|p| clauses(&p)));
     }
 
     #[test]

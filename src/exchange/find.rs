@@ -102,7 +102,7 @@ impl Exchange {
         Ok(())
     }
 
-    async fn load(&self, reader: &mut crate::store::Reader, case_id: &str) -> Result<Found, StoreError> {
+    pub(super) async fn load(&self, reader: &mut crate::store::Reader, case_id: &str) -> Result<Found, StoreError> {
         let case = crate::store::case::load(reader, case_id).await?;
         let Some(case) = case.map(Arc::new) else { return Ok(Found::Unknown) };
         self.store.cases().keep(&case);

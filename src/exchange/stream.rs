@@ -5,7 +5,7 @@
 
 mod outlet;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,13 @@ use super::ops::notice::concerns;
 use super::ops::{newcomer, records};
 use super::{Call, Exchange, Operation as _, Stop};
 use crate::api::v1;
+use crate::case::CaseFile;
 use crate::clock::from_micros;
+use crate::party::Oin;
 use crate::registry::Registry;
 use crate::store::inbox::Item;
-use crate::store::{StoreError, Wake, inbox, record};
+use crate::store::record::RecordRow;
+use crate::store::{Reader, StoreError, Wake, inbox, record};
 use crate::wire::timestamp;
 use outlet::{NotTaken, Outlet, outlet};
 
@@ -35,6 +38,13 @@ const WAITING: usize = 32;
 const PIECES: usize = 1;
 /// Rows read at once.
 const BATCH: i64 = 64;
+
+/// What items of an inbox are about, by the hub's ids.
+#[derive(Default)]
+struct Known {
+    records: HashMap<String, RecordRow>,
+    cases: HashMap<String, Arc<CaseFile>>,
+}
 
 /// Why a stream ends early: the reader is gone or takes nothing, or its right is gone.
 enum End {
@@ -123,7 +133,7 @@ impl Exchange {
         for seq in 0.. {
             // Anything that changed a case or the registry meanwhile may have ended the right, on another node without a word.
             let is_long_ago = looked.elapsed() >= self.store.look_again();
-            if seq > 0 && (is_long_ago || has_woken(&mut wakes) || registry.has_changed().unwrap_or(true)) {
+            if seq > 0 && (is_long_ago || has_woken(&mut wakes, |_| true) || registry.has_changed().unwrap_or(true)) {
                 looked = tokio::time::Instant::now();
                 let facts = self.facts(call, fetch.target()).await?;
                 let told = facts.may_know(self);
@@ -158,11 +168,22 @@ impl Exchange {
             let oin = facts.caller.oin().clone();
             let mut reader = self.store.read().await?;
             let items = inbox::after(&mut reader, oin.as_str(), seq, BATCH).await?;
+            let known = self.known(&mut reader, &oin, seq, &items).await?;
             drop(reader);
-            let more = !items.is_empty();
+            let looked = tokio::time::Instant::now();
+            let mut of_item = facts;
+            let mut more = false;
             for item in items {
+                // What was read is good for one item; and for those after it unless something of it changed meanwhile.
+                let is_long_ago = looked.elapsed() >= self.store.look_again();
+                let has_changed = |case: &str| known.cases.contains_key(case);
+                if more && (is_long_ago || has_woken(&mut wakes, has_changed) || registry.has_changed().unwrap_or(true))
+                {
+                    break;
+                }
+                more = true;
                 seq = item.seq;
-                if let Some(shown) = self.show(call, &facts, &item).await? {
+                if let Some(shown) = self.show(&mut of_item, &item, &known)? {
                     let message = v1::InboxItem { cursor: cursor(&oin, seq), ..shown };
                     outlet.give(message).await?;
                 }
@@ -178,34 +199,39 @@ impl Exchange {
         }
     }
 
-    /// The item as the caller may see it now, or nothing when its right has ended since.
-    async fn show(&self, call: &Call, facts: &Facts, item: &Item) -> Result<Option<v1::InboxItem>, End> {
-        let mut shown = v1::InboxItem::decode(&*item.message).map_err(|_| StoreError::Inconsistent("inbox_item"))?;
-        shown.create_time = Some(timestamp(from_micros(item.created_at)));
-        // The item may be younger than `facts`, or by the clock of another node than this one's: what it tells of has begun.
-        let now = self.clock.now().max(from_micros(item.created_at));
-        let mut of_item = Facts {
-            now,
-            caller: facts.caller.clone(),
-            registry: Arc::clone(&facts.registry),
-            found: Found::NotAsked,
-            record: None,
-        };
-        if let Some(record_id) = &item.record_id {
-            of_item = Facts { now, ..self.facts(call, Target::Record(record_id)).await? };
-        } else if let Some(case_id) = &item.case_id {
-            let mut reader = self.store.read().await?;
-            if let Some(case) = crate::store::case::load(&mut reader, case_id).await? {
-                of_item.found = Found::Case(Arc::new(case));
+    /// What items are about, as it is now.
+    async fn known(&self, reader: &mut Reader, oin: &Oin, after: i64, items: &[Item]) -> Result<Known, StoreError> {
+        let Some(last) = items.last().map(|item| item.seq) else { return Ok(Known::default()) };
+        let records = record::announced(reader, oin.as_str(), after, last).await?;
+        let mut cases = HashMap::new();
+        for (case_id, rev) in inbox::cases(reader, oin.as_str(), after, last).await? {
+            let found = match self.store.cases().get(&case_id).filter(|case| case.rev == rev) {
+                Some(case) => Found::Case(case),
+                None => self.load(reader, &case_id).await?,
+            };
+            if let Found::Case(case) = found {
+                cases.insert(case_id, case);
             }
         }
-        let name = of_item.case().and_then(|case| case.name_for(facts.caller.oin())).unwrap_or_default().to_owned();
+        Ok(Known { records: records.into_iter().map(|row| (row.record_id.clone(), row)).collect(), cases })
+    }
+
+    /// The item as the caller may see it now, or nothing when its right has ended since.
+    fn show(&self, facts: &mut Facts, item: &Item, known: &Known) -> Result<Option<v1::InboxItem>, End> {
+        let mut shown = v1::InboxItem::decode(&*item.message).map_err(|_| StoreError::Inconsistent("inbox_item"))?;
+        shown.create_time = Some(timestamp(from_micros(item.created_at)));
+        // The item may be younger than this node's clock, if another one wrote it: what it tells of has begun.
+        facts.now = self.clock.now().max(from_micros(item.created_at));
+        let case = item.case_id.as_ref().and_then(|case_id| known.cases.get(case_id));
+        facts.found = case.map_or(Found::NotAsked, |case| Found::Case(Arc::clone(case)));
+        let name = facts.case().and_then(|case| case.name_for(facts.caller.oin())).unwrap_or_default().to_owned();
         shown.case = if name.is_empty() { String::new() } else { format!("cases/{name}") };
-        if item.record_id.is_some() {
-            return Ok(records::show(self, &of_item, &item.role, &name)
-                .map(|record| v1::InboxItem { item: Some(v1::inbox_item::Item::Record(record)), ..shown }));
+        if let Some(record_id) = &item.record_id {
+            let record =
+                known.records.get(record_id).and_then(|row| records::show(self, facts, row, &item.role, &name));
+            return Ok(record.map(|record| v1::InboxItem { item: Some(v1::inbox_item::Item::Record(record)), ..shown }));
         }
-        Ok(self.may_hear(&of_item, &shown).then_some(shown))
+        Ok(self.may_hear(facts, &shown).then_some(shown))
     }
 
     /// Whoever takes part hears of changes; whoever took part hears that this ended, and nothing more.
@@ -273,13 +299,14 @@ impl Exchange {
     }
 }
 
-/// Whether a case or the registry changed since this was asked last.
-fn has_woken(wakes: &mut broadcast::Receiver<Wake>) -> bool {
+/// Whether one of these cases or the registry changed since this was asked last.
+fn has_woken(wakes: &mut broadcast::Receiver<Wake>, mine: impl Fn(&str) -> bool) -> bool {
     use broadcast::error::TryRecvError;
     let mut woken = false;
     loop {
         match wakes.try_recv() {
-            Ok(Wake::Case(_) | Wake::Registry | Wake::Anything) | Err(TryRecvError::Lagged(_)) => woken = true,
+            Ok(Wake::Case(case)) => woken |= mine(&case),
+            Ok(Wake::Registry | Wake::Anything) | Err(TryRecvError::Lagged(_)) => woken = true,
             Ok(Wake::Inbox(_) | Wake::Seal(_)) => {}
             Err(TryRecvError::Empty | TryRecvError::Closed) => return woken,
         }

@@ -144,3 +144,17 @@ pub async fn after(reader: &mut Reader, oin: &str, seq: i64, limit: i64) -> Resu
         })
         .collect()
 }
+
+/// The cases of items after a place up to another, with their revisions now.
+pub async fn cases(reader: &mut Reader, oin: &str, after: i64, last: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT c.case_id, c.rev FROM inbox_item i JOIN case_file c ON c.case_id = i.case_id \
+         WHERE i.oin = $1 AND i.seq > $2 AND i.seq <= $3",
+    )
+    .bind(oin)
+    .bind(after)
+    .bind(last)
+    .fetch_all(reader.conn().await?)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}

@@ -185,6 +185,21 @@ pub async fn find(reader: &mut Reader, record_id: &str) -> Result<Option<RecordR
     Ok(row.as_ref().map(record).transpose()?)
 }
 
+/// The records that an inbox tells of after a place up to another, as far as the organisation wrote them or is a recipient.
+pub async fn announced(reader: &mut Reader, oin: &str, after: i64, last: i64) -> Result<Vec<RecordRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.* FROM inbox_item i JOIN record r ON r.record_id = i.record_id \
+         WHERE i.oin = $1 AND i.seq > $2 AND i.seq <= $3 AND (r.author_oin = $1 OR EXISTS \
+         (SELECT 1 FROM record_recipient p WHERE p.record_id = r.record_id AND p.oin = $1))",
+    )
+    .bind(oin)
+    .bind(after)
+    .bind(last)
+    .fetch_all(reader.conn().await?)
+    .await?;
+    rows.iter().map(|row| record(row).map_err(StoreError::from)).collect()
+}
+
 /// In which roles an organisation is a recipient.
 pub async fn recipients(reader: &mut Reader, record_id: &str) -> Result<Vec<RecipientRow>, StoreError> {
     let rows = sqlx::query("SELECT oin, role, external_kind, clauses FROM record_recipient WHERE record_id = $1")

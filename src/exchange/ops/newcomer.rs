@@ -243,7 +243,7 @@ pub(in crate::exchange) fn seal_request(
         category: row.category.parse::<crate::party::Category>().ok()?.number(),
         form: row.form.parse::<crate::party::Form>().ok()?.number(),
         article: article.to_string(),
-        route: Some(super::route::route_reply(facts, &route, article, Some(record))),
+        route: Some(super::route::sealing_route(facts, &route, article, Some(record))),
         header: Some(v1::SignedHeader { header: row.header.clone(), signature: row.signature.clone() }),
         key: v1::SealedKey::decode(key).ok(),
     })

@@ -69,8 +69,13 @@ fn exchange_now(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRo
 }
 
 /// A record as an item of its recipient's inbox, if the recipient may still receive it in that role.
-pub(in crate::exchange) fn show(hub: &Exchange, facts: &Facts, role: &str, case: &str) -> Option<v1::Record> {
-    let (row, _) = facts.record.as_ref()?;
+pub(in crate::exchange) fn show(
+    hub: &Exchange,
+    facts: &Facts,
+    row: &RecordRow,
+    role: &str,
+    case: &str,
+) -> Option<v1::Record> {
     let context = Context {
         article: crate::party::Article::new(u8::try_from(row.article).ok()?)?,
         purpose: row.purpose.clone(),

@@ -105,6 +105,12 @@ impl Wanted {
     pub fn plan(&self, hub: &Exchange, facts: &Facts) -> Result<Plan, Refusal> {
         let sender = facts.seat_of_caller(hub, &self.context);
         let seats = self.candidates(hub, facts, &sender);
+        // As a rule everybody asked for may receive, and asking once is enough.
+        if !self.is_missing(&seats)
+            && let Ok(Some(plan)) = self.plan_for(hub, facts, &sender, &seats)
+        {
+            return Ok(plan);
+        }
         let mut passed: Vec<Seat> = Vec::new();
         let mut refused: Vec<Refusal> = Vec::new();
         for seat in seats {
@@ -115,19 +121,25 @@ impl Wanted {
                 Err(_) => {}
             }
         }
-        let missing = self.named.iter().any(|oin| !passed.iter().any(|seat| is(seat, oin)));
-        if passed.is_empty() || missing {
-            return Err(furthest(refused).unwrap_or_else(|| self.nobody(hub, facts, &sender)));
-        }
-        // Limits on the number of recipients hold for the whole set, so it is asked once more as a whole.
-        let count = u32::try_from(super::super::facts::partners(&passed).len().max(1)).unwrap_or(u32::MAX);
-        let mut routes = Vec::with_capacity(passed.len());
+        let plan = if self.is_missing(&passed) { None } else { self.plan_for(hub, facts, &sender, &passed)? };
+        plan.ok_or_else(|| furthest(refused).unwrap_or_else(|| self.nobody(hub, facts, &sender)))
+    }
+
+    /// Whether somebody was named who is not among these.
+    fn is_missing(&self, seats: &[Seat]) -> bool {
+        self.named.iter().any(|oin| !seats.iter().any(|seat| is(seat, oin)))
+    }
+
+    /// The plan for all of these; none for nobody. Limits on the number of recipients hold for the whole set.
+    fn plan_for(&self, hub: &Exchange, facts: &Facts, sender: &Seat, seats: &[Seat]) -> Result<Option<Plan>, Refusal> {
+        let count = u32::try_from(super::super::facts::partners(seats).len().max(1)).unwrap_or(u32::MAX);
+        let mut routes = Vec::with_capacity(seats.len());
         let mut whole: Option<Permit> = None;
         let mut clauses: Vec<String> = Vec::new();
-        for seat in passed {
-            let (send, receive) = facts.exchange(hub, &self.context, self.goods(), &sender, &seat, count)?;
+        for seat in seats {
+            let (send, receive) = facts.exchange(hub, &self.context, self.goods(), sender, seat, count)?;
             clauses.extend(send.clauses().map(ToOwned::to_owned));
-            routes.push(Route { seat, clauses: receive.clauses().map(ToOwned::to_owned).collect() });
+            routes.push(Route { seat: seat.clone(), clauses: receive.clauses().map(ToOwned::to_owned).collect() });
             let both = send.and(receive);
             whole = Some(match whole {
                 None => both,
@@ -136,8 +148,7 @@ impl Wanted {
         }
         clauses.sort_unstable();
         clauses.dedup();
-        let permit = whole.ok_or_else(|| self.nobody(hub, facts, &sender))?;
-        Ok(Plan { routes, permit, clauses })
+        Ok(whole.map(|permit| Plan { routes, permit, clauses }))
     }
 
     fn goods(&self) -> Goods {
@@ -212,7 +223,8 @@ fn standing_seat(oin: &Oin, role: Option<Role>, standing: Standing) -> Seat {
     Seat { party: Party::Partner(oin.clone()), role, standing, involved: false }
 }
 
-/// A route for the wire. What goes to a third party goes to the caller's own organisation, which passes it on.
+/// A route for the wire, without the keys to seal to. What goes to a third party goes to the caller's own organisation, which
+/// passes it on.
 pub(super) fn route_reply(
     facts: &Facts,
     route: &Route,
@@ -230,9 +242,24 @@ pub(super) fn route_reply(
         external_kind: external,
         article: article.to_string(),
         clauses: route.clauses.clone(),
-        keys: facts.registry.get(oin).and_then(|entry| entry.keys.clone()),
+        keys: None,
         case_binding: binding.unwrap_or_default(),
     }
+}
+
+/// A route for whoever is to seal.
+pub(super) fn sealing_route(
+    facts: &Facts,
+    route: &Route,
+    article: crate::party::Article,
+    record: Option<Uuid>,
+) -> v1::Route {
+    let oin = match &route.seat.party {
+        Party::Partner(oin) => oin,
+        Party::External(_) => facts.caller.oin(),
+    };
+    let keys = facts.registry.get(oin).and_then(|entry| entry.keys.clone());
+    v1::Route { keys, ..route_reply(facts, route, article, record) }
 }
 
 /// Binds a record to an organisation's own name of the case; outside a case to the empty name.
@@ -308,7 +335,7 @@ impl Operation for PlanRoute {
         draft.recipients = addressees(facts, &done.plan.routes).iter().map(ToString::to_string).collect();
         let article = self.wanted.context.article;
         let mut routes: Vec<v1::Route> =
-            done.plan.routes.iter().map(|route| route_reply(facts, route, article, self.record)).collect();
+            done.plan.routes.iter().map(|route| sealing_route(facts, route, article, self.record)).collect();
         // The author seals to itself too: the same shape as a recipient, without a role.
         let me = facts.caller.oin();
         if !routes.iter().any(|route| route.partner == partner_name(me.as_str()) && route.external_kind == 0) {
