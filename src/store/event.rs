@@ -28,12 +28,25 @@ static EVENTS: Many = Many::new(
     28,
     "",
 );
+/// The same with the outbox in one statement, as only PostgreSQL can.
+static EVENTS_AND_OUTBOX: Many = Many::new(
+    "WITH added AS (INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
+     purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
+     consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
+    28,
+    " RETURNING event_id) INSERT INTO audit_outbox (event_id) SELECT event_id FROM added",
+);
 static PARTIES: Many = Many::new("INSERT INTO audit_event_party (oin, at, event_id) VALUES ", 3, "");
 static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1, "");
 
 /// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
 pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<(), StoreError> {
-    EVENTS.execute(session, rows, bind).await?;
+    if session.is_far() {
+        EVENTS_AND_OUTBOX.execute(session, rows, bind).await?;
+    } else {
+        EVENTS.execute(session, rows, bind).await?;
+        OUTBOX.execute(session, rows, |query, row| query.bind(&row.event.stamp.event_id)).await?;
+    }
     let parties: Vec<(&str, &EventRow)> =
         rows.iter().flat_map(|row| parties(&row.event).into_iter().map(move |party| (party, row))).collect();
     PARTIES
@@ -42,7 +55,6 @@ pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<()
             query.bind(*party).bind(stamp.at).bind(&stamp.event_id)
         })
         .await?;
-    OUTBOX.execute(session, rows, |query, row| query.bind(&row.event.stamp.event_id)).await?;
     Ok(())
 }
 

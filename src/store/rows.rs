@@ -35,7 +35,7 @@ impl Many {
     ) -> Result<u64, StoreError> {
         let mut touched = 0;
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(session.rows_at_once(), rest) {
+        while let Some((statement, some, after)) = self.take(session.values_at_once(), rest) {
             let statement = some.iter().fold(statement, &bind);
             touched += statement.execute(&mut *session).await?;
             rest = after;
@@ -52,7 +52,7 @@ impl Many {
     ) -> Result<Vec<Row>, StoreError> {
         let mut found = Vec::new();
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(session.rows_at_once(), rest) {
+        while let Some((statement, some, after)) = self.take(session.values_at_once(), rest) {
             let statement = some.iter().fold(statement, &bind);
             found.extend(statement.fetch_all(&mut *session).await?);
             rest = after;
@@ -61,7 +61,8 @@ impl Many {
     }
 
     /// The largest statement that the rows fill.
-    fn take<'v, R>(&'static self, most: usize, rows: &'v [R]) -> Option<(Query<'v>, &'v [R], &'v [R])> {
+    fn take<'v, R>(&'static self, values: usize, rows: &'v [R]) -> Option<(Query<'v>, &'v [R], &'v [R])> {
+        let most = (values / self.width.max(1)).max(1);
         let power = rows.len().min(most).checked_ilog2()?.min(SIZES as u32 - 1);
         let text = self.texts.get(power as usize)?.get_or_init(|| self.text(1 << power));
         let (some, after) = rows.split_at_checked(1 << power)?;
@@ -92,16 +93,17 @@ mod tests {
     fn rows_go_in_powers_of_two() {
         static PAIRS: Many = Many::new("INSERT INTO t (a, b) VALUES ", 2, " RETURNING a");
         assert_eq!(PAIRS.text(2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) RETURNING a");
-        let sizes = |most| {
+        let sizes = |values| {
             let rows = [(); 200];
             let (mut sizes, mut rest) = (Vec::new(), &rows[..]);
-            while let Some((_, some, after)) = PAIRS.take(most, rest) {
+            while let Some((_, some, after)) = PAIRS.take(values, rest) {
                 sizes.push(some.len());
                 rest = after;
             }
             sizes
         };
-        assert_eq!(sizes(64), [64, 64, 64, 8]);
-        assert_eq!(sizes(1), [1; 200]);
+        assert_eq!(sizes(512), [64, 64, 64, 8]);
+        assert_eq!(sizes(70), [32, 32, 32, 32, 32, 32, 8]);
+        assert_eq!(sizes(0), [1; 200]);
     }
 }

@@ -11,7 +11,8 @@ use super::super::Refused;
 
 /// Where items are put.
 pub(super) struct Outlet<T> {
-    items: mpsc::Sender<T>,
+    /// Boxed: a channel has room for all that may wait from the start, and most streams wait for nothing most of the time.
+    items: mpsc::Sender<Box<T>>,
     end: oneshot::Sender<Ended>,
     patience: Duration,
 }
@@ -19,7 +20,7 @@ pub(super) struct Outlet<T> {
 /// Where the caller takes them from. Why it ended comes before what still waits: after the end of a right nothing more is
 /// handed over, and what was not is delivered again when the stream is opened anew.
 pub struct Outgoing<T> {
-    items: mpsc::Receiver<T>,
+    items: mpsc::Receiver<Box<T>>,
     end: oneshot::Receiver<Ended>,
     has_ended: bool,
 }
@@ -52,7 +53,7 @@ pub(super) fn outlet<T>(waiting: usize, patience: Duration) -> (Outlet<T>, Outgo
 impl<T> Outlet<T> {
     /// Puts an item there, and waits for a free place if there is none.
     pub(super) async fn give(&self, item: T) -> Result<(), NotTaken> {
-        let item = match self.items.try_send(item) {
+        let item = match self.items.try_send(Box::new(item)) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(NotTaken::Gone),
             Err(TrySendError::Full(item)) => item,
@@ -99,7 +100,7 @@ impl<T> tokio_stream::Stream for Outgoing<T> {
         }
         match self.items.poll_recv(cx) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(item)) => Poll::Ready(Some(Ok(item))),
+            Poll::Ready(Some(item)) => Poll::Ready(Some(Ok(*item))),
             // The reason may have come between the two looks.
             Poll::Ready(None) => self.poll_ended(cx).map(|why| why.map(Err)),
         }
