@@ -90,6 +90,9 @@ pub enum HubError {
     Tls(#[from] TlsError),
 }
 
+/// How long the store may take to be closed.
+const CLOSE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Serves until `shutdown` is ready; then finishes what was accepted and returns.
 ///
 /// # Errors
@@ -116,7 +119,7 @@ pub async fn run_by(
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
     let process = Process::new();
-    let _background = background(&exchange, &gate, process.health());
+    let background = background(&exchange, &gate, process.health());
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let routes = routes(&config, &exchange, &process)?;
@@ -140,6 +143,10 @@ pub async fn run_by(
         served = serving => served?,
         // Nothing can be committed any more: whoever watches this process starts it anew.
         () = exchange.store.stopped() => return Err(HubError::Writer),
+    }
+    drop(background);
+    if tokio::time::timeout(CLOSE, exchange.store.close()).await.is_err() {
+        tracing::warn!("the store was not closed in time: what was answered is in it all the same");
     }
     tracing::info!("hub stopped");
     Ok(())

@@ -28,13 +28,13 @@ pub mod registry;
 pub mod request;
 mod sign;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, AnyPool};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::audit::{Draft, Outcome, Stamp, Verdict};
 use crate::clock::{Clock, from_micros, micros};
@@ -246,6 +246,8 @@ pub struct Store {
     newest: AtomicI64,
     /// What the last commit showed of the database since somebody asked: see [`sign`].
     shown: AtomicU8,
+    /// Tells the writer to end.
+    last_orders: Mutex<Option<oneshot::Sender<()>>>,
     /// Others end when this is dropped.
     _end: mpsc::Sender<()>,
     /// Held while the file is open, for SQLite.
@@ -293,6 +295,15 @@ impl Store {
 
     /// Returns when the writer has stopped: nothing more can be committed.
     pub async fn stopped(&self) {
+        self.queue.closed().await;
+    }
+
+    /// Commits what has been handed over, takes nothing more, and closes all sessions: a SQLite file is then whole without the
+    /// files beside it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        let end = self.last_orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(end);
         self.queue.closed().await;
     }
 

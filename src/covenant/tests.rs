@@ -120,8 +120,8 @@ fn long() -> &'static Covenant {
     LONG.get_or_init(|| {
         let mut files = embedded_files();
         let article = files.get_mut("articles/22-financiering.cedar").unwrap();
-        let start = article.find("@clause").unwrap();
-        let clause = article[start..=article.find(';').unwrap()].to_owned();
+        let (_, clause) = article.split_once("@clause").unwrap();
+        let clause = format!("\n@clause{}", clause.split_inclusive(';').next().unwrap());
         for number in 0..900 {
             let id: String =
                 [number / 26 / 26, number / 26 % 26, number % 26].map(|n| char::from(b'a' + n as u8)).iter().collect();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Row as _};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::cache::Cases;
 use super::deployment::{self, Deploy};
@@ -82,7 +82,8 @@ impl Store {
             tokio::spawn(compare_clocks(readers.clone(), clock, adrift, end.clone().downgrade()));
         }
         drop(conn.close().await);
-        Writer::new(access, announcer).start(work)?;
+        let (last_orders, writer_end) = oneshot::channel();
+        Writer::new(access, announcer).start(work, writer_end)?;
         let store = Self {
             engine,
             readers,
@@ -96,6 +97,7 @@ impl Store {
             adrift,
             newest: AtomicI64::new(newest),
             shown: AtomicU8::new(sign::NOTHING),
+            last_orders: Mutex::new(Some(last_orders)),
             _end: end,
             _file: file,
         };

@@ -155,6 +155,9 @@ impl<E: Into<StoreError>> From<E> for Failed {
     }
 }
 
+/// Resolves when nothing more is to be taken.
+pub(super) type LastOrders = oneshot::Receiver<()>;
+
 /// The one that commits.
 pub(super) struct Writer {
     access: Access,
@@ -171,16 +174,25 @@ impl Writer {
 
     /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
     /// calls the runtime has to see to first, with all callers of the group waiting. It ends when the store is dropped.
-    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Unit>>) -> Result<(), StoreError> {
+    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Unit>>, end: LastOrders) -> Result<(), StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StoreError::disk)?;
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        thread.spawn(move || runtime.block_on(self.run(queue))).map(drop).map_err(StoreError::disk)
+        thread.spawn(move || runtime.block_on(self.run(queue, end))).map(drop).map_err(StoreError::disk)
     }
 
-    /// Commits what comes.
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>) {
+    /// Commits what comes, and what has come when the end is called.
+    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>, mut end: LastOrders) {
         let mut group = Vec::with_capacity(GROUP);
-        while queue.recv_many(&mut group, GROUP).await > 0 {
+        let mut has_ended = false;
+        loop {
+            tokio::select! {
+                taken = queue.recv_many(&mut group, GROUP) => if taken == 0 { break },
+                _ = &mut end, if !has_ended => {
+                    has_ended = true;
+                    queue.close();
+                    continue;
+                }
+            }
             group.retain(|unit| !unit.is_given_up());
             let mut units = std::mem::take(&mut group);
             if units.is_empty() {
@@ -192,6 +204,9 @@ impl Writer {
                 unit.tell(outcome);
             }
         }
+        // The file is whole by itself once its last session is closed. Whoever waits for the end waits for the queue.
+        self.session = None;
+        drop(queue);
     }
 
     /// Gets a group through as far as it can be got.

@@ -105,6 +105,7 @@ async fn a_stop_under_load_breaks_nothing_off() {
     let status = exit(&mut process).await;
     assert!(start.elapsed() < Duration::from_secs(20), "it did not wait for what never ends");
     assert_eq!(status.code(), Some(0), "{}", std::fs::read_to_string(network.path("hub.log")).unwrap());
+    assert!(is_postgres() || !network.path("hub/hub.db-wal").exists(), "the file is whole by itself");
 
     let became: Vec<_> = callers.join_all().await.into_iter().flatten().collect();
     let done = became.iter().filter(|answer| answer.is_ok()).count();

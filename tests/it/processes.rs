@@ -212,8 +212,9 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         let padded = [vec![b'x'; shift], secret.as_bytes().to_vec()].concat();
         for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
             let text = engine.encode(&padded);
-            // The first and last characters hold bits of the neighbours.
-            forms.push(text.as_bytes()[4..text.len() - 3].to_vec());
+            // Only characters without bits of the neighbours; all of them, or random text holds the form by chance.
+            let last = text.len() - usize::from(!padded.len().is_multiple_of(3));
+            forms.push(text.as_bytes()[(shift * 8).div_ceil(6)..last].to_vec());
         }
     }
     forms
