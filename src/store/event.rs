@@ -27,6 +27,7 @@ static EVENTS: Many = Many::new(
      consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
     28,
     "",
+    3_000,
 );
 /// The same with the outbox in one statement, as only PostgreSQL can.
 static EVENTS_AND_OUTBOX: Many = Many::new(
@@ -35,9 +36,10 @@ static EVENTS_AND_OUTBOX: Many = Many::new(
      consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
     28,
     " RETURNING event_id) INSERT INTO audit_outbox (event_id) SELECT event_id FROM added",
+    3_000,
 );
-static PARTIES: Many = Many::new("INSERT INTO audit_event_party (oin, at, event_id) VALUES ", 3, "");
-static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1, "");
+static PARTIES: Many = Many::new("INSERT INTO audit_event_party (oin, at, event_id) VALUES ", 3, "", 100);
+static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1, "", 50);
 
 /// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
 pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<(), StoreError> {

@@ -59,9 +59,10 @@ static HEADS: Many = Many::new(
     " ON CONFLICT (oin) DO UPDATE SET seq = inbox_head.seq + excluded.seq, \
      acked = CASE WHEN excluded.acked > inbox_head.acked AND excluded.acked <= inbox_head.seq THEN excluded.acked \
      ELSE inbox_head.acked END RETURNING oin, seq",
+    50,
 );
 static ITEMS: Many =
-    Many::new("INSERT INTO inbox_item (oin, seq, case_id, record_id, role, message, created_at) VALUES ", 7, "");
+    Many::new("INSERT INTO inbox_item (oin, seq, case_id, record_id, role, message, created_at) VALUES ", 7, "", 400);
 
 /// Gives new items their places and moves what was acknowledged. A head row gives places without gaps, and holds off other
 /// nodes until the commit; everybody takes the rows in the same order, so nobody waits in a circle.

@@ -74,18 +74,20 @@ impl Picture {
     }
 }
 
-static CASES: Many = Many::new("SELECT case_id, rev FROM case_file WHERE case_id IN (VALUES ", 1, ")");
+static CASES: Many = Many::new("SELECT case_id, rev FROM case_file WHERE case_id IN (VALUES ", 1, ")", 50);
 static REQUESTS: Many = Many::new(
     "SELECT r.oin, r.request_id FROM request r JOIN (SELECT column1 AS oin, column2 AS request_id, column3 AS since \
      FROM (VALUES ",
     3,
     ") AS v) AS k ON r.oin = k.oin AND r.request_id = k.request_id AND r.at >= k.since",
+    100,
 );
 static LOCKS: Many = Many::new(
     "SELECT COUNT(held) FROM (SELECT CASE WHEN column2 = 1 THEN pg_advisory_xact_lock(column1) \
      ELSE pg_advisory_xact_lock_shared(column1) END AS held FROM (VALUES ",
     2,
     ") AS v ORDER BY column1 OFFSET 0) AS l",
+    20,
 );
 
 /// Shared for what a decision rests on, alone for what changes, in one order for everybody. Locks of the lock manager, not

@@ -143,6 +143,7 @@ static RECIPIENTS: Many = Many::new(
     "INSERT INTO record_recipient (record_id, oin, role, external_kind, clauses, added_at) VALUES ",
     6,
     " ON CONFLICT (record_id, oin, role, external_kind) DO NOTHING",
+    150,
 );
 
 /// Writes recipients: record, row, since when.
@@ -167,6 +168,7 @@ static KEYS: Many = Many::new(
     "INSERT INTO record_key (record_id, oin, message) VALUES ",
     3,
     " ON CONFLICT (record_id, oin) DO NOTHING",
+    1_400,
 );
 
 /// Writes sealed keys: record, organisation, message.

@@ -56,6 +56,7 @@ static REMEMBER: Many = Many::new(
     7,
     " ON CONFLICT (oin, request_id) DO UPDATE SET method = excluded.method, body_hash = excluded.body_hash, \
      reply = excluded.reply, event_id = excluded.event_id, at = excluded.at",
+    3_000,
 );
 
 /// Remembers replies. That each id is new, or so old that it counts as forgotten, this transaction has seen under a lock.

@@ -15,6 +15,8 @@ pub(super) struct Many {
     width: usize,
     /// After the values.
     tail: &'static str,
+    /// Bytes of a row, about.
+    bytes: usize,
     texts: [OnceLock<String>; SIZES],
 }
 
@@ -22,8 +24,8 @@ pub(super) struct Many {
 const SIZES: usize = 7;
 
 impl Many {
-    pub(super) const fn new(head: &'static str, width: usize, tail: &'static str) -> Self {
-        Self { head, width, tail, texts: [const { OnceLock::new() }; SIZES] }
+    pub(super) const fn new(head: &'static str, width: usize, tail: &'static str, bytes: usize) -> Self {
+        Self { head, width, tail, bytes, texts: [const { OnceLock::new() }; SIZES] }
     }
 
     /// Runs it for all rows; says how many rows were touched.
@@ -35,7 +37,7 @@ impl Many {
     ) -> Result<u64, StoreError> {
         let mut touched = 0;
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(session.values_at_once(), rest) {
+        while let Some((statement, some, after)) = self.take(session.bytes_at_once(), rest) {
             let statement = some.iter().fold(statement, &bind);
             touched += statement.execute(&mut *session).await?;
             rest = after;
@@ -52,7 +54,7 @@ impl Many {
     ) -> Result<Vec<Row>, StoreError> {
         let mut found = Vec::new();
         let mut rest = rows;
-        while let Some((statement, some, after)) = self.take(session.values_at_once(), rest) {
+        while let Some((statement, some, after)) = self.take(session.bytes_at_once(), rest) {
             let statement = some.iter().fold(statement, &bind);
             found.extend(statement.fetch_all(&mut *session).await?);
             rest = after;
@@ -61,8 +63,8 @@ impl Many {
     }
 
     /// The largest statement that the rows fill.
-    fn take<'v, R>(&'static self, values: usize, rows: &'v [R]) -> Option<(Query<'v>, &'v [R], &'v [R])> {
-        let most = (values / self.width.max(1)).max(1);
+    fn take<'v, R>(&'static self, bytes: usize, rows: &'v [R]) -> Option<(Query<'v>, &'v [R], &'v [R])> {
+        let most = (bytes / self.bytes.max(1)).max(1);
         let power = rows.len().min(most).checked_ilog2()?.min(SIZES as u32 - 1);
         let text = self.texts.get(power as usize)?.get_or_init(|| self.text(1 << power));
         let (some, after) = rows.split_at_checked(1 << power)?;
@@ -91,19 +93,19 @@ mod tests {
 
     #[test]
     fn rows_go_in_powers_of_two() {
-        static PAIRS: Many = Many::new("INSERT INTO t (a, b) VALUES ", 2, " RETURNING a");
+        static PAIRS: Many = Many::new("INSERT INTO t (a, b) VALUES ", 2, " RETURNING a", 100);
         assert_eq!(PAIRS.text(2), "INSERT INTO t (a, b) VALUES ($1,$2),($3,$4) RETURNING a");
-        let sizes = |values| {
+        let sizes = |bytes| {
             let rows = [(); 200];
             let (mut sizes, mut rest) = (Vec::new(), &rows[..]);
-            while let Some((_, some, after)) = PAIRS.take(values, rest) {
+            while let Some((_, some, after)) = PAIRS.take(bytes, rest) {
                 sizes.push(some.len());
                 rest = after;
             }
             sizes
         };
-        assert_eq!(sizes(512), [64, 64, 64, 8]);
-        assert_eq!(sizes(70), [32, 32, 32, 32, 32, 32, 8]);
+        assert_eq!(sizes(12_288), [64, 64, 64, 8]);
+        assert_eq!(sizes(3_500), [32, 32, 32, 32, 32, 32, 8]);
         assert_eq!(sizes(0), [1; 200]);
     }
 }

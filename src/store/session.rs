@@ -67,13 +67,13 @@ impl Session {
         }
     }
 
-    /// Values that go into one statement. A file has no way to go, so a row is a statement. What goes to a server has to fit
-    /// into one segment of loopback, some 64 KiB: sqlx 0.9.0 leaves Nagle's algorithm on (its issue 4335), and the rest of a
-    /// longer statement would wait 40 ms for an acknowledgement.
-    pub(super) const fn values_at_once(&self) -> usize {
+    /// Bytes that go into one statement, about. A file has no way to go, so a row is a statement. What goes to a server has
+    /// to fit into one record of TLS, 16 KiB: sqlx 0.9.0 leaves Nagle's algorithm on (its issue 4335), and the last of
+    /// several records would wait 40 ms for an acknowledgement.
+    pub(super) const fn bytes_at_once(&self) -> usize {
         match self {
             Self::File(_) => 0,
-            Self::Server(_) => 512,
+            Self::Server(_) => 12 * 1024,
         }
     }
 
