@@ -177,7 +177,7 @@ impl rustls::time_provider::TimeProvider for TlsClock {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     struct Fixed;
@@ -195,9 +195,16 @@ mod tests {
         assert_eq!(micros(OffsetDateTime::UNIX_EPOCH - Duration::SECOND), -1_000_000);
     }
 
-    /// A clock that somebody sets.
+    /// The clock of a machine that somebody sets.
     #[derive(Default)]
-    struct Set(AtomicI64);
+    pub(crate) struct Set(AtomicI64);
+
+    impl Set {
+        /// So many seconds from the true time.
+        pub(crate) fn to(&self, seconds: i64) {
+            self.0.store(seconds, Ordering::SeqCst);
+        }
+    }
 
     impl Clock for Set {
         fn now(&self) -> OffsetDateTime {
@@ -220,11 +227,11 @@ mod tests {
     fn a_jump_is_not_believed_and_time_goes_on() {
         let (set, clock) = steady(SETTLES);
         for jump in [3600, -3600, 86_400 * 400, 61, -61] {
-            set.0.store(jump, Ordering::SeqCst);
+            set.to(jump);
             assert!(clock.jumped().is_some_and(|by| (by - jump).abs() <= 1), "{jump}");
             assert_eq!(ahead(clock.now()), 0, "{jump}");
             assert!((ahead(clock.machine()) - jump).abs() <= 1);
-            set.0.store(0, Ordering::SeqCst);
+            set.to(0);
             assert_eq!((clock.jumped(), ahead(clock.now())), (None, 0), "{jump}");
         }
     }
@@ -234,7 +241,7 @@ mod tests {
         let (set, clock) = steady(SETTLES);
         let mut last = clock.now();
         for step in [5, 55, 20, -30, 25] {
-            set.0.store(step, Ordering::SeqCst);
+            set.to(step);
             assert_eq!(clock.jumped(), None, "{step}");
             assert!(clock.now() >= last, "{step}");
             last = clock.now();
@@ -246,13 +253,13 @@ mod tests {
     fn a_jump_that_stays_is_believed_in_the_end() {
         let (set, clock) = steady(std::time::Duration::ZERO);
         for jump in [7200, -7200] {
-            set.0.store(jump, Ordering::SeqCst);
+            set.to(jump);
             assert!(clock.jumped().is_some());
             assert_eq!((clock.jumped(), ahead(clock.now())), (None, jump));
         }
         // One that goes on jumping is not.
         for jump in 1..5 {
-            set.0.store(jump * 3600, Ordering::SeqCst);
+            set.to(jump * 3600);
             assert!(clock.jumped().is_some());
         }
     }

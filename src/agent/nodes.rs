@@ -10,7 +10,7 @@ use tonic::{Code, ConnectError, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::links::{HUB, Link, asked_for_life};
-use super::refusal::{is_unanswered, upstream};
+use super::refusal::{is_caused_by, is_unanswered, upstream};
 use crate::inspect::Look;
 use crate::redact::log;
 
@@ -188,12 +188,5 @@ pub(super) fn is_gone(status: &Status) -> bool {
 
 /// There was no connection that the call could have gone over.
 fn was_never_sent(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    is_caused_by::<ConnectError>(status)
 }

@@ -1,5 +1,7 @@
 //! What the agent itself answers when it refuses: the same shapes as the hub's, never with a value in them.
 
+use std::error::Error;
+
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::{Code, Response, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -70,19 +72,17 @@ pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
 
 /// Whether the call's own time was up before an answer came.
 pub(super) fn is_too_late(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<TimeoutExpired>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    is_caused_by::<TimeoutExpired>(status)
+}
+
+/// Whether an error of this type is among the causes.
+pub(super) fn is_caused_by<E: Error + 'static>(status: &Status) -> bool {
+    std::iter::successors(status.source(), |&error| error.source()).any(|error| error.is::<E>())
 }
 
 /// Whether the transport failed before a peer's own status came.
 pub(super) fn is_unanswered(status: &Status) -> bool {
-    std::error::Error::source(status).is_some() && !is_too_late(status)
+    status.source().is_some() && !is_too_late(status)
 }
 
 /// The event that an answer names, if it names one.

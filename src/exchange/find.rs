@@ -11,45 +11,35 @@ use crate::store::StoreError;
 impl Exchange {
     /// The caller and the case that the call is about, as this node remembers them: for a decision whose commit compares.
     pub(super) async fn recall(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
-        let mut facts = self.caller(call)?;
-        match target {
-            // Only the caller's own case is remembered for it: unknown and somebody else's are looked up alike.
-            Target::Case(name) => {
-                facts.found = match self.store.cases().by_name(name, facts.caller.oin()) {
-                    Some(case) => Found::Case(case),
-                    None => self.case_by_name(name, facts.caller.oin()).await?,
-                };
-            }
-            Target::Record(record_id) => self.find_record(record_id, &mut facts, true).await?,
-            Target::RecordId(record) => self.find_record(&record.to_string(), &mut facts, true).await?,
-            Target::Nothing | Target::Subject(_) => self.find(target, &mut facts).await?,
-        }
-        Ok(facts)
+        self.find(call, target, true).await
     }
 
     /// Reads the caller anew and the case that the call is about.
     pub(super) async fn facts(&self, call: &Call, target: Target<'_>) -> Result<Facts, Stop> {
-        let mut facts = self.caller(call)?;
-        self.find(target, &mut facts).await?;
-        Ok(facts)
+        self.find(call, target, false).await
     }
 
-    fn caller(&self, call: &Call) -> Result<Facts, Stop> {
+    /// `may_recall`: whether the case may be one that this node remembers.
+    async fn find(&self, call: &Call, target: Target<'_>, may_recall: bool) -> Result<Facts, Stop> {
         let now = self.clock.now();
         let registry = Arc::clone(&self.registry.borrow());
         let caller = registry.registrations.caller(&call.certificate, now).map_err(Stop::standing)?;
-        Ok(Facts { now, caller, registry, found: Found::NotAsked, record: None })
-    }
-
-    async fn find(&self, target: Target<'_>, facts: &mut Facts) -> Result<(), StoreError> {
+        let mut facts = Facts { now, caller, registry, found: Found::NotAsked, record: None };
+        let oin = facts.caller.oin();
         match target {
             Target::Nothing => {}
-            Target::Case(name) => facts.found = self.case_by_name(name, facts.caller.oin()).await?,
-            Target::Subject(subject) => facts.found = self.case_by_subject(subject, facts.caller.oin()).await?,
-            Target::Record(record_id) => self.find_record(record_id, facts, false).await?,
-            Target::RecordId(record) => self.find_record(&record.to_string(), facts, false).await?,
+            // Only the caller's own case is remembered for it: unknown and somebody else's are looked up alike.
+            Target::Case(name) => {
+                facts.found = match self.store.cases().by_name(name, oin).filter(|_| may_recall) {
+                    Some(case) => Found::Case(case),
+                    None => self.case_by_name(name, oin).await?,
+                };
+            }
+            Target::Subject(subject) => facts.found = self.case_by_subject(subject, oin).await?,
+            Target::Record(record_id) => self.find_record(record_id, &mut facts, may_recall).await?,
+            Target::RecordId(record) => self.find_record(&record.to_string(), &mut facts, may_recall).await?,
         }
-        Ok(())
+        Ok(facts)
     }
 
     /// Unknown and somebody else's take the same one look-up, so they take the same time.
@@ -95,7 +85,6 @@ impl Exchange {
             .is_some_and(|own| own == *asked)
     }
 
-    /// `may_recall`: whether the record's case may be one that this node remembers.
     async fn find_record(&self, record_id: &str, facts: &mut Facts, may_recall: bool) -> Result<(), StoreError> {
         let mut reader = self.store.read().await?;
         let row = crate::store::record::find(&mut reader, record_id).await?;

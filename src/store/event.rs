@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::engine::Engine;
 use super::rows::Many;
 use super::session::{Query, Session, query};
 use super::{Reader, StoreError};
@@ -21,19 +22,22 @@ impl EventRow {
     }
 }
 
-static EVENTS: Many = Many::new(
-    "INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
-     purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
-     consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
-    28,
-    "",
-    3_000,
-);
+/// The insert of events, after whatever a statement begins with.
+macro_rules! insert_events {
+    ($before:literal) => {
+        concat!(
+            $before,
+            "INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
+             purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
+             consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES "
+        )
+    };
+}
+
+static EVENTS: Many = Many::new(insert_events!(""), 28, "", 3_000);
 /// The same with the outbox in one statement, as only PostgreSQL can.
 static EVENTS_AND_OUTBOX: Many = Many::new(
-    "WITH added AS (INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
-     purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
-     consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES ",
+    insert_events!("WITH added AS ("),
     28,
     " RETURNING event_id) INSERT INTO audit_outbox (event_id) SELECT event_id FROM added",
     3_000,
@@ -43,7 +47,7 @@ static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1
 
 /// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
 pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<(), StoreError> {
-    if session.is_far() {
+    if session.engine() == Engine::Postgres {
         EVENTS_AND_OUTBOX.execute(session, rows, bind).await?;
     } else {
         EVENTS.execute(session, rows, bind).await?;

@@ -22,13 +22,8 @@ pub(super) struct Picture {
 impl Picture {
     /// Locks and reads what the units rest on. `group` names the transaction, so that whoever lost sight of it can wait for
     /// its end.
-    pub(super) async fn take(
-        session: &mut Session,
-        engine: Engine,
-        group: &str,
-        units: &[Seen],
-    ) -> Result<Self, StoreError> {
-        if engine == Engine::Postgres {
+    pub(super) async fn take(session: &mut Session, group: &str, units: &[Seen]) -> Result<Self, StoreError> {
+        if session.engine() == Engine::Postgres {
             lock(session, group, units).await?;
         }
         let registry = query("SELECT rev FROM registry_head WHERE id = 1").fetch_number(&mut *session).await?;

@@ -55,8 +55,8 @@ impl Session {
     /// Opens a session.
     pub(super) async fn open(access: &Access) -> Result<Self, StoreError> {
         match access.path() {
-            Some(path) if access.engine() == Engine::Sqlite => Ok(Self::File(file(path)?)),
-            _ => Ok(Self::Server(connect(&access.options()?).await?)),
+            Some(path) => Ok(Self::File(file(path)?)),
+            None => Ok(Self::Server(connect(&access.options()?).await?)),
         }
     }
 
@@ -77,9 +77,12 @@ impl Session {
         }
     }
 
-    /// Whether it is a server, to which every statement has a way to go.
-    pub(super) const fn is_far(&self) -> bool {
-        matches!(self, Self::Server(_))
+    /// What is at the other end.
+    pub(super) const fn engine(&self) -> Engine {
+        match self {
+            Self::File(_) => Engine::Sqlite,
+            Self::Server(_) => Engine::Postgres,
+        }
     }
 }
 

@@ -20,11 +20,17 @@ pub struct Tx<'c> {
     /// None in a rehearsal.
     pub(super) conn: Option<&'c mut Session>,
     pub(super) saved: bool,
+    pub(super) added: Added,
+    pub(super) changes: Changes,
+    pub(super) event_id: String,
+}
+
+/// What a unit adds, the revisions that it moves, and whom to wake.
+#[derive(Default)]
+pub(super) struct Added {
     pub(super) batch: Batch,
     pub(super) moved: Vec<Moved>,
-    pub(super) changes: Changes,
     pub(super) wakes: Vec<Wake>,
-    pub(super) event_id: String,
 }
 
 /// A revision that a unit moved, for the neighbours that come after it in the same group.
@@ -36,15 +42,7 @@ pub(super) enum Moved {
 
 impl<'c> Tx<'c> {
     pub(super) fn new(conn: Option<&'c mut Session>, event_id: &str, changes: Changes) -> Self {
-        Self {
-            conn,
-            saved: false,
-            batch: Batch::default(),
-            moved: Vec::new(),
-            changes,
-            wakes: Vec::new(),
-            event_id: event_id.to_owned(),
-        }
+        Self { conn, saved: false, added: Added::default(), changes, event_id: event_id.to_owned() }
     }
 
     /// The connection, for a statement that takes effect at once.
@@ -70,7 +68,7 @@ impl<'c> Tx<'c> {
 
     /// Tells others, once this is committed.
     pub fn wake(&mut self, wake: Wake) {
-        self.wakes.push(wake);
+        self.added.wakes.push(wake);
     }
 
     /// UUID of the event under which this happens.
@@ -79,24 +77,24 @@ impl<'c> Tx<'c> {
     }
 
     pub(super) fn push(&mut self, item: NewItem) {
-        self.batch.items.push(item);
+        self.added.batch.items.push(item);
     }
 
     pub(super) fn acknowledge(&mut self, oin: &str, seq: i64) {
-        self.batch.acks.push((oin.to_owned(), seq));
+        self.added.batch.acks.push((oin.to_owned(), seq));
     }
 
     pub(super) fn recipient(&mut self, record_id: &str, row: &RecipientRow, at: i64) {
-        self.batch.recipients.push((record_id.to_owned(), row.clone(), at));
+        self.added.batch.recipients.push((record_id.to_owned(), row.clone(), at));
     }
 
     pub(super) fn key(&mut self, record_id: &str, oin: &str, message: &[u8]) {
-        self.batch.keys.push((record_id.to_owned(), oin.to_owned(), message.to_owned()));
+        self.added.batch.keys.push((record_id.to_owned(), oin.to_owned(), message.to_owned()));
     }
 
     /// Remembers the reply to a request id.
     pub fn remember(&mut self, key: Key, reply: Remembered, at: i64) {
-        self.batch.requests.push((key, reply, at));
+        self.added.batch.requests.push((key, reply, at));
     }
 
     /// Notes that a case moves on. Whoever did not say so beforehand holds no lock for it: a defect.
@@ -104,7 +102,7 @@ impl<'c> Tx<'c> {
         if self.changes == Changes::Nothing {
             return Err(StoreError::Inconsistent("case_file"));
         }
-        self.moved.push(Moved::Case(case_id.to_owned()));
+        self.added.moved.push(Moved::Case(case_id.to_owned()));
         Ok(())
     }
 
@@ -113,7 +111,7 @@ impl<'c> Tx<'c> {
         if self.changes != Changes::Registry {
             return Err(StoreError::Inconsistent("registry_head"));
         }
-        self.moved.push(Moved::Registry);
+        self.added.moved.push(Moved::Registry);
         Ok(())
     }
 }
@@ -189,12 +187,6 @@ pub enum WorkError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl From<sqlx::Error> for WorkError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Store(error.into())
-    }
 }
 
 /// A refusal has an event and no effect.

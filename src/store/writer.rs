@@ -22,7 +22,7 @@ use super::event::EventRow;
 use super::notify::Announcer;
 use super::picture::{Picture, group_lock};
 use super::session::{Session, query};
-use super::tx::{Moved, Seen, Tx, Wake, Work, WorkError};
+use super::tx::{Added, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
 
@@ -60,13 +60,6 @@ pub(super) struct Pending<W: Work> {
     reply: oneshot::Sender<Result<Committed<W::Output>, CommitError>>,
 }
 
-/// What a unit adds, and whom to wake.
-struct Added {
-    batch: Batch,
-    moved: Vec<Moved>,
-    wakes: Vec<Wake>,
-}
-
 /// Where the caller waits.
 pub(super) type Reply<T> = oneshot::Receiver<Result<Committed<T>, CommitError>>;
 
@@ -79,11 +72,9 @@ impl<W: Work> Pending<W> {
     /// Carries the work out before its turn, if it needs no look at the database: what callers do side by side, the one
     /// writer need not do in a row. Whether its facts still hold is found out at its turn all the same.
     pub(super) async fn rehearse(&mut self) {
-        let event_id = self.stamp.event_id.clone();
-        let mut tx = Tx::new(None, &event_id, self.work.seen().changes);
+        let mut tx = Tx::new(None, &self.stamp.event_id, self.work.seen().changes);
         if self.perform(&mut tx).await.is_ok() {
-            let Tx { batch, moved, wakes, .. } = tx;
-            self.rehearsed = Some(Added { batch, moved, wakes });
+            self.rehearsed = Some(tx.added);
         }
     }
 
@@ -93,7 +84,7 @@ impl<W: Work> Pending<W> {
         if let Some(reason) = draft.reported {
             verdict.outcome = Outcome::Refused(reason);
         }
-        tx.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
+        tx.added.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
         self.output = Some(output);
         Ok(())
     }
@@ -107,8 +98,8 @@ impl<W: Work> Unit for Pending<W> {
     fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> Running<'a, Result<(), WorkError>> {
         Box::pin(async move {
             // A second attempt carries it out again.
-            let Some(Added { batch, moved, wakes }) = self.rehearsed.take() else { return self.perform(tx).await };
-            (tx.batch, tx.moved, tx.wakes) = (batch, moved, wakes);
+            let Some(added) = self.rehearsed.take() else { return self.perform(tx).await };
+            tx.added = added;
             Ok(())
         })
     }
@@ -161,7 +152,6 @@ pub(super) type LastOrders = oneshot::Receiver<()>;
 /// The one that commits.
 pub(super) struct Writer {
     access: Access,
-    engine: Engine,
     session: Option<Session>,
     announcer: Announcer,
     forgot: Instant,
@@ -169,7 +159,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(access: Access, announcer: Announcer) -> Self {
-        Self { engine: access.engine(), access, session: None, announcer, forgot: Instant::now() }
+        Self { access, session: None, announcer, forgot: Instant::now() }
     }
 
     /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
@@ -274,9 +264,8 @@ impl Writer {
         let Some((witness, _)) = written else { return Settled::Happened(done) };
         let group = units.first().map_or("", |unit| unit.event_id());
         let look = async {
-            let engine = self.engine;
             let session = self.session().await?;
-            if engine == Engine::Postgres {
+            if session.engine() == Engine::Postgres {
                 wait_for(session, group).await?;
             }
             event::exists(session, witness.event_id()).await
@@ -299,10 +288,9 @@ impl Writer {
 
     /// One transaction for the whole group. On an error nothing of it is stored, unless COMMIT was sent.
     async fn attempt(&mut self, units: &mut [Box<dyn Unit>]) -> Result<Done, Failed> {
-        let engine = self.engine;
         let forget = self.forgot.elapsed() > FORGET;
         let session = self.session().await?;
-        let prepared = tokio::time::timeout(PATIENCE, prepare(session, engine, units, forget));
+        let prepared = tokio::time::timeout(PATIENCE, prepare(session, units, forget));
         let done = prepared.await.map_err(|_| StoreError::Lost)??;
         match tokio::time::timeout(PATIENCE, query("COMMIT").execute(session)).await {
             Ok(Ok(_)) => {}
@@ -335,16 +323,11 @@ async fn wait_for(session: &mut Session, group: &str) -> Result<(), StoreError> 
 }
 
 /// Everything of a group but its COMMIT.
-async fn prepare(
-    session: &mut Session,
-    engine: Engine,
-    units: &mut [Box<dyn Unit>],
-    forget: bool,
-) -> Result<Done, Failed> {
-    query(engine.begin()).execute(&mut *session).await?;
+async fn prepare(session: &mut Session, units: &mut [Box<dyn Unit>], forget: bool) -> Result<Done, Failed> {
+    query(session.engine().begin()).execute(&mut *session).await?;
     let seen: Vec<Seen> = units.iter().map(|unit| unit.seen()).collect();
     let group = units.first().map_or("", |unit| unit.event_id()).to_owned();
-    let mut picture = Picture::take(session, engine, &group, &seen).await?;
+    let mut picture = Picture::take(session, &group, &seen).await?;
     let oldest = seen.iter().filter_map(|seen| seen.request.as_ref()).map(|key| key.since).min();
     let mut batch = Batch::default();
     let mut done = Done::default();
@@ -362,9 +345,9 @@ async fn prepare(
         tx.leave(outcome.is_ok()).await?;
         done.outcomes.push(match outcome {
             Ok(()) => {
-                batch.append(tx.batch);
-                done.woken.extend(tx.wakes);
-                picture.follow(seen, tx.moved);
+                batch.append(tx.added.batch);
+                done.woken.extend(tx.added.wakes);
+                picture.follow(seen, tx.added.moved);
                 Ok(())
             }
             Err(error) => Err(CommitError::from(error)),

@@ -1,30 +1,12 @@
 //! A clock that jumps while the store is open: nothing is written by it, and what is written stays in order.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use super::super::*;
 use super::{End, Engine, OIN, Push, draft, office, on_every_engine, places};
-use crate::clock::{SteadyClock, SystemClock};
+use crate::clock::SteadyClock;
+use crate::clock::tests::Set;
 use crate::reason::Reason;
 
 const HOUR: i64 = 3600;
-
-/// The clock of a machine that somebody sets.
-#[derive(Default)]
-struct Set(AtomicI64);
-
-impl Set {
-    /// So many seconds from the true time.
-    fn to(&self, seconds: i64) {
-        self.0.store(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for Set {
-    fn now(&self) -> time::OffsetDateTime {
-        SystemClock.now() + time::Duration::seconds(self.0.load(Ordering::SeqCst))
-    }
-}
 
 async fn open(engine: &Engine) -> (Arc<Set>, Store) {
     let set = Arc::new(Set::default());
