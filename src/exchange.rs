@@ -7,6 +7,7 @@
 //! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
 
 mod call;
+mod checked;
 pub mod facts;
 mod find;
 pub mod ops;
@@ -38,6 +39,7 @@ use crate::store::request::{Key, Remembered};
 use crate::store::{Changes, CommitError, Reader, Seen, Store, StoreError, Tx, WorkError};
 
 pub use call::{Call, Progress};
+pub use checked::CheckedKeys;
 pub use facts::{Facts, Found, Target};
 use perform::{Perform, Repeat};
 
@@ -171,6 +173,8 @@ pub struct Exchange {
     pub settings: Settings,
     /// Which fields of the API hold text.
     pub(crate) shapes: Shapes,
+    /// Published keys that were checked before.
+    pub checked: CheckedKeys,
 }
 
 /// Settings that single operations need.

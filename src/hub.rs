@@ -25,7 +25,7 @@ use crate::api::v1::simulation_server::SimulationServer;
 use crate::clock::{Clock, ShiftedClock, SteadyClock, SystemClock, TlsClock};
 use crate::config::{self, HubConfig};
 use crate::covenant::Covenant;
-use crate::exchange::{Exchange, Settings, spool};
+use crate::exchange::{CheckedKeys, Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
 use crate::reason::Reason;
 use crate::registry::Registry;
@@ -228,6 +228,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
         clock,
         registry: tokio::sync::watch::Sender::new(Arc::default()),
         shapes: crate::inspect::Shapes::of_api()?,
+        checked: CheckedKeys::default(),
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,

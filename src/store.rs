@@ -321,7 +321,7 @@ impl Store {
     ///
     /// ```compile_fail,E0451
     /// fn open(conn: &mut sqlx::AnyConnection) -> sluis::store::Tx<'_> {
-    ///     sluis::store::Tx { conn: Some(conn), saved: false, batch: Default::default(), moved: Vec::new(), changes: Default::default(), wakes: Vec::new(), event_id: String::new() }
+    ///     sluis::store::Tx { conn: Some(conn), saved: false, added: Default::default(), changes: Default::default(), event_id: String::new() }
     /// }
     /// ```
     pub async fn run_tx<W: Work>(&self, ground: Ground, work: W) -> Result<Committed<W::Output>, CommitError> {

@@ -16,8 +16,14 @@ pub(crate) struct Held {
     _stream: Option<Streaming<v1::InboxItem>>,
 }
 
-/// Opens connections of all experts in turn. Each has been used once: a server knows a connection only then.
-pub(crate) async fn open(world: &World, server: &str, count: usize, streams: bool) -> Result<Vec<Held>, Failed> {
+/// Opens connections of all experts in turn. Each has been used: a server knows a connection only then.
+pub(crate) async fn open(
+    world: &World,
+    server: &str,
+    count: usize,
+    calls: usize,
+    streams: bool,
+) -> Result<Vec<Held>, Failed> {
     let requests = Requests::new(world)?;
     let mut cursors = Vec::new();
     if streams {
@@ -31,7 +37,9 @@ pub(crate) async fn open(world: &World, server: &str, count: usize, streams: boo
         let who = world.experts.get(place).ok_or("no expert")?;
         let channel = world.tls(who)?.connect(world.address(server, 0)?).await?;
         // Refused by a hub: an expert is no casusregisseur. The connection has been used all the same.
-        drop(CasesClient::new(channel.clone()).get_case(requests.get_case(nth)).await);
+        for _ in 0..calls {
+            drop(CasesClient::new(channel.clone()).get_case(requests.get_case(nth)).await);
+        }
         let stream = match cursors.get(place) {
             Some(cursor) => Some(wait(&channel, requests.wait(cursor.clone())).await?),
             None => None,

@@ -71,8 +71,8 @@ impl Loader {
                 let case = find(&case).ok_or("no such case")?;
                 self.run(case, Duration::from_millis(millis)).await
             }
-            Ask::Hold { server, connections, streams } => {
-                self.held.extend(crate::hold::open(&self.world, &server, connections, streams).await?);
+            Ask::Hold { server, connections, calls, streams } => {
+                self.held.extend(crate::hold::open(&self.world, &server, connections, calls, streams).await?);
                 Ok(Told::default())
             }
             Ask::Release => {

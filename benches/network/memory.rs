@@ -17,6 +17,8 @@ pub(crate) const NAME: &str = "memory";
 
 /// Connections that make a server touch whatever it touches once.
 const FIRST: usize = 50;
+/// Calls on each of them: a hub writes every call down, and its store's cache is to be full before it counts.
+const CALLS: usize = 100;
 /// Connections that count.
 const COUNTED: usize = 500;
 /// Until what the last connection left behind has been cleared away.
@@ -47,11 +49,11 @@ pub(crate) async fn measure(world: &mut World, options: &Options) -> Result<Vec<
 async fn each(world: &mut World, name: &'static str, streams: bool, options: &Options) -> Result<f64, Failed> {
     let servers = Servers::start(world, &BTreeSet::from([name]), options).await?;
     let (mut loader, _) = Helper::start("load", &world.folder).await?;
-    let hold = |connections| Ask::Hold { server: name.to_owned(), connections, streams };
-    let _: Told = loader.ask(&hold(FIRST)).await?;
+    let hold = |connections, calls| Ask::Hold { server: name.to_owned(), connections, calls, streams };
+    let _: Told = loader.ask(&hold(FIRST, CALLS)).await?;
     tokio::time::sleep(SETTLE).await;
     let before = servers.process(name)?.resident()?;
-    let _: Told = loader.ask(&hold(COUNTED)).await?;
+    let _: Told = loader.ask(&hold(COUNTED, 1)).await?;
     tokio::time::sleep(SETTLE).await;
     let after = servers.process(name)?.resident()?;
     loader.stop().await?;

@@ -22,6 +22,8 @@ pub(crate) enum Ask {
         server: String,
         /// How many.
         connections: usize,
+        /// Calls on each of them.
+        calls: usize,
         /// Whether each has a stream.
         streams: bool,
     },

@@ -24,7 +24,7 @@ use crate::clock::from_micros;
 use crate::party::Oin;
 use crate::registry::Registry;
 use crate::store::inbox::Item;
-use crate::store::record::RecordRow;
+use crate::store::record::{RecordRow, SealRequestRow};
 use crate::store::{Reader, StoreError, Wake, inbox, record};
 use crate::wire::timestamp;
 use outlet::{NotTaken, Outlet, outlet};
@@ -87,7 +87,7 @@ impl Exchange {
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             let ended = hub.pump_inbox(&call, seq, drain, &outlet).await;
-            hub.end(&call, ended, outlet).await;
+            Box::pin(hub.end(&call, ended, outlet)).await;
         });
         outgoing
     }
@@ -98,7 +98,7 @@ impl Exchange {
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             let ended = hub.pump_seal_requests(&call, &outlet).await;
-            hub.end(&call, ended, outlet).await;
+            Box::pin(hub.end(&call, ended, outlet)).await;
         });
         outgoing
     }
@@ -115,7 +115,7 @@ impl Exchange {
         let hub = Arc::clone(self);
         tokio::spawn(async move {
             let ended = hub.pump_pieces(first, &call, &fetch, &outlet).await;
-            hub.end(&call, ended, outlet).await;
+            Box::pin(hub.end(&call, ended, outlet)).await;
         });
         outgoing
     }
@@ -163,31 +163,8 @@ impl Exchange {
     ) -> Result<(), End> {
         let (mut wakes, mut registry) = (self.store.wakes(), self.registry.subscribe());
         loop {
-            registry.mark_unchanged();
-            let facts = self.facts(call, Target::Nothing).await?;
-            let oin = facts.caller.oin().clone();
-            let mut reader = self.store.read().await?;
-            let items = inbox::after(&mut reader, oin.as_str(), seq, BATCH).await?;
-            let known = self.known(&mut reader, &oin, seq, &items).await?;
-            drop(reader);
-            let looked = tokio::time::Instant::now();
-            let mut of_item = facts;
-            let mut more = false;
-            for item in items {
-                // What was read is good for one item; and for those after it unless something of it changed meanwhile.
-                let is_long_ago = looked.elapsed() >= self.store.look_again();
-                let has_changed = |case: &str| known.cases.contains_key(case);
-                if more && (is_long_ago || has_woken(&mut wakes, has_changed) || registry.has_changed().unwrap_or(true))
-                {
-                    break;
-                }
-                more = true;
-                seq = item.seq;
-                if let Some(shown) = self.show(&mut of_item, &item, &known)? {
-                    let message = v1::InboxItem { cursor: cursor(&oin, seq), ..shown };
-                    outlet.give(message).await?;
-                }
-            }
+            // In a box, as everything that only working takes: most streams wait most of the time.
+            let (oin, more) = Box::pin(self.pass_items(call, &mut seq, &mut wakes, &mut registry, outlet)).await?;
             if more {
                 continue;
             }
@@ -197,6 +174,41 @@ impl Exchange {
             let mine = |wake: &Wake| matches!(wake, Wake::Inbox(of) if of == oin.as_str()) || *wake == Wake::Anything;
             wait(&mut wakes, &mut registry, outlet, self.store.look_again(), mine).await?;
         }
+    }
+
+    /// Gives out some of the items after `seq`, and says whose they are and whether there were any.
+    async fn pass_items(
+        &self,
+        call: &Call,
+        seq: &mut i64,
+        wakes: &mut broadcast::Receiver<Wake>,
+        registry: &mut watch::Receiver<Arc<Registry>>,
+        outlet: &Outlet<v1::InboxItem>,
+    ) -> Result<(Oin, bool), End> {
+        registry.mark_unchanged();
+        let mut facts = self.facts(call, Target::Nothing).await?;
+        let oin = facts.caller.oin().clone();
+        let mut reader = self.store.read().await?;
+        let items = inbox::after(&mut reader, oin.as_str(), *seq, BATCH).await?;
+        let known = self.known(&mut reader, &oin, *seq, &items).await?;
+        drop(reader);
+        let looked = tokio::time::Instant::now();
+        let mut more = false;
+        for item in items {
+            // What was read is good for one item; and for those after it unless something of it changed meanwhile.
+            let is_long_ago = looked.elapsed() >= self.store.look_again();
+            let has_changed = |case: &str| known.cases.contains_key(case);
+            if more && (is_long_ago || has_woken(wakes, has_changed) || registry.has_changed().unwrap_or(true)) {
+                break;
+            }
+            more = true;
+            *seq = item.seq;
+            if let Some(shown) = self.show(&mut facts, &item, &known)? {
+                let message = v1::InboxItem { cursor: cursor(&oin, *seq), ..shown };
+                outlet.give(message).await?;
+            }
+        }
+        Ok((oin, more))
     }
 
     /// What items are about, as it is now.
@@ -255,34 +267,44 @@ impl Exchange {
         let mut told = HashSet::new();
         loop {
             registry.mark_unchanged();
-            let facts = self.facts(call, Target::Nothing).await?;
-            let oin = facts.caller.oin().clone();
-            // No connection is held while another is waited for: streams enough would wait for one another.
-            let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
-            told.retain(|known| waiting.contains(known));
-            for request in waiting {
-                if told.contains(&request) {
-                    continue;
-                }
-                let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
-                let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
-                let key = key.unwrap_or_default();
-                // Who asked for it may have left since, and so may the author.
-                let open =
-                    |row: &crate::store::record::RecordRow| newcomer::still_open(self, &of_record, row, &request);
-                let message = of_record
-                    .record
-                    .as_ref()
-                    .filter(|(row, _)| open(row))
-                    .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
-                if let Some(message) = message {
-                    outlet.give(message).await?;
-                }
-                told.insert(request);
-            }
+            let oin = Box::pin(self.pass_seal_requests(call, &mut told, outlet)).await?;
             let mine = |wake: &Wake| matches!(wake, Wake::Seal(of) if of == oin.as_str()) || *wake == Wake::Anything;
             wait(&mut wakes, &mut registry, outlet, self.store.look_again(), mine).await?;
         }
+    }
+
+    /// Gives out who waits and was not told of yet, and says whose they are.
+    async fn pass_seal_requests(
+        &self,
+        call: &Call,
+        told: &mut HashSet<SealRequestRow>,
+        outlet: &Outlet<v1::SealRequest>,
+    ) -> Result<Oin, End> {
+        let facts = self.facts(call, Target::Nothing).await?;
+        let oin = facts.caller.oin().clone();
+        // No connection is held while another is waited for: streams enough would wait for one another.
+        let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
+        told.retain(|known| waiting.contains(known));
+        for request in waiting {
+            if told.contains(&request) {
+                continue;
+            }
+            let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
+            let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
+            let key = key.unwrap_or_default();
+            // Who asked for it may have left since, and so may the author.
+            let open = |row: &RecordRow| newcomer::still_open(self, &of_record, row, &request);
+            let message = of_record
+                .record
+                .as_ref()
+                .filter(|(row, _)| open(row))
+                .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
+            if let Some(message) = message {
+                outlet.give(message).await?;
+            }
+            told.insert(request);
+        }
+        Ok(oin)
     }
 
     /// Says why a stream ends. The end of a right is a refusal, and logged as one.

@@ -215,11 +215,12 @@ impl SignedHeader {
         if self.header.author != *author.oin() {
             return Err(HeaderError::Author);
         }
-        if author.signed(DOMAIN, &self.bytes, &self.signature) {
-            Ok(AuthenticHeader(self))
-        } else {
-            Err(HeaderError::Signature)
-        }
+        if self.is_by(author) { Ok(AuthenticHeader(self)) } else { Err(HeaderError::Signature) }
+    }
+
+    /// Whether this author wrote and signed it.
+    pub fn is_by(&self, author: &KeySet) -> bool {
+        self.header.author == *author.oin() && author.signed(DOMAIN, &self.bytes, &self.signature)
     }
 
     /// Authenticates the header and checks that it is what this recipient asked for.

@@ -193,7 +193,7 @@ impl Hub {
         let Some(open) = first.open.take() else {
             return Err(Refusal::malformed("open", "the first message opens the publication"));
         };
-        let mut arriving = Arriving::create(&self.exchange.settings.spool).await.map_err(|e| spool_refusal(&e))?;
+        let mut arriving = Arriving::new(&self.exchange.settings.spool);
         let mut next = Some(first);
         while let Some(message) = next {
             if message.open.is_some() {

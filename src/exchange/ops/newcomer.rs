@@ -157,7 +157,7 @@ impl Operation for AddRecipient {
         };
         let seat = facts.seat(hub, &self.newcomer, role);
         let permit = ask(hub, facts, row, &seat)?;
-        self.check(facts, case, row)?;
+        self.check(hub, facts, case, row)?;
         let clauses = permit.clauses().collect::<Vec<_>>().join(" ");
         let recipient = RecipientRow {
             oin: self.newcomer.to_string(),
@@ -195,10 +195,10 @@ impl Operation for AddRecipient {
 
 impl AddRecipient {
     /// The author signed this addition, to this record, for this newcomer's own name of the case.
-    fn check(&self, facts: &Facts, case: &CaseFile, row: &RecordRow) -> Result<(), Refusal> {
+    fn check(&self, hub: &Exchange, facts: &Facts, case: &CaseFile, row: &RecordRow) -> Result<(), Refusal> {
         let wrong = || Refusal::malformed("key.addition", "an addition to this record for the newcomer, by its author");
         let header = SignedHeader::read(row.header.clone(), &row.signature).map_err(|_| wrong())?;
-        let author = published_keys(facts, facts.caller.oin()).ok_or_else(wrong)?;
+        let author = published_keys(hub, facts, facts.caller.oin()).ok_or_else(wrong)?;
         let name = case.name_for(&self.newcomer).ok_or_else(wrong)?;
         let expectation = Expectation { record: self.record, case_ref: name, me: &self.newcomer };
         let header = header.authenticate(&author).map_err(|_| wrong())?;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 use time::OffsetDateTime;
-use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
 use super::super::spool::Spooled;
@@ -109,7 +108,7 @@ impl Operation for PublishRecord {
 
     fn decide(&self, hub: &Exchange, facts: &Facts, (): &(), _: Admitted) -> Result<(Ground, Plan), Refusal> {
         let plan = self.wanted.plan(hub, facts)?;
-        self.check_header(facts)?;
+        self.check_header(hub, facts)?;
         self.check_route(facts, &plan)?;
         Ok((Ground::permit(plan.permit.clone()), plan))
     }
@@ -175,7 +174,7 @@ fn read_keys(fields: &mut Fields, keys: Vec<v1::SealedKey>) -> Option<BTreeMap<O
 
 impl PublishRecord {
     /// The header says what the request says, about the body that arrived, signed by the caller.
-    fn check_header(&self, facts: &Facts) -> Result<(), Refusal> {
+    fn check_header(&self, hub: &Exchange, facts: &Facts) -> Result<(), Refusal> {
         let header = self.header.header();
         let wanted = &self.wanted;
         let wrong = |expected| Err(Refusal::malformed("open.header", expected));
@@ -194,11 +193,11 @@ impl PublishRecord {
         if !is_schema(header.schema.as_str()) {
             return wrong("a schema name like sluis/tekst/v1");
         }
-        let Some(keys) = published_keys(facts, facts.caller.oin()) else {
+        let Some(keys) = published_keys(hub, facts, facts.caller.oin()) else {
             return Err(Refusal::precondition("the caller has not published its keys (Directory.PublishKeys)"));
         };
         // Nothing new is signed with an earlier key.
-        if self.header.clone().authenticate(&keys.present()).is_err() {
+        if !self.header.is_by(&keys.present()) {
             return wrong("a signature with the caller's published signing key");
         }
         Ok(())
@@ -257,25 +256,13 @@ impl PublishRecord {
     }
 
     async fn store_body(&self, tx: &mut Tx<'_>, record_id: &str) -> Result<(), WorkError> {
-        let disk = StoreError::disk;
-        let mut file = self.body.open().await.map_err(disk)?;
-        let mut piece = vec![0; PIECE];
+        let mut reading = self.body.read().await.map_err(StoreError::disk)?;
         let mut seq = 0;
-        loop {
-            let mut filled = 0;
-            while let Some(rest) = piece.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-                match file.read(rest).await.map_err(disk)? {
-                    0 => break,
-                    read => filled += read,
-                }
-            }
-            let bytes = piece.get(..filled).unwrap_or_default();
-            if bytes.is_empty() {
-                return Ok(());
-            }
-            record::insert_chunk(tx, record_id, seq, bytes).await?;
+        while let Some(piece) = reading.next(PIECE).await.map_err(StoreError::disk)? {
+            record::insert_chunk(tx, record_id, seq, &piece).await?;
             seq += 1;
         }
+        Ok(())
     }
 }
 
@@ -320,7 +307,7 @@ fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) {
 }
 
 /// An organisation's published keys, checked against the certificate that signed them.
-pub(super) fn published_keys(facts: &Facts, oin: &Oin) -> Option<crate::seal::KeySet> {
+pub(super) fn published_keys(hub: &Exchange, facts: &Facts, oin: &Oin) -> Option<crate::seal::KeySet> {
     let keys = facts.registry.get(oin)?.keys.as_ref()?;
-    super::directory::verify_keys(keys, oin)
+    hub.checked.get(oin, keys, super::directory::verify_keys)
 }
