@@ -9,7 +9,7 @@ mod leaf;
 use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
-pub use leaf::{Leaf, encode};
+pub use leaf::{Leaf, disclosed, encode};
 
 /// Number of disclosure groups.
 pub const GROUPS: usize = leaf::GROUPS;

@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(code, ExitCode::SUCCESS, "{err}");
         assert!(out.contains("public_key") && out.contains("known_answer"), "{out}");
         assert_eq!(outcome(&["sluis", "hub", "init", "--dir", keys]).0, ExitCode::SUCCESS);
-        for name in ["keyholder.1.key", "subject-tag.1.key", "pseudonym.1.key"] {
+        for name in ["keyholder.1.key", "subject-tag.1.key", "pseudonym.1.key", "log.1.key"] {
             assert!(Path::new(keys).join(name).exists(), "{name}");
         }
         let again = outcome(&["sluis", "hub", "init", "--dir", keys]);

@@ -9,6 +9,7 @@
 mod call;
 mod checked;
 pub mod facts;
+mod files;
 mod find;
 pub mod ops;
 mod perform;
@@ -37,6 +38,7 @@ use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::{Key, Remembered};
 use crate::store::{Changes, CommitError, Reader, Seen, Store, StoreError, Tx, WorkError};
+use crate::tlog::PrivateKey;
 
 pub use call::{Call, Progress};
 pub use checked::CheckedKeys;
@@ -169,6 +171,8 @@ pub struct Exchange {
     pub clock: Arc<dyn Clock>,
     /// The registry's newest picture.
     pub registry: watch::Sender<Arc<Registry>>,
+    /// The log's key: for checkpoints.
+    pub log: Arc<PrivateKey>,
     /// Settings of single operations.
     pub settings: Settings,
     /// Which fields of the API hold text.

@@ -38,7 +38,10 @@ use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub};
 
 mod bootstrap;
+mod notary;
 mod readiness;
+
+use notary::Notary;
 
 /// Largest message in bytes, for services that carry no pieces of records: every request of theirs is far smaller.
 const WITHOUT_PIECES: usize = 256 << 10;
@@ -79,6 +82,12 @@ pub enum HubError {
     /// The database.
     #[error("[store] url: the store can't be used")]
     Store(#[from] StoreError),
+    /// A defect: every 32 bytes are a key.
+    #[error("the log's key can't be used")]
+    LogKey,
+    /// The log's tree and what was signed of it.
+    #[error("[audit]: the log can't be kept")]
+    Log(#[from] notary::NotaryError),
     /// The first operator could not be registered.
     #[error("the first operator can't be registered")]
     Bootstrap(#[from] crate::store::CommitError),
@@ -111,6 +120,9 @@ pub async fn run_by(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), HubError> {
     let exchange = Arc::new(exchange(&config, machine).await?);
+    tracing::info!(log = %exchange.log.public(), "the log's public key, for whoever verifies it");
+    // Before anything is written: a database that does not hold what was signed takes nothing more.
+    let notary = Notary::open(Arc::clone(&exchange), &config.audit.checkpoint).await?;
     bootstrap::first_operator(&exchange, &config.bootstrap).await?;
     exchange.refresh().await?;
     let tls = server_tls(&config, &*exchange.clock)?;
@@ -119,7 +131,8 @@ pub async fn run_by(
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
     let process = Process::new();
-    let background = background(&exchange, &gate, process.health());
+    let mut background = background(&exchange, &gate, process.health());
+    background.spawn(notary.follow());
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let routes = routes(&config, &exchange, &process)?;
@@ -209,6 +222,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
     spool::clean(&config.store.spool).await.map_err(HubError::Spool)?;
     let covenant = Arc::new(covenant);
     let keys = HubKeys::load(&config.keys.directory)?;
+    let log = keys.log(&config.audit.origin.0).ok_or(HubError::LogKey)?;
     let opening = Opening {
         access: access(config)?,
         node: config.node.as_str().to_owned(),
@@ -229,6 +243,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
         registry: tokio::sync::watch::Sender::new(Arc::default()),
         shapes: crate::inspect::Shapes::of_api()?,
         checked: CheckedKeys::default(),
+        log: Arc::new(log),
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,

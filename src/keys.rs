@@ -1,4 +1,4 @@
-//! The hub's own secrets: the keys of subject tags and of pseudonyms. They live outside the database (guarantee G4).
+//! The hub's own secrets: the keys of subject tags, of pseudonyms and of the log. They live outside the database (guarantee G4).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, KeyError, KeyRing, OprfOutput, Pseudonym, Scope, SecretKey, SubjectTag, TagError};
+use crate::tlog::{Origin, PrivateKey};
 
 /// Key rings of the hub.
 pub struct HubKeys {
@@ -16,6 +17,8 @@ pub struct HubKeys {
     pub pseudonyms: KeyRing,
     /// Epoch in which new pseudonyms are derived.
     pub pseudonym_epoch: Epoch,
+    /// For checkpoints and receipts of the log.
+    log: KeyRing,
 }
 
 /// Why the hub's keys can't be used.
@@ -36,19 +39,19 @@ pub enum KeyFileError {
 }
 
 impl HubKeys {
-    /// Reads `subject-tag.N.key` and `pseudonym.N.key`, N from 1 without gaps.
+    /// Reads `subject-tag.N.key`, `pseudonym.N.key` and `log.N.key`, N from 1 without gaps.
     ///
     /// # Errors
     /// [`KeyFileError`].
     pub fn load(directory: &Path) -> Result<Self, KeyFileError> {
         let pseudonyms = ring(directory, "pseudonym")?;
         let pseudonym_epoch = pseudonyms.current();
-        Ok(Self { tags: ring(directory, "subject-tag")?, pseudonyms, pseudonym_epoch })
+        Ok(Self { tags: ring(directory, "subject-tag")?, pseudonyms, pseudonym_epoch, log: ring(directory, "log")? })
     }
 
     /// One word per key, which tells keys apart and tells nothing of them: nodes on one database must have the same.
     pub fn fingerprints(&self) -> BTreeSet<String> {
-        [("t", &self.tags), ("p", &self.pseudonyms)]
+        [("t", &self.tags), ("p", &self.pseudonyms), ("l", &self.log)]
             .into_iter()
             .flat_map(|(kind, ring)| {
                 ring.epochs().filter_map(move |epoch| {
@@ -57,6 +60,12 @@ impl HubKeys {
                 })
             })
             .collect()
+    }
+
+    /// The log's key of the newest epoch, under the log's name.
+    pub fn log(&self, origin: &Origin) -> Option<PrivateKey> {
+        let key = self.log.key(self.log.current()).ok()?;
+        PrivateKey::of_log(origin.clone(), key.derive(b"log/ed25519").as_bytes())
     }
 
     /// The tag of a VOPRF output.

@@ -44,6 +44,7 @@ pub mod pseudonym;
 pub mod seal;
 
 pub mod audit;
+pub mod tlog;
 
 pub mod store;
 

@@ -96,6 +96,8 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Inbox/AcknowledgeInbox", Organisations, true, Update),
     row("sluis.v1.Audit/QueryEvents", Officers, false, Read),
     row("sluis.v1.Audit/ReportRefusal", Organisations, false, Create),
+    row("sluis.v1.Audit/ProveEvents", Registered, false, Read),
+    row("sluis.v1.Audit/ReadEntries", Officers, false, Read),
     row("sluis.v1.Registry/RegisterPartner", Operators, false, Create),
     row("sluis.v1.Registry/RegisterCertificate", Operators, false, Create),
     row("sluis.v1.Registry/RevokeCertificate", Operators, false, Delete),

@@ -27,9 +27,10 @@ pub mod record;
 pub mod registry;
 pub mod request;
 mod sign;
+pub mod tree;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -135,6 +136,16 @@ pub enum Unfit {
     /// The clock, against what was written last.
     #[error("the clock is {0} seconds behind the newest audit event: set it right (NTP)")]
     ClockBehind(i64),
+    /// The log, against what was signed.
+    #[error(
+        "the log has {found} entries and is not the one of which {signed} were signed: the database was restored from an older copy, or is another one. Nothing more is written to it. Bring back the newest copy; if there is none, begin a new log (README, \"A log that was lost\")"
+    )]
+    Forked {
+        /// Entries under the last checkpoint that this node knows.
+        signed: u64,
+        /// Entries in the database.
+        found: u64,
+    },
     /// Commits would not survive a power cut.
     #[error("the database server runs with {0} = off: what it acknowledges could be lost; set it on")]
     NotDurable(&'static str),
@@ -234,6 +245,7 @@ pub struct Store {
     engine: Engine,
     readers: AnyPool,
     queue: mpsc::Sender<Box<dyn writer::Unit>>,
+    keeper: tree::Keeper,
     wakes: broadcast::Sender<Wake>,
     cases: Arc<Cases>,
     clock: Arc<dyn Clock>,
@@ -242,6 +254,8 @@ pub struct Store {
     rng: ring::rand::SystemRandom,
     /// Set while this machine's clock and the database's disagree.
     adrift: Arc<AtomicBool>,
+    /// Set for good when the database does not hold what its log signed.
+    forked: OnceLock<Unfit>,
     /// Time of the newest event that this node knows of, in microseconds: none is written before it.
     newest: AtomicI64,
     /// What the last commit showed of the database since somebody asked: see [`sign`].
@@ -298,6 +312,12 @@ impl Store {
         self.queue.closed().await;
     }
 
+    /// Takes nothing more: the database is not the one whose log was signed.
+    pub fn distrust(&self, why: Unfit) {
+        // The first reason stays.
+        drop(self.forked.set(why));
+    }
+
     /// Commits what has been handed over, takes nothing more, and closes all sessions: a SQLite file is then whole without the
     /// files beside it.
     pub async fn close(&self) {
@@ -350,7 +370,7 @@ impl Store {
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {
-        self.believes_the_clock()?;
+        self.believes_itself()?;
         let now = micros(self.clock.now());
         // The next event is no older than the last one, whatever small step the clock made.
         let at = self.newest.fetch_max(now, Ordering::Relaxed).max(now);
@@ -363,7 +383,11 @@ impl Store {
     }
 
     /// Whether what the clock shows may be written.
-    fn believes_the_clock(&self) -> Result<(), Unfit> {
+    /// Whether clock and database are to be trusted.
+    fn believes_itself(&self) -> Result<(), Unfit> {
+        if let Some(forked) = self.forked.get() {
+            return Err(forked.clone());
+        }
         if let Some(seconds) = self.clock.jumped() {
             return Err(Unfit::ClockJumped(seconds));
         }

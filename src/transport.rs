@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod edge;
+mod files;
 pub mod services;
 
 use std::sync::Arc;

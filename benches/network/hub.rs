@@ -93,6 +93,9 @@ environment = "test"
 spool = "{home_shown}/spool"
 [keys]
 directory = "{keys}"
+[audit]
+origin = "sluis.example/bench"
+checkpoint = "{home_shown}/audit/checkpoint"
 [keyholder]
 known_answer = "{known}"
 [bootstrap]

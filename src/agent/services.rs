@@ -150,7 +150,11 @@ service! { consents_server::Consents, ConsentsClient, "Consents":
 }
 
 service! { audit_server::Audit, AuditClient, "Audit":
-    pass { query_events "QueryEvents" (QueryEventsRequest) QueryEventsResponse; }
+    pass {
+        query_events "QueryEvents" (QueryEventsRequest) QueryEventsResponse;
+        prove_events "ProveEvents" (ProveEventsRequest) ProveEventsResponse;
+        read_entries "ReadEntries" (ReadEntriesRequest) ReadEntriesResponse;
+    }
     conceal {}
 
     async fn report_refusal(

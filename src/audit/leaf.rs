@@ -71,6 +71,11 @@ pub fn encode(event: &Event) -> Leaf {
     Leaf { leaf: bytes(&leaf), disclosures: bytes(&disclosures) }
 }
 
+/// The disclosures one by one, as they are stored.
+pub fn disclosed(disclosures: &[u8]) -> Option<Vec<String>> {
+    serde_json::from_slice(disclosures).ok()
+}
+
 fn disclose(salt: &[u8], name: &str, value: impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(bytes(&(URL_SAFE_NO_PAD.encode(salt), name, value)))
 }

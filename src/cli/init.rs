@@ -77,7 +77,7 @@ pub struct AgentInitArgs {
 /// A key that exists, a directory that can't be written.
 pub fn hub(directory: &Path, out: &mut dyn Write) -> Result<(), InitError> {
     make_directory(directory)?;
-    for name in ["subject-tag", "pseudonym"] {
+    for name in ["subject-tag", "pseudonym", "log"] {
         let file = directory.join(format!("{name}.{}.key", Epoch::FIRST.number()));
         write_secret(&file, &SecretKey::generate(&mut OsRng))?;
         writeln!(out, "key  {}  keep it out of the database's backups, and a copy in a safe", file.display())?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::load::{Config, PathKey};
 use super::value::{CovenantConfig, DatabaseUrl, Hex32, ListenConfig, PostgresUrl, StoreUrl, TlsConfig, TrustConfig};
 use crate::telemetry::LogConfig;
+use crate::tlog::Origin;
 
 /// Configuration of `sluis hub`.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +28,8 @@ pub struct HubConfig {
     pub store: HubStore,
     /// `[keys]`
     pub keys: HubKeys,
+    /// `[audit]`
+    pub audit: AuditConfig,
     /// `[keyholder]`
     pub keyholder: KnownAnswer,
     /// `[bootstrap]`
@@ -95,8 +98,30 @@ pub struct HubStore {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubKeys {
-    /// Directory that `sluis hub init` made: `subject-tag.N.key`, `pseudonym.N.key`.
+    /// Directory that `sluis hub init` made: `subject-tag.N.key`, `pseudonym.N.key`, `log.N.key`.
     pub directory: PathBuf,
+}
+
+/// Section `[audit]`: the provable log.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Name of the log in its checkpoints: a URL without its scheme. The same on every node, and for ever.
+    pub origin: LogOrigin,
+    /// File in which this node keeps the last checkpoint that it signed or saw: outside the database, and not put back with it.
+    pub checkpoint: PathBuf,
+}
+
+/// Name of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogOrigin(pub Origin);
+
+impl TryFrom<String> for LogOrigin {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error| format!("`{text}`: {error}"))
+    }
 }
 
 /// Section `[keyholder]` of the hub.
@@ -238,6 +263,7 @@ impl Config for HubConfig {
         let mut paths = self.tls.paths();
         paths.extend(self.trust.paths());
         paths.extend(self.covenant.paths());
+        paths.push(PathKey { key: "audit.checkpoint", path: &mut self.audit.checkpoint, must_exist: None });
         paths.push(PathKey { key: "store.spool", path: &mut self.store.spool, must_exist: None });
         for (key, path) in [
             ("store.password_file", &mut self.store.password_file),

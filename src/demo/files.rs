@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
+use super::DemoError;
+use super::ports::Ports;
 use super::postgres::Access;
-use super::{DemoError, ports};
 use crate::ca::profile::alternative;
 use crate::ca::{Authority, DEFAULT_DAYS, Issued, Profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
@@ -43,6 +44,8 @@ pub(super) struct Layout {
     directory: PathBuf,
     pub(super) keyholder: Endpoint,
     pub(super) network: Network,
+    #[expect(dead_code, reason = "held as long as the network")]
+    ports: Ports,
 }
 
 /// What making the files needs.
@@ -64,8 +67,8 @@ impl Layout {
         let maker = Maker { directory, authority, now };
         let further = plan.nodes.saturating_sub(1);
         let no_port = |source| DemoError::Io { what: "a free port".to_owned(), source };
-        let ports = ports::free(2 + further + scenario.partners.len()).map_err(no_port)?;
-        let mut addresses = ports.iter().map(|port| format!("127.0.0.1:{port}"));
+        let ports = Ports::free(2 + further + scenario.partners.len()).map_err(no_port)?;
+        let mut addresses = ports.numbers().iter().map(|port| format!("127.0.0.1:{port}"));
         let mut endpoint = |anchors: PathBuf| Endpoint {
             address: addresses.next().unwrap_or_default(),
             server_name: HOST.to_owned(),
@@ -104,7 +107,7 @@ impl Layout {
         }
         let text = toml::to_string(&network).unwrap_or_default();
         write(&directory.join("network.toml"), &text)?;
-        Ok(Self { directory: directory.to_owned(), keyholder, network })
+        Ok(Self { directory: directory.to_owned(), keyholder, network, ports })
     }
 
     pub(super) fn hub_config(&self, node: usize) -> PathBuf {
@@ -211,7 +214,7 @@ impl Maker<'_> {
         let database = database.map_or_else(|| "url = \"sqlite:data/hub.db\"\n".to_owned(), Access::to_toml);
         let text = format!(
             "node = \"{name}-demo\"\n\n{}\n[store]\n{database}spool = \"data/spool\"\n\n\
-             [keys]\ndirectory = \"../hub/keys\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
+             [keys]\ndirectory = \"../hub/keys\"\n\n[audit]\norigin = \"sluis.example/demo\"\ncheckpoint = \"audit/checkpoint\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
              [bootstrap]\noperator = \"../ca/operator.pem\"\norganisation_name = \"Beheer demo\"\n\n\
              [simulation]\nclock = true\n",
             common(&endpoint.address, &name, "../ca"),

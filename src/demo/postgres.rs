@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::ports::Ports;
 use crate::ca::profile::alternative;
 use crate::ca::{Authority, CaError, DEFAULT_DAYS, Profile};
 use crate::clock::{Clock as _, SystemClock};
@@ -121,7 +122,7 @@ pub struct Cluster {
     guard: Guard,
     folder: PathBuf,
     programs: Programs,
-    port: u16,
+    ports: Ports,
     postmaster: Option<Child>,
 }
 
@@ -135,7 +136,8 @@ impl Cluster {
         let folder = std::env::temp_dir().join(format!("sluis-postgres-{}", Uuid::new_v4().simple()));
         make_directory(&folder, 0o711)?;
         let guard = Guard::over(&folder).map_err(failed("the process that cleans up"))?;
-        let mut cluster = Self { guard, folder, programs, port: free_port()?, postmaster: None };
+        let ports = Ports::free(1).map_err(failed("a free port"))?;
+        let mut cluster = Self { guard, folder, programs, ports, postmaster: None };
         let [hub, owner, superuser] = cluster.make_passwords()?;
         cluster.make_data(&superuser)?;
         cluster.make_certificate()?;
@@ -178,8 +180,8 @@ impl Cluster {
     }
 
     /// Where the server listens, on 127.0.0.1.
-    pub const fn port(&self) -> u16 {
-        self.port
+    pub fn port(&self) -> u16 {
+        self.ports.numbers().first().copied().unwrap_or_default()
     }
 
     /// Passwords of all roles, for psql: `PGPASSFILE=… psql URL`.
@@ -271,7 +273,7 @@ impl Cluster {
         let [hub, owner, superuser] = &passwords;
         write(&self.folder.join("hub.password"), hub, 0o600)?;
         write(&self.folder.join("owner.password"), owner, 0o600)?;
-        let line = |role, password| format!("127.0.0.1:{}:*:{role}:{password}\n", self.port);
+        let line = |role, password| format!("127.0.0.1:{}:*:{role}:{password}\n", self.port());
         let pgpass = [line(HUB, hub), line(OWNER, owner), line(SUPERUSER, superuser)].concat();
         write(&self.pgpass(), &pgpass, 0o600)?;
         Ok(passwords)
@@ -318,7 +320,7 @@ impl Cluster {
              # Statements that fail may hold what must not be logged.\n\
              log_min_error_statement = panic\nlog_line_prefix = '%m [%p] %q%u@%d '\ntimezone = 'UTC'\n\
              log_timezone = 'UTC'\n",
-            self.port
+            self.port()
         );
         let access = "# Nobody without TLS and a password, not even on this machine.\n\
                       hostssl all all 127.0.0.1/32 scram-sha-256\n";
@@ -365,7 +367,7 @@ impl Cluster {
 
     fn url(&self, role: &str, database: &str) -> String {
         let anchors = encoded(&self.folder.join("ca/anchors.pem"));
-        format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=verify-full&sslrootcert={anchors}", self.port)
+        format!("postgres://{role}@127.0.0.1:{}/{database}?sslmode=verify-full&sslrootcert={anchors}", self.port())
     }
 
     /// Where the server keeps everything.
@@ -394,11 +396,6 @@ fn encoded(path: &Path) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let encode = |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") };
     path.as_os_str().as_bytes().iter().map(encode).collect()
-}
-
-fn free_port() -> Result<u16, PostgresError> {
-    let ports = super::ports::free(1).map_err(failed("a free port"))?;
-    ports.first().copied().ok_or_else(|| failed("a free port")(io::ErrorKind::AddrInUse.into()))
 }
 
 /// Whether it happened within [`PATIENCE`].

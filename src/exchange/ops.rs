@@ -6,6 +6,7 @@ pub mod case_state;
 pub mod consents;
 pub mod covenants;
 pub mod directory;
+pub mod evidence;
 pub mod inbox;
 pub mod newcomer;
 pub mod pseudonyms;

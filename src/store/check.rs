@@ -1,16 +1,19 @@
 //! Looking at a whole store from the outside: whether it holds together, judged by its rows alone.
 //!
-//! Each question counts the rows that should not be. It changes nothing and may run beside a hub; on SQLite a change that is
-//! committed meanwhile can look half done between two questions, so ask a second time before believing a finding.
+//! Each question counts the rows that should not be. It changes nothing and may run beside a hub: all of it is read as it was
+//! at one moment.
 
 pub mod promises;
+
+use std::collections::BTreeMap;
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 use sqlx::{AnyConnection, Row as _};
 
-use super::engine::{Access, connect};
+use super::engine::{Access, Engine, connect};
 use super::{StoreError, open};
+use crate::tlog::{Edge, record_hash};
 
 /// One kind of row that should not be, and how many there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,11 @@ pub async fn check(access: &Access) -> Result<Report, StoreError> {
     sqlx::any::install_default_drivers();
     let mut conn = connect(&access.options()?).await.map_err(open::not_a_database)?;
     open::verify(&mut conn, access.engine()).await?;
+    let begin = match access.engine() {
+        Engine::Sqlite => "BEGIN",
+        Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    };
+    sqlx::query(begin).execute(&mut conn).await?;
     let mut report = Report::default();
     for (rule, query) in RULES {
         let rows = sqlx::query(query).fetch_one(&mut conn).await?.try_get(0)?;
@@ -48,6 +56,10 @@ pub async fn check(access: &Access) -> Result<Report, StoreError> {
     let broken = leaves(&mut conn, &mut report.events).await?;
     if broken > 0 {
         report.findings.push(Finding { rule: "what enters the tree is what was written", rows: broken });
+    }
+    let broken = tree(&mut conn).await?;
+    if broken > 0 {
+        report.findings.push(Finding { rule: "the tree is that of its entries", rows: broken });
     }
     Ok(report)
 }
@@ -126,9 +138,13 @@ const RULES: [(&str, &str); 15] = [
          WHERE p.oin = e.req_oin AND p.at = e.at AND p.event_id = e.event_id)",
     ),
     (
-        "what waits for the tree is an event, and every event waits",
+        "every event waits for the tree or stands in it, once",
         "SELECT (SELECT COUNT(*) FROM audit_outbox o WHERE o.event_id NOT IN (SELECT event_id FROM audit_event)) \
-         + (SELECT COUNT(*) FROM audit_event e WHERE e.event_id NOT IN (SELECT event_id FROM audit_outbox))",
+         + (SELECT COUNT(*) FROM audit_outbox o WHERE o.event_id IN (SELECT event_id FROM log_leaf)) \
+         + (SELECT COUNT(*) FROM audit_event e WHERE e.event_id NOT IN (SELECT event_id FROM audit_outbox) \
+         AND e.event_id NOT IN (SELECT event_id FROM log_leaf)) \
+         + (SELECT COUNT(*) FROM log_head h WHERE h.size <> (SELECT COUNT(*) FROM log_leaf) \
+         OR h.size <> (SELECT COALESCE(MAX(seq) + 1, 0) FROM log_leaf))",
     ),
     (
         "keys and signatures are a partner's",
@@ -158,6 +174,38 @@ async fn leaves(conn: &mut AnyConnection, events: &mut i64) -> Result<i64, Store
             broken += i64::from(!holds(&last, &leaf, &disclosures));
         }
     }
+}
+
+/// Tiles that are not those of the entries in their order; and one for a tree of another size.
+async fn tree(conn: &mut AnyConnection) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT size FROM log_head WHERE id = 1").fetch_one(&mut *conn).await?;
+    let size: i64 = row.try_get(0)?;
+    let (mut edge, mut broken, mut tiles) = (Edge::default(), 0, BTreeMap::new());
+    loop {
+        let from = i64::try_from(edge.size()).unwrap_or(i64::MAX);
+        let query = "SELECT e.leaf FROM log_leaf l JOIN audit_event e ON e.event_id = l.event_id \
+                     WHERE l.seq >= $1 AND l.seq < $2 ORDER BY l.seq";
+        let until = from.saturating_add(PAGE).min(size);
+        let rows = sqlx::query(query).bind(from).bind(until).fetch_all(&mut *conn).await?;
+        if rows.is_empty() {
+            break;
+        }
+        let leaves = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Vec<u8>>, _>>()?;
+        // A tile that goes on growing is told of again.
+        tiles.extend(edge.grow(leaves.iter().map(|leaf| record_hash(leaf))).tiles);
+    }
+    broken += i64::from(i64::try_from(edge.size()) != Ok(size));
+    let mut stored = 0;
+    for ((level, place), hashes) in &tiles {
+        let query = "SELECT hashes FROM log_tile WHERE level = $1 AND place = $2";
+        let place = i64::try_from(*place).unwrap_or(i64::MAX);
+        let row = sqlx::query(query).bind(i64::from(*level)).bind(place).fetch_optional(&mut *conn).await?;
+        let found: Option<Vec<u8>> = row.map(|row| row.try_get(0)).transpose()?;
+        stored += i64::from(found.is_some());
+        broken += i64::from(found.as_ref() != Some(hashes));
+    }
+    let all: i64 = sqlx::query("SELECT COUNT(*) FROM log_tile").fetch_one(&mut *conn).await?.try_get(0)?;
+    Ok(broken + (all - stored))
 }
 
 fn holds(event_id: &str, leaf: &[u8], disclosures: &[u8]) -> bool {

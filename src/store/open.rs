@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -14,6 +14,7 @@ use super::cache::Cases;
 use super::deployment::{self, Deploy};
 use super::engine::{Access, Engine, connect, pool};
 use super::notify::{self, Announcer};
+use super::tree::Keeper;
 use super::writer::Writer;
 use super::{CommitError, Deployment, QUEUE, Store, StoreError, Unfit, Wake, sign};
 use crate::audit::{Outcome, Verdict};
@@ -83,11 +84,13 @@ impl Store {
         }
         drop(conn.close().await);
         let (last_orders, writer_end) = oneshot::channel();
-        Writer::new(access, announcer).start(work, writer_end)?;
+        let (keeper, to_do) = Keeper::new(&access);
+        Writer::new(access, announcer).start(work, to_do, writer_end)?;
         let store = Self {
             engine,
             readers,
             queue,
+            keeper,
             wakes,
             cases,
             clock,
@@ -95,6 +98,7 @@ impl Store {
             deployment,
             rng: ring::rand::SystemRandom::new(),
             adrift,
+            forked: OnceLock::new(),
             newest: AtomicI64::new(newest),
             shown: AtomicU8::new(sign::NOTHING),
             last_orders: Mutex::new(Some(last_orders)),

@@ -196,6 +196,17 @@ impl Row {
             Self::Server(row) => Ok(row.try_get(place)?),
         }
     }
+
+    /// Bytes that are never null.
+    pub(super) fn bytes(&self, place: usize) -> Result<Vec<u8>, StoreError> {
+        match self {
+            Self::File(values) => match values.get(place) {
+                Some(rusqlite::types::Value::Blob(bytes)) => Ok(bytes.clone()),
+                _ => Err(undecodable(place)),
+            },
+            Self::Server(row) => Ok(row.try_get(place)?),
+        }
+    }
 }
 
 fn undecodable(place: usize) -> StoreError {

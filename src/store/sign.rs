@@ -22,7 +22,7 @@ impl Store {
         if self.queue.is_closed() {
             return Err(StoreError::Lost);
         }
-        self.believes_the_clock()?;
+        self.believes_itself()?;
         match self.shown.swap(NOTHING, Ordering::Relaxed) {
             WRITES => return Ok(()),
             // One row that is written over finds room where an event does not: the next look may be another one.

@@ -7,6 +7,7 @@ mod clock;
 mod faults;
 mod opening;
 mod proxy;
+mod tree;
 
 use super::inbox::{self, NewItem};
 use super::registry::{self, PartnerRow};

@@ -22,6 +22,7 @@ use super::event::EventRow;
 use super::notify::Announcer;
 use super::picture::{Picture, group_lock};
 use super::session::{Session, query};
+use super::tree::{Change, Gardener};
 use super::tx::{Added, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
@@ -149,34 +150,55 @@ impl<E: Into<StoreError>> From<E> for Failed {
 /// Resolves when nothing more is to be taken.
 pub(super) type LastOrders = oneshot::Receiver<()>;
 
+/// Something that is nobody's act and is done between two groups: a change of the tree, in a store that has one writer.
+pub(super) struct Chore(pub(super) Change);
+
+/// Where chores are handed in.
+pub(super) type Chores = mpsc::Sender<Chore>;
+
 /// The one that commits.
 pub(super) struct Writer {
     access: Access,
     session: Option<Session>,
     announcer: Announcer,
+    gardener: Gardener,
     forgot: Instant,
 }
 
 impl Writer {
     pub(super) fn new(access: Access, announcer: Announcer) -> Self {
-        Self { access, session: None, announcer, forgot: Instant::now() }
+        Self { access, session: None, announcer, gardener: Gardener::default(), forgot: Instant::now() }
     }
 
     /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
     /// calls the runtime has to see to first, with all callers of the group waiting. It ends when the store is dropped.
-    pub(super) fn start(self, queue: mpsc::Receiver<Box<dyn Unit>>, end: LastOrders) -> Result<(), StoreError> {
+    pub(super) fn start(
+        self,
+        queue: mpsc::Receiver<Box<dyn Unit>>,
+        chores: mpsc::Receiver<Chore>,
+        end: LastOrders,
+    ) -> Result<(), StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StoreError::disk)?;
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
-        thread.spawn(move || runtime.block_on(self.run(queue, end))).map(drop).map_err(StoreError::disk)
+        thread.spawn(move || runtime.block_on(self.run(queue, chores, end))).map(drop).map_err(StoreError::disk)
     }
 
     /// Commits what comes, and what has come when the end is called.
-    async fn run(mut self, mut queue: mpsc::Receiver<Box<dyn Unit>>, mut end: LastOrders) {
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<Box<dyn Unit>>,
+        mut chores: mpsc::Receiver<Chore>,
+        mut end: LastOrders,
+    ) {
         let mut group = Vec::with_capacity(GROUP);
         let mut has_ended = false;
         loop {
             tokio::select! {
                 taken = queue.recv_many(&mut group, GROUP) => if taken == 0 { break },
+                Some(chore) = chores.recv(), if !has_ended => {
+                    self.see_to(chore).await;
+                    continue;
+                }
                 _ = &mut end, if !has_ended => {
                     has_ended = true;
                     queue.close();
@@ -197,6 +219,22 @@ impl Writer {
         // The file is whole by itself once its last session is closed. Whoever waits for the end waits for the queue.
         self.session = None;
         drop(queue);
+    }
+
+    async fn see_to(&mut self, Chore(change): Chore) {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => match Session::open(&self.access).await {
+                Ok(session) => session,
+                // Whoever asked hears that nothing came of it.
+                Err(_) => return,
+            },
+        };
+        if self.gardener.perform(&mut session, change).await {
+            self.session = Some(session);
+        } else {
+            session.close_hard().await;
+        }
     }
 
     /// Gets a group through as far as it can be got.

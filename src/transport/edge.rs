@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use tower::Layer;
 
 use super::admission::{Admission, Bounds};
+use super::files;
 use crate::audit::Action;
 use crate::exchange::{Call, Exchange, Progress, is_own_standing};
 use crate::ground::Refusal;
@@ -22,6 +23,7 @@ use crate::serve::deadline;
 use crate::serve::leash::{Leash, Phase};
 use crate::status::early::{Effect, TIMEOUT};
 use crate::status::{EVENT, status};
+use crate::tlog::Resource;
 use crate::tls::PeerInfo;
 
 /// Services that carry no case and need no row: any certificate of the network may ask them.
@@ -34,6 +36,16 @@ static UNKNOWN: Method = Method {
     callers: Callers::Registered,
     covenant: false,
     action: Action::Execute,
+    deadline: Some(Duration::from_secs(30)),
+    places: 1,
+};
+
+/// A file of the log, read over HTTP.
+static FILE: Method = Method {
+    name: "sluis.v1.Audit/ReadEntries",
+    callers: Callers::Officers,
+    covenant: false,
+    action: Action::Read,
     deadline: Some(Duration::from_secs(30)),
     places: 1,
 };
@@ -93,12 +105,17 @@ where
         if OPEN.iter().any(|open| path.starts_with(open)) {
             return Box::pin(self.inner.call(request));
         }
-        let method = find(path).unwrap_or(&UNKNOWN);
+        // gRPC has no GET.
+        let file = (request.method() == http::Method::GET).then(|| Resource::from_path(path));
+        let method = if file.is_some() { &FILE } else { find(path).unwrap_or(&UNKNOWN) };
         let Some(peer) = request.extensions().get::<Arc<PeerInfo>>().cloned() else {
             let response = Status::internal("the call did not come through the acceptor").into_http();
             return Box::pin(std::future::ready(Ok(response)));
         };
         let door = Arc::clone(&self.door);
+        if let Some(file) = file {
+            return Box::pin(async move { Ok(door.hand_out(&peer, file, request.headers()).await) });
+        }
         // The clone has not been polled ready; the service that has been takes the call.
         let ready = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, ready);
@@ -177,6 +194,41 @@ impl Door {
         call.progress.begin();
         let refused = self.exchange.refuse(refusal, told, self.exchange.draft(call)).await;
         (status(&refused), told && refused.event_id.is_some())
+    }
+}
+
+impl Door {
+    /// A file of the log. It takes a place as every call does.
+    async fn hand_out(
+        &self,
+        peer: &PeerInfo,
+        file: Option<Resource>,
+        headers: &http::HeaderMap,
+    ) -> http::Response<Body> {
+        let mut leash = Leash::new(FILE.deadline, false, self.phase.clone());
+        let call = Call {
+            certificate: peer.certificate.clone(),
+            method: &FILE,
+            trace_id: trace_id(headers),
+            progress: Progress::default(),
+        };
+        let place = match self.admission.enter(&self.exchange, peer, &FILE) {
+            Ok(place) => place,
+            Err(crowd) => {
+                let answer = leash.hold(crowd.turn_away(&self.exchange, &call)).await;
+                return files::refused(&answer.unwrap_or_else(|ended| ended.status(Effect::None)));
+            }
+        };
+        leash.keep(place);
+        let answer = leash.hold(async {
+            let certificate = &call.certificate;
+            let known = self.exchange.registry.borrow().registrations.caller(certificate, self.exchange.clock.now());
+            match known {
+                Ok(_) => files::file(&self.exchange, &call, file).await,
+                Err(reason) => files::refused(&self.refused(&call, Refusal::denied(reason)).await.0),
+            }
+        });
+        answer.await.unwrap_or_else(|ended| files::refused(&ended.status(Effect::None)))
     }
 }
 

@@ -18,8 +18,8 @@ use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, inbox, newcomer, pseudonyms, publish, records, refer,
-    registry, roles, route, simulation,
+    audit, case_read, case_state, consents, covenants, directory, evidence, inbox, newcomer, pseudonyms, publish,
+    records, refer, registry, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -255,6 +255,12 @@ impl Audit for Hub {
     }
     async fn report_refusal(&self, r: Request<ReportRefusalRequest>) -> Reply<ReportRefusalResponse> {
         self.unary::<audit::ReportRefusal>(r).await
+    }
+    async fn prove_events(&self, r: Request<ProveEventsRequest>) -> Reply<ProveEventsResponse> {
+        self.unary::<evidence::ProveEvents>(r).await
+    }
+    async fn read_entries(&self, r: Request<ReadEntriesRequest>) -> Reply<ReadEntriesResponse> {
+        self.unary::<evidence::ReadEntries>(r).await
     }
 }
 

@@ -93,6 +93,21 @@ impl Client {
         Ok(Reply { message, event: outcome.event.unwrap_or_default() })
     }
 
+    /// A file over HTTP: code, type and bytes.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        use http_body_util::BodyExt as _;
+        use tonic::codegen::{Service as _, http};
+        let mut channel = self.channel.clone();
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
+        let request = http::Request::get(path).body(tonic::body::Body::empty()).unwrap();
+        let response = channel.call(request).await.unwrap();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        self.seen.lock().unwrap().extend(&bytes);
+        (code, kind.unwrap_or_default(), bytes)
+    }
+
     /// Encoded messages to a path; reads at most `most` replies.
     pub(crate) async fn send(&self, path: &str, messages: Vec<Vec<u8>>, most: usize) -> Outcome {
         let opened = self.open(path, tokio_stream::iter(messages)).await;

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, inbox, newcomer, pseudonyms, records, refer,
-    registry, roles, route, simulation,
+    audit, case_read, case_state, consents, covenants, directory, evidence, inbox, newcomer, pseudonyms, records,
+    refer, registry, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -55,6 +55,8 @@ fn every_operation(bytes: &[u8]) {
     feed::<inbox::AcknowledgeInbox>(bytes);
     feed::<audit::QueryEvents>(bytes);
     feed::<audit::ReportRefusal>(bytes);
+    feed::<evidence::ProveEvents>(bytes);
+    feed::<evidence::ReadEntries>(bytes);
     feed::<registry::RegisterPartner>(bytes);
     feed::<registry::RegisterCertificate>(bytes);
     feed::<registry::RevokeCertificate>(bytes);

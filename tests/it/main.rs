@@ -35,4 +35,5 @@ mod smoke;
 mod statistics;
 mod store;
 mod streams;
+mod tree;
 mod unknown;

@@ -329,6 +329,13 @@ impl Network {
         child
     }
 
+    /// Tries to start it again over the same data: why it does not.
+    pub(crate) async fn does_not_start(&self) -> String {
+        let running = run(self.folder.path(), &self.config, &self.clock);
+        let ended = tokio::time::timeout(Duration::from_secs(20), running.task).await.expect("it runs");
+        sluis::telemetry::chain(&ended.unwrap().unwrap_err())
+    }
+
     /// Starts it again over the same data.
     pub(crate) async fn restart(&mut self) {
         self.running = Some(run(self.folder.path(), &self.config, &self.clock));
@@ -399,6 +406,7 @@ tls = {{ certificate = "ca/hub.pem", key = "ca/hub.key", anchors = "ca/anchors.p
 trust = {{ environment = "test" }}
 store = {{ {store}, spool = "hub/spool" }}
 keys = {{ directory = "keys" }}
+audit = {{ origin = "sluis.example/test", checkpoint = "hub/audit/checkpoint" }}
 keyholder = {{ known_answer = "{known}" }}
 bootstrap = {{ operator = "ca/operator.pem", organisation_name = "Netwerkbureau" }}
 simulation = {{ clock = true }}
@@ -530,6 +538,11 @@ impl Database {
 
     pub(crate) async fn run(&self, statement: &'static str) {
         sqlx::raw_sql(statement).execute(&self.0).await.unwrap();
+    }
+
+    /// Any statements, in a row.
+    pub(crate) async fn any(&self, statements: String) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&self.0).await.unwrap();
     }
 
     /// From now on a table takes no rows, or none that a condition picks, until [`Self::allow`].

@@ -134,7 +134,10 @@ async fn what_was_answered_survives_a_kill_of_the_hub() {
     }
     assert_eq!(
         database
-            .number("SELECT COUNT(*) FROM audit_event WHERE event_id NOT IN (SELECT event_id FROM audit_outbox)")
+            .number(
+                "SELECT COUNT(*) FROM audit_event WHERE event_id NOT IN (SELECT event_id FROM audit_outbox) \
+                 AND event_id NOT IN (SELECT event_id FROM log_leaf)"
+            )
             .await,
         0
     );

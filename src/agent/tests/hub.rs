@@ -250,6 +250,20 @@ impl v1::audit_server::Audit for FakeHub {
         Err(Status::permission_denied("officers only"))
     }
 
+    async fn prove_events(
+        &self,
+        _: Request<v1::ProveEventsRequest>,
+    ) -> Result<Response<v1::ProveEventsResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
+    async fn read_entries(
+        &self,
+        _: Request<v1::ReadEntriesRequest>,
+    ) -> Result<Response<v1::ReadEntriesResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
     async fn report_refusal(
         &self,
         request: Request<v1::ReportRefusalRequest>,

@@ -103,6 +103,20 @@ impl api::audit_server::Audit for StandIn {
         Ok(Response::new(api::QueryEventsResponse { events: vec![event], ..Default::default() }))
     }
 
+    async fn prove_events(
+        &self,
+        _: Request<api::ProveEventsRequest>,
+    ) -> Result<Response<api::ProveEventsResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
+    async fn read_entries(
+        &self,
+        _: Request<api::ReadEntriesRequest>,
+    ) -> Result<Response<api::ReadEntriesResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
     async fn report_refusal(
         &self,
         _: Request<api::ReportRefusalRequest>,

@@ -425,6 +425,8 @@ impl<'n> Stage<'n> {
                 page_size: 1,
                 ..v1::QueryEventsRequest::default()
             }),
+            "Audit/ProveEvents" => one(&v1::ProveEventsRequest { events: vec![format!("events/{}", id())] }),
+            "Audit/ReadEntries" => one(&v1::ReadEntriesRequest { tile: 0, width: 1 }),
             "Audit/ReportRefusal" => one(&v1::ReportRefusalRequest {
                 request_id: id(),
                 context,
@@ -477,7 +479,7 @@ impl<'n> Stage<'n> {
 
 fn kind(rpc: &str) -> Kind {
     match rpc {
-        "Audit/QueryEvents" => Kind::Officer,
+        "Audit/QueryEvents" | "Audit/ReadEntries" => Kind::Officer,
         "Cases/RecordMeasure" => Kind::Gi,
         "Records/FetchRecord" | "Records/ListRecords" | "Records/RequestRecords" => Kind::Netwerk,
         _ if rpc.starts_with("Registry/") || rpc.starts_with("Simulation/") => Kind::Operator,

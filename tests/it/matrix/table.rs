@@ -231,6 +231,14 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Audit/ProveEvents",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Audit/ReadEntries",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
         rpc: "Registry/RegisterPartner",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },

@@ -1,0 +1,197 @@
+//! Keeps the log's tree and signs what it has become: events that wait get their places, and at least once a second while the
+//! tree grows, a checkpoint says so.
+//!
+//! A log signs nothing that does not hold all it signed before. What it signed last stands in a file of this node, outside the
+//! database: a database that was restored from a backup, or forked, is noticed before anything is signed, and nothing more is
+//! committed to it.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::micros;
+use crate::exchange::Exchange;
+use crate::store::tree::{CheckpointRow, add_tiles, edge, newest_checkpoint, size};
+use crate::store::{StoreError, Unfit};
+use crate::telemetry::Chain;
+use crate::tlog::{Checkpoint, Missing, PrivateKey, Tiles, Tree};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between two checkpoints of a log that grows, microseconds. With the pause that is less than a second.
+const BETWEEN: i64 = 600_000;
+
+/// Signs for a log.
+pub(super) struct Notary {
+    exchange: Arc<Exchange>,
+    memory: Memory,
+    /// What this node knows that the log signed last.
+    last: Option<Checkpoint>,
+}
+
+/// Why a notary can't work.
+#[derive(Debug, thiserror::Error)]
+pub enum NotaryError {
+    /// The file beside the database.
+    #[error("{}: the last checkpoint can't be read or written", .0.display())]
+    Memory(PathBuf, #[source] std::io::Error),
+    /// The file is there, and not of this log.
+    #[error("{}: not a checkpoint of this log under this key; if the log is a new one, remove the file", .0.display())]
+    Foreign(PathBuf),
+    /// Of the store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Notary {
+    /// With what this node remembers of the log; looks at once whether the database still holds it.
+    ///
+    /// # Errors
+    /// [`NotaryError`]; [`Unfit::Forked`] if the database does not hold what was signed.
+    pub(super) async fn open(exchange: Arc<Exchange>, path: &Path) -> Result<Self, NotaryError> {
+        let memory = Memory(path.to_owned());
+        let last = memory.read(&exchange.log)?;
+        let mut notary = Self { exchange, memory, last };
+        notary.sign().await?;
+        Ok(notary)
+    }
+
+    /// Looks for ever. After a fork nothing more is signed, and the store takes nothing more.
+    pub(super) async fn follow(mut self) {
+        let mut failing = false;
+        loop {
+            let looked = self.look().await;
+            match &looked {
+                Err(NotaryError::Store(StoreError::Unfit(why @ Unfit::Forked { .. }))) => {
+                    tracing::error!(error = %why, "ALARM: the log is not what was signed");
+                    self.exchange.store.distrust(why.clone());
+                    return;
+                }
+                // Once, and not at every look.
+                Err(error) if !failing => tracing::warn!(error = %Chain(error), "the log's tree does not grow"),
+                Ok(()) if failing => tracing::info!("the log's tree grows again"),
+                _ => {}
+            }
+            failing = looked.is_err();
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), NotaryError> {
+        while self.exchange.store.grow().await?.more {}
+        self.sign().await
+    }
+
+    /// Signs the tree as it is, if it has grown and the last checkpoint is not too young.
+    async fn sign(&mut self) -> Result<(), NotaryError> {
+        let now = micros(self.exchange.clock.now());
+        let mut reader = self.exchange.store.read().await?;
+        let newest = newest_checkpoint(&mut reader).await?;
+        let size = size(&mut reader).await?;
+        let known = self.last.as_ref().map_or(0, |last| last.tree().size);
+        let signed = newest.as_ref().map_or(0, |newest| newest.size);
+        if size < known || signed < known {
+            // What another node signed a moment ago may be on its way to the store.
+            return if size < known { Err(forked(known, size)) } else { self.resume(known).await };
+        }
+        let is_young = newest.as_ref().is_some_and(|newest| (0..BETWEEN).contains(&(now - newest.at)));
+        if signed > known {
+            // Another node's, or this one's before it lost its file: believed when the tree says so.
+            let newest = newest.as_ref().ok_or(StoreError::Inconsistent("log_checkpoint"))?;
+            let checkpoint = Checkpoint::open(&newest.note, self.exchange.log.public())
+                .map_err(|_| StoreError::Inconsistent("log_checkpoint"))?;
+            let tree = *checkpoint.tree();
+            let actual = Tree { size: tree.size, root: edge(&mut reader, tree.size).await?.root() };
+            if actual != tree {
+                return Err(forked(tree.size, size));
+            }
+            self.must_follow(&mut reader, &tree).await?;
+            self.remember(checkpoint)?;
+        }
+        if size == signed || is_young {
+            return Ok(());
+        }
+        let tree = Tree { size, root: edge(&mut reader, size).await?.root() };
+        self.must_follow(&mut reader, &tree).await?;
+        drop(reader);
+        let checkpoint =
+            Checkpoint::sign(&self.exchange.log, tree).ok_or(StoreError::Inconsistent("log_checkpoint"))?;
+        // First the memory: what has been signed is known to this node whatever becomes of the store.
+        self.remember(checkpoint.clone())?;
+        self.publish(&checkpoint).await
+    }
+
+    /// What this node remembers is not in the store: it ended between the two, or the store is an older one.
+    async fn resume(&self, known: u64) -> Result<(), NotaryError> {
+        let Some(last) = &self.last else { return Ok(()) };
+        let mut reader = self.exchange.store.read().await?;
+        let tree = Tree { size: known, root: edge(&mut reader, known).await?.root() };
+        drop(reader);
+        if tree != *last.tree() {
+            return Err(forked(known, known));
+        }
+        self.publish(last).await
+    }
+
+    async fn publish(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
+        let at = micros(self.exchange.clock.now());
+        let row = CheckpointRow { size: checkpoint.tree().size, at, note: checkpoint.to_bytes() };
+        self.exchange.store.publish_checkpoint(row).await?;
+        Ok(())
+    }
+
+    /// The tree holds all that was signed before.
+    async fn must_follow(&self, reader: &mut crate::store::Reader, tree: &Tree) -> Result<(), NotaryError> {
+        let Some(last) = &self.last else { return Ok(()) };
+        let mut tiles = Tiles::default();
+        loop {
+            match tree.follows(last.tree(), &tiles) {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) | Err(Missing::Impossible) => return Err(forked(last.tree().size, tree.size)),
+                Err(Missing::Tiles(places)) => add_tiles(reader, places, &mut tiles).await?,
+            }
+        }
+    }
+
+    fn remember(&mut self, checkpoint: Checkpoint) -> Result<(), NotaryError> {
+        self.memory.write(&checkpoint)?;
+        self.last = Some(checkpoint);
+        Ok(())
+    }
+}
+
+const fn forked(signed: u64, found: u64) -> NotaryError {
+    NotaryError::Store(StoreError::Unfit(Unfit::Forked { signed, found }))
+}
+
+/// The file with the last checkpoint.
+struct Memory(PathBuf);
+
+impl Memory {
+    fn read(&self, key: &PrivateKey) -> Result<Option<Checkpoint>, NotaryError> {
+        match std::fs::read(&self.0) {
+            Ok(note) => {
+                Checkpoint::open(&note, key.public()).map(Some).map_err(|_| NotaryError::Foreign(self.0.clone()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(NotaryError::Memory(self.0.clone(), error)),
+        }
+    }
+
+    /// Whole and on the disk, or as it was.
+    fn write(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
+        self.try_write(&checkpoint.to_bytes()).map_err(|error| NotaryError::Memory(self.0.clone(), error))
+    }
+
+    fn try_write(&self, note: &[u8]) -> std::io::Result<()> {
+        let directory = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory)?;
+        let next = self.0.with_extension("next");
+        let mut file = std::fs::File::create(&next)?;
+        file.write_all(note)?;
+        file.sync_all()?;
+        std::fs::rename(&next, &self.0)?;
+        std::fs::File::open(directory)?.sync_all()
+    }
+}

@@ -1,0 +1,180 @@
+//! The tree over the log, on every engine.
+
+use std::collections::BTreeSet;
+
+use super::super::tree::{CheckpointRow, add_tiles, edge, entries, newest_checkpoint, place, size};
+use super::super::{Store, check};
+use super::{Engine, draft, office, on_every_engine};
+use crate::ground::Refusal;
+use crate::reason::Reason;
+use crate::store::{Seen, Tx, Work, WorkError};
+use crate::tlog::{Edge, FULL, Missing, Tiles, Tree, record_hash};
+
+on_every_engine!(
+    every_event_gets_one_place_and_the_tree_is_theirs,
+    a_tree_that_nobody_finished_is_taken_up,
+    what_should_not_be_in_a_tree_is_found,
+    checkpoints_are_kept,
+);
+
+struct Nothing;
+
+impl Work for Nothing {
+    type Output = ();
+    async fn run(&self, _: &mut Tx<'_>) -> Result<((), crate::audit::Draft), WorkError> {
+        Ok(((), draft()))
+    }
+}
+
+async fn commit(store: &Store, events: usize) {
+    let commits = (0..events).map(|_| store.run_tx(office(), Nothing));
+    for done in futures(commits).await {
+        done.unwrap();
+    }
+}
+
+/// All of them at once.
+async fn futures<F: Future + Send>(all: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    let mut done = Vec::new();
+    let mut waiting: Vec<_> = all.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        waiting.retain_mut(|future| match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => {
+                done.push(output);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done
+}
+
+async fn grow_all(store: &Store) {
+    while store.grow().await.unwrap().more {}
+}
+
+/// The tree that the entries make, one after the other, and how many there are.
+async fn rebuilt(store: &Store) -> Tree {
+    let mut reader = store.read().await.unwrap();
+    let mut rebuilt = Edge::default();
+    for tile in 0.. {
+        let leaves = entries(&mut reader, tile, FULL).await.unwrap();
+        let full = leaves.len() == FULL;
+        rebuilt.grow(leaves.iter().map(|leaf| record_hash(leaf)));
+        if !full {
+            break;
+        }
+    }
+    Tree { size: rebuilt.size(), root: rebuilt.root() }
+}
+
+async fn stored(store: &Store) -> Tree {
+    let mut reader = store.read().await.unwrap();
+    let size = size(&mut reader).await.unwrap();
+    Tree { size, root: edge(&mut reader, size).await.unwrap().root() }
+}
+
+async fn every_event_gets_one_place_and_the_tree_is_theirs(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let mut older = Vec::new();
+    for events in [1, 3, 254, 300, 0] {
+        commit(&store, events).await;
+        let refused = store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap();
+        let mut reader = store.read().await.unwrap();
+        assert_eq!(place(&mut reader, &refused).await.unwrap(), None, "it waits");
+        grow_all(&store).await;
+        assert!(place(&mut reader, &refused).await.unwrap().is_some());
+        let tree = stored(&store).await;
+        assert!(tree == rebuilt(&store).await, "{tree:?}");
+        older.push(tree);
+    }
+    assert_eq!(
+        i64::try_from(stored(&store).await.size).unwrap(),
+        engine.count("SELECT COUNT(*) FROM audit_event").await
+    );
+    let newest = *older.last().unwrap();
+    for older in older {
+        let mut tiles = Tiles::default();
+        let proof = loop {
+            match newest.follows(&older, &tiles) {
+                Err(Missing::Tiles(places)) => {
+                    add_tiles(&mut store.read().await.unwrap(), places, &mut tiles).await.unwrap();
+                }
+                found => break found.unwrap(),
+            }
+        };
+        assert!(proof.is_some(), "{older:?}");
+    }
+}
+
+/// Growth and commits at the same time, by two nodes where there can be two, given up at any moment.
+async fn a_tree_that_nobody_finished_is_taken_up(engine: Engine) {
+    let first = engine.open().await.unwrap();
+    let second = if engine.access.engine() == crate::store::Engine::Postgres {
+        Some(engine.open().await.unwrap())
+    } else {
+        None
+    };
+    let both = [Some(&first), second.as_ref()];
+    let growing = async {
+        for turn in 0..60u64 {
+            for store in both.iter().flatten() {
+                // Whoever asked goes away in the midst of it.
+                drop(tokio::time::timeout(std::time::Duration::from_micros(turn * 97 % 2000), store.grow()).await);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    };
+    let committing = async {
+        for _ in 0..20 {
+            for store in both.iter().flatten() {
+                commit(store, 17).await;
+            }
+        }
+    };
+    tokio::join!(growing, committing);
+    let last = second.as_ref().unwrap_or(&first);
+    grow_all(last).await;
+    let tree = stored(last).await;
+    assert!(tree == rebuilt(last).await);
+    assert_eq!(i64::try_from(tree.size).unwrap(), engine.count("SELECT COUNT(*) FROM audit_event").await);
+    assert_eq!(engine.count("SELECT COUNT(*) FROM audit_outbox").await, 0);
+    assert_eq!(engine.count("SELECT COUNT(*) - 1 - MAX(seq) FROM log_leaf").await, 0, "no gap");
+    let report = check::check(&engine.owner).await.unwrap();
+    assert_eq!(report.findings, []);
+}
+
+async fn what_should_not_be_in_a_tree_is_found(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    commit(&store, 300).await;
+    grow_all(&store).await;
+    drop(store);
+    let rules = || async {
+        let report = check::check(&engine.owner).await.unwrap();
+        report.findings.iter().map(|finding| finding.rule).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(rules().await, BTreeSet::new());
+    engine.run("UPDATE log_head SET size = size - 1").await;
+    assert_eq!(
+        rules().await,
+        BTreeSet::from(["every event waits for the tree or stands in it, once", "the tree is that of its entries"])
+    );
+    engine.run("UPDATE log_head SET size = size + 1").await;
+    engine.run("UPDATE log_leaf SET seq = -1 WHERE seq = 3").await;
+    engine.run("UPDATE log_leaf SET seq = 3 WHERE seq = 4").await;
+    engine.run("UPDATE log_leaf SET seq = 4 WHERE seq = -1").await;
+    assert_eq!(rules().await, BTreeSet::from(["the tree is that of its entries"]), "two that changed places");
+}
+
+async fn checkpoints_are_kept(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let row = |size, note: &[u8]| CheckpointRow { size, at: 7, note: note.to_vec() };
+    for row in [row(5, b"five"), row(9, b"nine"), row(5, b"another five")] {
+        store.publish_checkpoint(row).await.unwrap();
+    }
+    let mut reader = store.read().await.unwrap();
+    assert_eq!(newest_checkpoint(&mut reader).await.unwrap(), Some(row(9, b"nine")));
+    assert_eq!(engine.count("SELECT COUNT(*) FROM log_checkpoint").await, 2);
+}

@@ -1,0 +1,360 @@
+//! The tree over the audit log: events that wait get their places, in the order in which that happens.
+//!
+//! A commit never waits for it. One node at a time lets the tree grow, by the lock of the row that says how large it is; it
+//! may end at any point, and the next one goes on from there.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::engine::{Access, Engine};
+use super::rows::Many;
+use super::session::{Session, query};
+use super::writer::{Chore, Chores};
+use super::{Reader, Store, StoreError};
+use crate::tlog::{Edge, FULL, Place, Tiles, record_hash};
+
+/// Leaves in one transaction.
+const ROUND: i64 = 1024;
+
+/// How far the tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Leaves that got a place now.
+    pub placed: usize,
+    /// Whether more are likely to wait.
+    pub more: bool,
+}
+
+/// A checkpoint as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointRow {
+    /// Of the tree that it is about.
+    pub size: u64,
+    /// Microseconds.
+    pub at: i64,
+    /// Signed note.
+    pub note: Vec<u8>,
+}
+
+/// Whoever changes the tree on this node: the writer's own thread for a file, which has one writer; a session of its own on a
+/// server.
+pub(super) enum Keeper {
+    Writer(Chores),
+    Own(Box<Mutex<(Gardener, Option<Session>)>>, Access),
+}
+
+impl Keeper {
+    /// With what the writer is to do for it.
+    pub(super) fn new(access: &Access) -> (Self, mpsc::Receiver<Chore>) {
+        let (chores, to_do) = mpsc::channel(1);
+        let keeper = match access.engine() {
+            Engine::Sqlite => Self::Writer(chores),
+            Engine::Postgres => Self::Own(Box::new(Mutex::new((Gardener::default(), None))), access.clone()),
+        };
+        (keeper, to_do)
+    }
+}
+
+/// Lets the tree grow, and remembers its edge from one time to the next.
+#[derive(Default)]
+pub(super) struct Gardener {
+    edge: Option<Edge>,
+}
+
+/// A change of the tree's tables.
+pub(super) enum Change {
+    /// Events that wait get their places.
+    Grow(oneshot::Sender<Result<Progress, StoreError>>),
+    /// A checkpoint is stored.
+    Publish(CheckpointRow, oneshot::Sender<Result<(), StoreError>>),
+}
+
+impl Store {
+    /// Gives events that wait their places, at most a bounded number of them.
+    ///
+    /// # Errors
+    /// [`StoreError`]. Nothing changed, or all of it did: the next call finds out.
+    pub async fn grow(&self) -> Result<Progress, StoreError> {
+        let (reply, done) = oneshot::channel();
+        self.change_tree(Change::Grow(reply)).await?;
+        done.await.map_err(|_| StoreError::Busy)?
+    }
+
+    /// Stores a checkpoint. Another node may have stored one of the same tree.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn publish_checkpoint(&self, row: CheckpointRow) -> Result<(), StoreError> {
+        let (reply, done) = oneshot::channel();
+        self.change_tree(Change::Publish(row, reply)).await?;
+        done.await.map_err(|_| StoreError::Busy)?
+    }
+
+    async fn change_tree(&self, change: Change) -> Result<(), StoreError> {
+        match &self.keeper {
+            Keeper::Writer(chores) => chores.send(Chore(change)).await.map_err(|_| StoreError::Busy),
+            Keeper::Own(own, access) => {
+                let mut own = own.lock().await;
+                let (gardener, session) = &mut *own;
+                let mut taken = match session.take() {
+                    Some(session) => session,
+                    None => Session::open(access).await?,
+                };
+                if gardener.perform(&mut taken, change).await {
+                    *session = Some(taken);
+                } else {
+                    taken.close_hard().await;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Gardener {
+    /// Carries out a change and says whether the session can still be used.
+    pub(super) async fn perform(&mut self, session: &mut Session, change: Change) -> bool {
+        match change {
+            Change::Grow(reply) => {
+                let grown = self.grow(session).await;
+                if grown.is_err() {
+                    self.edge = None;
+                }
+                let usable = grown.is_ok();
+                // Whoever asked may have gone; the tree has grown all the same.
+                drop(reply.send(grown));
+                usable
+            }
+            Change::Publish(row, reply) => {
+                let published = publish(session, &row).await;
+                let usable = published.is_ok();
+                drop(reply.send(published));
+                usable
+            }
+        }
+    }
+
+    async fn grow(&mut self, session: &mut Session) -> Result<Progress, StoreError> {
+        // A look without a lock first: most of the time nothing waits.
+        if query("SELECT 1 FROM audit_outbox LIMIT 1").fetch_optional(session).await?.is_none() {
+            return Ok(Progress { placed: 0, more: false });
+        }
+        query(session.engine().begin()).execute(session).await?;
+        let Some(head) = query(head(session.engine())).fetch_optional(session).await? else {
+            // Another node is at it.
+            query("ROLLBACK").execute(session).await?;
+            return Ok(Progress { placed: 0, more: false });
+        };
+        let size = u64::try_from(head.number(0)?).map_err(|_| StoreError::Inconsistent("log_head"))?;
+        let mut edge = match self.edge.take().filter(|edge| edge.size() == size) {
+            Some(edge) => edge,
+            None => edge_of(session, size).await?,
+        };
+        let waiting = take(session).await?;
+        let grown = edge.grow(waiting.iter().map(|(_, leaf)| record_hash(leaf)));
+        let places: Vec<(i64, &str)> =
+            (head.number(0)?..).zip(waiting.iter().map(|(event_id, _)| event_id.as_str())).collect();
+        LEAVES.execute(session, &places, |query, (seq, event_id)| query.bind(*seq).bind(*event_id)).await?;
+        TILES
+            .execute(session, &grown.tiles, |query, ((level, place), hashes)| {
+                query.bind(i64::from(*level)).bind(number(*place)).bind(hashes)
+            })
+            .await?;
+        query("UPDATE log_head SET size = $1 WHERE id = 1").bind(number(edge.size())).execute(session).await?;
+        query("COMMIT").execute(session).await?;
+        self.edge = Some(edge);
+        let placed = waiting.len();
+        Ok(Progress { placed, more: i64::try_from(placed).unwrap_or(ROUND) >= ROUND })
+    }
+}
+
+static LEAVES: Many = Many::new("INSERT INTO log_leaf (seq, event_id) VALUES ", 2, "", 60);
+static TILES: Many = Many::new(
+    "INSERT INTO log_tile (level, place, hashes) VALUES ",
+    3,
+    " ON CONFLICT (level, place) DO UPDATE SET hashes = excluded.hashes",
+    8_300,
+);
+
+/// A file has one writer; on a server whoever comes second passes by.
+const fn head(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sqlite => "SELECT size FROM log_head WHERE id = 1",
+        Engine::Postgres => "SELECT size FROM log_head WHERE id = 1 FOR UPDATE SKIP LOCKED",
+    }
+}
+
+/// Takes events that wait, by their names, which begin with their time.
+async fn take(session: &mut Session) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let rows = match session.engine() {
+        // An event of a smaller name may be committed at any moment: exactly what was read is removed.
+        Engine::Postgres => {
+            query(
+                "WITH taken AS (DELETE FROM audit_outbox WHERE event_id IN (SELECT event_id FROM audit_outbox \
+                 ORDER BY event_id LIMIT $1) RETURNING event_id) SELECT t.event_id, e.leaf FROM taken t \
+                 LEFT JOIN audit_event e ON e.event_id = t.event_id ORDER BY t.event_id",
+            )
+            .bind(ROUND)
+            .fetch_all(session)
+            .await?
+        }
+        Engine::Sqlite => {
+            let rows = query(
+                "SELECT o.event_id, e.leaf FROM audit_outbox o LEFT JOIN audit_event e ON e.event_id = o.event_id \
+                 ORDER BY o.event_id LIMIT $1",
+            )
+            .bind(ROUND)
+            .fetch_all(session)
+            .await?;
+            if let Some(last) = rows.last() {
+                let last = last.text(0)?;
+                query("DELETE FROM audit_outbox WHERE event_id <= $1").bind(last).execute(session).await?;
+            }
+            rows
+        }
+    };
+    rows.iter().map(|row| Ok((row.text(0)?, row.bytes(1)?))).collect()
+}
+
+async fn edge_of(session: &mut Session, size: u64) -> Result<Edge, StoreError> {
+    let mut tiles = std::collections::HashMap::new();
+    for (level, place) in Edge::places(size) {
+        let row = query(TILE).bind(i64::from(level)).bind(number(place)).fetch_optional(session).await?;
+        if let Some(row) = row {
+            tiles.insert((level, place), row.bytes(0)?);
+        }
+    }
+    Edge::from_tiles(size, |place| tiles.remove(&place)).ok_or(StoreError::Inconsistent("log_tile"))
+}
+
+async fn publish(session: &mut Session, row: &CheckpointRow) -> Result<(), StoreError> {
+    query("INSERT INTO log_checkpoint (size, at, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING")
+        .bind(number(row.size))
+        .bind(row.at)
+        .bind(&row.note)
+        .execute(session)
+        .await?;
+    Ok(())
+}
+
+const TILE: &str = "SELECT hashes FROM log_tile WHERE level = $1 AND place = $2";
+
+/// As a column holds it. No log comes near the end of it.
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64, table: &'static str) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|_| StoreError::Inconsistent(table))
+}
+
+/// Number of leaves in the tree.
+pub async fn size(reader: &mut Reader) -> Result<u64, StoreError> {
+    let row = sqlx::query("SELECT size FROM log_head WHERE id = 1").fetch_one(reader.conn().await?).await?;
+    unsigned(row.try_get(0)?, "log_head")
+}
+
+/// A tile, or as much as there is of it.
+pub async fn tile(reader: &mut Reader, (level, place): Place) -> Result<Option<Vec<u8>>, StoreError> {
+    let row = sqlx::query(TILE).bind(i64::from(level)).bind(number(place)).fetch_optional(reader.conn().await?).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Adds tiles to those that are here; one that is not stored is added as empty.
+pub async fn add_tiles(reader: &mut Reader, places: BTreeSet<Place>, tiles: &mut Tiles) -> Result<(), StoreError> {
+    for place in places {
+        tiles.add(place, tile(reader, place).await?.unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The edge of the tree as it was at this size. A tile that has grown since begins as it was.
+pub async fn edge(reader: &mut Reader, size: u64) -> Result<Edge, StoreError> {
+    let mut tiles = std::collections::HashMap::new();
+    for place in Edge::places(size) {
+        if let Some(hashes) = tile(reader, place).await? {
+            tiles.insert(place, hashes);
+        }
+    }
+    Edge::from_tiles(size, |place| tiles.remove(&place)).ok_or(StoreError::Inconsistent("log_tile"))
+}
+
+/// The checkpoint of the largest tree.
+pub async fn newest_checkpoint(reader: &mut Reader) -> Result<Option<CheckpointRow>, StoreError> {
+    let row = sqlx::query("SELECT size, at, note FROM log_checkpoint ORDER BY size DESC LIMIT 1")
+        .fetch_optional(reader.conn().await?)
+        .await?;
+    row.map(|row| {
+        Ok(CheckpointRow {
+            size: unsigned(row.try_get(0)?, "log_checkpoint")?,
+            at: row.try_get(1)?,
+            note: row.try_get(2)?,
+        })
+    })
+    .transpose()
+}
+
+/// Place of an event in the tree; `None` while it waits for one.
+pub async fn place(reader: &mut Reader, event_id: &str) -> Result<Option<u64>, StoreError> {
+    let row = sqlx::query("SELECT seq FROM log_leaf WHERE event_id = $1")
+        .bind(event_id)
+        .fetch_optional(reader.conn().await?)
+        .await?;
+    row.map(|row| unsigned(row.try_get(0)?, "log_leaf")).transpose()
+}
+
+/// An event and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Place in the tree; `None` while it waits for one.
+    pub place: Option<u64>,
+    /// What stands there.
+    pub leaf: Vec<u8>,
+    /// JSON array of disclosures.
+    pub disclosures: Vec<u8>,
+    /// OIN of the organisation that asked.
+    pub organisation: String,
+}
+
+/// An event, if it is one that concerns the organisation `scope`.
+pub async fn standing(
+    reader: &mut Reader,
+    event_id: &str,
+    scope: Option<&str>,
+) -> Result<Option<Standing>, StoreError> {
+    let row = sqlx::query(
+        "SELECT l.seq, e.leaf, e.disclosures, e.req_oin FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
+         WHERE e.event_id = $1 AND ($2 = '' OR EXISTS (SELECT 1 FROM audit_event_party p \
+         WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id))",
+    )
+    .bind(event_id)
+    .bind(scope.unwrap_or_default())
+    .fetch_optional(reader.conn().await?)
+    .await?;
+    row.map(|row| {
+        let place: Option<i64> = row.try_get(0)?;
+        Ok(Standing {
+            place: place.map(|place| unsigned(place, "log_leaf")).transpose()?,
+            leaf: row.try_get(1)?,
+            disclosures: row.try_get(2)?,
+            organisation: row.try_get(3)?,
+        })
+    })
+    .transpose()
+}
+
+/// Leaves under a tile of level 0, from its start; fewer where there are not so many.
+pub async fn entries(reader: &mut Reader, tile: u64, count: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    let from = number(tile.saturating_mul(FULL as u64));
+    let rows = sqlx::query(
+        "SELECT e.leaf FROM log_leaf l JOIN audit_event e ON e.event_id = l.event_id \
+         WHERE l.seq >= $1 AND l.seq < $2 ORDER BY l.seq",
+    )
+    .bind(from)
+    .bind(from.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)))
+    .fetch_all(reader.conn().await?)
+    .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}

@@ -1,0 +1,27 @@
+//! The tree over the audit log: C2SP tlog-tiles (RFC 6962 hashes, tiles of 256), checkpoints as signed notes. Pure.
+//!
+//! The formats are the C2SP's, and so are most of the lines: `tlog_tiles` knows trees and tiles, `signed_note` notes. What
+//! stands here is how a tree grows, what its resources are called, and what a log's key promises.
+
+mod checkpoint;
+mod edge;
+mod note;
+mod proof;
+mod resource;
+mod tiles;
+
+pub use checkpoint::{Checkpoint, CheckpointError, Tree};
+pub use edge::{Edge, Grown};
+pub use note::{Kind, NotAKey, NotAName, Origin, PrivateKey, PublicKey};
+pub use proof::{Proof, ProofError};
+pub use resource::{Resource, path};
+pub use tiles::{Missing, Tiles};
+pub use tlog_tiles::{Hash, record_hash};
+
+/// Height of a tile: 256 hashes.
+const HEIGHT: u8 = 8;
+/// Hashes in a full tile.
+pub const FULL: usize = 1 << HEIGHT;
+
+/// Where a tile stands: its level, and its place within the level.
+pub type Place = (u8, u64);

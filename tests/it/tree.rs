@@ -1,0 +1,301 @@
+//! The provable log from outside: its files as a partner reads them, and databases that are not what was signed.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use sluis::api::v1;
+use sluis::api::v1::event_proof::State;
+use sluis::tlog::{Checkpoint, Edge, Hash, Missing, Place, Proof, PublicKey, Resource, Tiles, Tree, path, record_hash};
+use tonic::Code;
+
+use crate::calls::Client;
+use crate::direct::Players;
+use crate::network::{GEMEENTE, Network, id};
+
+/// Asks until it is so.
+async fn until<T, F: Future<Output = Option<T>>>(mut asked: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(found) = asked().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn prove(client: &Client, events: Vec<String>) -> v1::ProveEventsResponse {
+    client
+        .call::<_, v1::ProveEventsResponse>("Audit/ProveEvents", &v1::ProveEventsRequest { events })
+        .await
+        .unwrap()
+        .message
+}
+
+/// The log as one partner knows it.
+struct Log<'n> {
+    client: &'n Client,
+    key: PublicKey,
+}
+
+impl<'n> Log<'n> {
+    async fn of(client: &'n Client) -> Self {
+        let key = prove(client, vec![format!("events/{}", id())]).await.log_key.parse().unwrap();
+        Self { client, key }
+    }
+
+    async fn checkpoint(&self) -> Option<Checkpoint> {
+        let (code, kind, note) = self.client.get("/checkpoint").await;
+        match code {
+            404 => None,
+            _ => {
+                assert_eq!((code, kind.as_str()), (200, "text/plain; charset=utf-8"));
+                Some(Checkpoint::open(&note, &self.key).unwrap())
+            }
+        }
+    }
+
+    /// A checkpoint over everything that was answered before.
+    async fn newest(&self, event: &str) -> Checkpoint {
+        let proven = || async {
+            let proofs = prove(self.client, vec![event.to_owned()]).await.proofs;
+            (proofs[0].state() == State::Proven).then_some(())
+        };
+        until(proven).await;
+        self.checkpoint().await.unwrap()
+    }
+
+    async fn tile(&self, (level, index): Place, size: u64) -> Vec<u8> {
+        let hashes = size >> (8 * u32::from(level));
+        let width = usize::try_from((hashes - index * 256).min(256)).unwrap();
+        let file = path(&Resource::Tile { level, index, width });
+        let (code, kind, bytes) = self.client.get(&file).await;
+        assert_eq!((code, kind.as_str(), bytes.len()), (200, "application/octet-stream", width * 32), "{file}");
+        bytes
+    }
+
+    async fn follows(&self, newer: &Tree, older: &Tree) -> Option<Vec<Hash>> {
+        let mut tiles = Tiles::default();
+        loop {
+            match newer.follows(older, &tiles) {
+                Err(Missing::Tiles(places)) => {
+                    for place in places {
+                        let bytes = self.tile(place, newer.size).await;
+                        tiles.add(place, bytes);
+                    }
+                }
+                found => return found.unwrap(),
+            }
+        }
+    }
+}
+
+/// Splits a bundle: each entry after its length.
+fn entries(mut bundle: &[u8]) -> Vec<Vec<u8>> {
+    let mut entries = Vec::new();
+    while let Some((len, rest)) = bundle.split_first_chunk() {
+        let (entry, after) = rest.split_at(usize::from(u16::from_be_bytes(*len)));
+        entries.push(entry.to_vec());
+        bundle = after;
+    }
+    assert!(bundle.is_empty());
+    entries
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_answered_is_proven_to_whom_it_concerns() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let client = players.gemeente.client();
+    let log = Log::of(client).await;
+    let event = players.gemeente.refer(None).await.unwrap().event;
+    let refused = client.send("/sluis.v1.Cases/GetCase", vec![vec![0xff]], 1).await.event.unwrap();
+    let first = log.newest(&refused).await;
+
+    let other = players.aanbieder.client();
+    let asked = vec![event.clone(), refused.clone(), format!("events/{}", id())];
+    let own = prove(client, asked.clone()).await.proofs;
+    let states = |proofs: &[v1::EventProof]| proofs.iter().map(v1::EventProof::state).collect::<Vec<_>>();
+    assert_eq!(states(&own), [State::Proven, State::Proven, State::Unknown]);
+    for proof in &own[..2] {
+        let read = Proof::from_bytes(&proof.proof).unwrap();
+        let checkpoint = read.verify(record_hash(&proof.leaf), &log.key).unwrap();
+        assert!(checkpoint.tree().size >= first.tree().size);
+        assert!(proof.disclosures.is_empty(), "an agent gets no disclosures");
+        let leaf: serde_json::Value = serde_json::from_slice(&proof.leaf).unwrap();
+        assert_eq!(format!("events/{}", leaf["id"].as_str().unwrap()), proof.event);
+    }
+    // To somebody else it does not exist; the network's officer sees the whole of it.
+    assert_eq!(states(&prove(other, vec![refused.clone()]).await.proofs), [State::Unknown]);
+    let whole = prove(&network.officer.client, vec![refused]).await.proofs;
+    assert_eq!((whole[0].state(), whole[0].disclosures.len()), (State::Proven, 6));
+
+    for (events, wrong) in [
+        (vec![], "none"),
+        (vec![event.clone(), event.clone()], "twice"),
+        (vec![event.clone(); 101], "too many"),
+        (vec!["events/1".to_owned()], "no name"),
+    ] {
+        let asked = v1::ProveEventsRequest { events };
+        let status = client.call::<_, v1::ProveEventsResponse>("Audit/ProveEvents", &asked).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{wrong}");
+    }
+    network.holds_together().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_reads_the_files_gets_the_same_tree() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let client = players.gemeente.client();
+    let log = Log::of(client).await;
+    let first = until(|| log.checkpoint()).await;
+    let mut last = String::new();
+    // Past a full tile, with many checkpoints on the way.
+    for _ in 0..9 {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..32 {
+            let client = client.clone();
+            calls.spawn(async move {
+                client
+                    .call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &v1::ListPartnersRequest::default())
+                    .await
+            });
+        }
+        last = calls.join_all().await.pop().unwrap().unwrap().event;
+    }
+    let second = log.newest(&last).await;
+    let (older, newer) = (*first.tree(), *second.tree());
+    assert!(older.size < newer.size && newer.size > 256);
+    assert!(log.follows(&newer, &older).await.is_some());
+
+    // The tree from the network's officer's entries.
+    let officer = &network.officer.client;
+    let mut edge = Edge::default();
+    let mut tiles: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
+    for index in 0..newer.size.div_ceil(256) {
+        let width = usize::try_from((newer.size - index * 256).min(256)).unwrap();
+        let file = path(&Resource::Entries { index, width });
+        let (code, _, bundle) = officer.get(&file).await;
+        assert_eq!(code, 200, "{file}");
+        let entries = entries(&bundle);
+        assert_eq!(entries.len(), width);
+        tiles.extend(edge.grow(entries.iter().map(|entry| record_hash(entry))).tiles);
+        let (code, _, _) = client.get(&file).await;
+        assert_eq!(code, 403, "entries are not for partners");
+    }
+    assert_eq!(edge.root(), newer.root);
+    for (place, hashes) in tiles {
+        assert_eq!(log.tile(place, newer.size).await, hashes);
+    }
+
+    // What is not there, and who may not ask.
+    for missing in [
+        "/tile/0/999",
+        "/tile/7/000",
+        "/tile/0/000.p/256",
+        "/tile/entries/999",
+        "/checkpoint/",
+        "/",
+        "/tile/0/001.p/255",
+    ] {
+        assert_eq!(officer.get(missing).await.0, 404, "{missing}");
+    }
+    let unregistered = network.certificate(GEMEENTE).await;
+    let before = network.database().await.events().await;
+    assert_eq!(unregistered.client.get("/checkpoint").await.0, 403);
+    assert_eq!(unregistered.client.get("/tile/0/000").await.0, 403);
+    assert_eq!(network.database().await.events().await, before + 2, "strangers are written down");
+    // Reading hashes leaves no events: the log would grow by being read.
+    for _ in 0..20 {
+        client.get("/checkpoint").await;
+        client.get("/tile/0/000").await;
+    }
+    assert_eq!(network.database().await.events().await, before + 2);
+    network.holds_together().await;
+}
+
+/// Everything that a backup of the database brings back.
+const TABLES: [&str; 6] =
+    ["audit_event", "audit_event_party", "audit_outbox", "log_leaf", "log_tile", "log_checkpoint"];
+
+async fn back_up(network: &Network) {
+    let database = network.database().await;
+    for table in TABLES {
+        database.any(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    database.any("CREATE TABLE kept_log_head AS SELECT * FROM log_head".to_owned()).await;
+}
+
+async fn restore(network: &Network) {
+    let database = network.database().await;
+    let mut all = String::from("BEGIN;");
+    for table in TABLES {
+        all.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table};"));
+    }
+    all.push_str("UPDATE log_head SET size = (SELECT size FROM kept_log_head); COMMIT");
+    database.any(all).await;
+}
+
+/// A network whose database was backed up, and went on after that.
+async fn with_a_backup() -> (Network, crate::network::Party) {
+    let network = Network::start().await;
+    let gemeente = network.partner(GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    let log = Log::of(gemeente.client()).await;
+    let event = list(gemeente.client()).await.unwrap();
+    log.newest(&event).await;
+    back_up(&network).await;
+    let event = list(gemeente.client()).await.unwrap();
+    log.newest(&event).await;
+    (network, gemeente)
+}
+
+async fn list(client: &Client) -> Result<String, tonic::Status> {
+    let request = v1::ListPartnersRequest::default();
+    client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.map(|reply| reply.event)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_restored_from_a_backup_is_refused() {
+    let (mut network, _) = with_a_backup().await;
+    network.stop().await;
+    let memory = network.path("hub/audit/checkpoint");
+    let (signed, elsewhere) = (std::fs::read(&memory).unwrap(), network.path("elsewhere"));
+    restore(&network).await;
+    let why = network.does_not_start().await;
+    assert!(why.contains("restored from an older copy") && why.contains("begin a new log"), "{why}");
+
+    // The same node without its memory believes what it finds, and goes on from there: another history, as long as the first.
+    std::fs::rename(&memory, &elsewhere).unwrap();
+    network.restart().await;
+    for _ in 0..20 {
+        list(&network.operator.client).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    network.stop().await;
+    assert_ne!(std::fs::read(&memory).unwrap(), signed);
+    network.restart().await;
+    network.stop().await;
+    std::fs::write(&memory, &signed).unwrap();
+    let why = network.does_not_start().await;
+    assert!(why.contains("is not the one of which"), "{why}");
+
+    // A memory of another log is no memory.
+    std::fs::write(&memory, b"sluis.example/other\n1\nAAAA\n\n").unwrap();
+    let why = network.does_not_start().await;
+    assert!(why.contains("not a checkpoint of this log"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_replaced_under_a_running_hub_takes_nothing_more() {
+    let (mut network, gemeente) = with_a_backup().await;
+    restore(&network).await;
+    let refused = || async { list(gemeente.client()).await.err().filter(|status| status.code() == Code::Unavailable) };
+    let status = until(refused).await;
+    assert!(!status.message().contains("restored"), "the caller hears no more than that");
+    let database = network.database().await;
+    let before = database.events().await;
+    assert!(list(gemeente.client()).await.is_err());
+    assert_eq!(database.events().await, before);
+    network.stop().await;
+}
