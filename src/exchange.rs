@@ -37,8 +37,8 @@ use crate::method::Admitted;
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::{Key, Remembered};
-use crate::store::{Changes, CommitError, Reader, Seen, Store, StoreError, Tx, WorkError};
-use crate::tlog::PrivateKey;
+use crate::store::{Changes, CommitError, Committed, Reader, Seen, Store, StoreError, Tx, WorkError};
+use crate::tlog::{PrivateKey, Receipt};
 
 pub use call::{Call, Progress};
 pub use checked::CheckedKeys;
@@ -139,13 +139,22 @@ pub struct Decided<O: Operation> {
     pub plan: O::Plan,
 }
 
-/// A reply and the name of its event.
+/// The event of a call, and the log's word that it will be in the tree.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// UUID of the event.
+    pub event_id: String,
+    /// A [`Receipt`].
+    pub receipt: Vec<u8>,
+}
+
+/// A reply and its event.
 #[derive(Debug)]
 pub struct Answer<T> {
     /// The reply message.
     pub reply: T,
-    /// UUID of the event.
-    pub event_id: String,
+    /// Its event.
+    pub event: Evidence,
 }
 
 /// A refusal that has been logged.
@@ -155,8 +164,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Whether this caller may learn the reason.
     pub told: bool,
-    /// UUID of the event; `None` when the log itself is unavailable or too busy: then nothing more may be said.
-    pub event_id: Option<String>,
+    /// Its event; `None` when the log itself is unavailable or too busy: then nothing more may be said.
+    pub event: Option<Evidence>,
 }
 
 /// The hub's working parts, shared by every call.
@@ -192,6 +201,10 @@ pub struct Settings {
     /// The demo network's movable clock.
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
 }
+
+/// Within this many seconds a checkpoint holds what was acknowledged. It is a second or two; a hub that was killed and stands
+/// still for a night has broken no word.
+const MERGE_DELAY: u32 = 24 * 3600;
 
 /// A decision on stale facts is made again, this often at most: of all that change one case at one moment, one gets
 /// through each time. The cap guards against a defect that loops.
@@ -308,7 +321,8 @@ impl Exchange {
                     if changes == Changes::Registry {
                         self.show_registry().await;
                     }
-                    return Ok(Answer { reply: committed.output, event_id: committed.event_id });
+                    let event = self.evidence(&committed);
+                    return Ok(Answer { reply: committed.output, event });
                 }
                 Err(CommitError::Stale) => self.renew(&seen).await?,
                 Err(CommitError::Repeated) => {
@@ -325,7 +339,7 @@ impl Exchange {
     /// an old picture either.
     async fn deny(&self, refusal: Refusal, facts: &Facts, draft: Draft) -> Result<(), Stop> {
         match self.store.refuse(&refusal, draft, facts.seen()).await {
-            Ok(event_id) => Err(Stop::Logged(logged(refusal, facts.may_know(self), event_id))),
+            Ok(committed) => Err(Stop::Logged(self.logged(refusal, facts.may_know(self), &committed))),
             Err(CommitError::Stale) => Ok(self.renew(&facts.seen()).await?),
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Repeated | CommitError::Refused(_)) => Err(StoreError::Inconsistent("audit_event").into()),
@@ -419,7 +433,7 @@ impl Exchange {
         let reply = R::decode(&*again.reply).map_err(|_| StoreError::Inconsistent("request"))?;
         let work = Repeat { draft, seen: facts.seen() };
         match self.store.run_tx(admitted.office(), work).await {
-            Ok(committed) => Ok(Some(Answer { reply, event_id: committed.event_id })),
+            Ok(committed) => Ok(Some(Answer { reply, event: self.evidence(&committed) })),
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Stale | CommitError::Repeated | CommitError::Refused(_)) => {
                 self.renew(&facts.seen()).await?;
@@ -431,11 +445,24 @@ impl Exchange {
     /// Logs a refusal, then lets it go. If it can't be logged, nothing is said.
     pub async fn refuse(&self, refusal: Refusal, told: bool, draft: Draft) -> Refused {
         match self.store.refuse(&refusal, draft, Seen::default()).await {
-            Ok(event_id) => logged(refusal, told, event_id),
+            Ok(committed) => self.logged(refusal, told, &committed),
             Err(CommitError::Store(error)) => unavailable(&error),
             // It rests on nothing that could have changed.
             Err(_) => unavailable(&StoreError::Inconsistent("audit_event")),
         }
+    }
+
+    fn logged(&self, refusal: Refusal, told: bool, committed: &Committed<()>) -> Refused {
+        tracing::info!(reason = refusal.reason.code(), event = committed.event_id, "refused");
+        Refused { refusal, told, event: Some(self.evidence(committed)) }
+    }
+
+    /// What the caller gets of the event: it can hold the log to it.
+    fn evidence<T>(&self, committed: &Committed<T>) -> Evidence {
+        let event_id = committed.event_id.clone();
+        let receipt =
+            Receipt { event_id: event_id.clone(), entry: committed.entry, at: committed.at, within: MERGE_DELAY };
+        Evidence { receipt: receipt.sign(&self.log), event_id }
     }
 
     /// A request id of the caller's, and since when replies are remembered.
@@ -448,11 +475,6 @@ impl Exchange {
     pub fn terms(&self) -> &Parameters {
         self.covenant.parameters()
     }
-}
-
-fn logged(refusal: Refusal, told: bool, event_id: String) -> Refused {
-    tracing::info!(reason = refusal.reason.code(), event = event_id, "refused");
-    Refused { refusal, told, event_id: Some(event_id) }
 }
 
 fn name_context(context: Option<&Context>, draft: &mut Draft) {
@@ -475,10 +497,10 @@ fn name_person(caller: &Caller, draft: &mut Draft) {
 fn unavailable(error: &StoreError) -> Refused {
     let refusal = match error {
         // A line for every caller in the crowd would only add to it.
-        StoreError::Busy => return Refused { refusal: Refusal::exhausted(), told: true, event_id: None },
+        StoreError::Busy => return Refused { refusal: Refusal::exhausted(), told: true, event: None },
         StoreError::Lost => Refusal::lost(),
         _ => Refusal::denied(Reason::LogUnavailable),
     };
     tracing::error!(error = %crate::telemetry::Chain(error), "store unavailable");
-    Refused { refusal, told: true, event_id: None }
+    Refused { refusal, told: true, event: None }
 }

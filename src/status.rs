@@ -4,11 +4,11 @@ pub mod early;
 
 use std::collections::HashMap;
 
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt as _};
 
-use crate::exchange::Refused;
+use crate::exchange::{Evidence, Refused};
 use crate::ground::{Refusal, RefusalKind};
 use crate::reason::Reason;
 
@@ -18,14 +18,20 @@ pub const OPAQUE: &str = "REFUSED";
 pub const EVENT: &str = "sluis-event";
 const DOMAIN: &str = "sluis";
 
-/// `events/{uuid}` for the response metadata.
-pub fn event_value(event_id: &str) -> Option<MetadataValue<tonic::metadata::Ascii>> {
-    format!("events/{event_id}").parse().ok()
+/// Response metadata with the log's receipt for that event, a signed note.
+pub const RECEIPT: &str = "sluis-receipt-bin";
+
+/// Names an event in response metadata, with the log's word for it.
+pub fn name(metadata: &mut MetadataMap, event: &Evidence) {
+    if let Ok(value) = format!("events/{}", event.event_id).parse() {
+        metadata.insert(EVENT, value);
+    }
+    metadata.insert_bin(RECEIPT, MetadataValue::from_bytes(&event.receipt));
 }
 
 /// The status of a refusal that has been logged. Whoever may not know the reason gets the same body for every reason.
 pub fn status(refused: &Refused) -> Status {
-    let Some(event_id) = &refused.event_id else {
+    let Some(event) = &refused.event else {
         return match refused.refusal.kind {
             RefusalKind::Exhausted => early::too_many(),
             RefusalKind::Lost => early::lost(),
@@ -33,10 +39,9 @@ pub fn status(refused: &Refused) -> Status {
         };
     };
     let reason = refused.refusal.reason;
+    let event_id = &event.event_id;
     let mut status = if refused.told { told(&refused.refusal, event_id) } else { opaque(reason, event_id) };
-    if let Some(value) = event_value(event_id) {
-        status.metadata_mut().insert(EVENT, value);
-    }
+    name(status.metadata_mut(), event);
     status
 }
 
@@ -158,7 +163,8 @@ mod tests {
 
     fn refused(reason: Reason, told: bool) -> Refused {
         let event_id = "0192f3a0-0000-7000-8000-000000000000".to_owned();
-        Refused { refusal: Refusal::denied(reason), told, event_id: Some(event_id) }
+        let event = Evidence { event_id, receipt: b"receipt".to_vec() };
+        Refused { refusal: Refusal::denied(reason), told, event: Some(event) }
     }
 
     #[test]
@@ -182,15 +188,15 @@ mod tests {
 
     #[test]
     fn without_a_log_nothing_is_said() {
-        let silent = status(&Refused { event_id: None, ..refused(Reason::NotInvolved, true) });
+        let silent = status(&Refused { event: None, ..refused(Reason::NotInvolved, true) });
         assert_eq!(silent.code(), Code::Unavailable);
         assert!(silent.details().is_empty());
     }
 
     #[test]
     fn too_much_at_a_time_is_no_fault_of_the_log() {
-        for event_id in [None, refused(Reason::RateLimited, true).event_id] {
-            let status = status(&Refused { refusal: Refusal::exhausted(), told: true, event_id });
+        for event in [None, refused(Reason::RateLimited, true).event] {
+            let status = status(&Refused { refusal: Refusal::exhausted(), told: true, event });
             let details = status.get_error_details();
             assert_eq!(status.code(), Code::ResourceExhausted);
             assert_eq!(details.error_info().unwrap().reason, "RATE_LIMITED");
@@ -200,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_lost_store_does_not_say_that_nothing_was_done() {
-        let status = status(&Refused { refusal: Refusal::lost(), told: true, event_id: None });
+        let status = status(&Refused { refusal: Refusal::lost(), told: true, event: None });
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.get_error_details().error_info().unwrap().metadata["effect"], "unknown");
         assert!(!status.message().contains("nothing was done"));

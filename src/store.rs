@@ -40,6 +40,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::audit::{Draft, Outcome, Stamp, Verdict};
 use crate::clock::{Clock, from_micros, micros};
 use crate::ground::{Ground, Refusal};
+use crate::tlog::Hash;
 
 pub use cache::Cases;
 pub use deployment::Deployment;
@@ -222,6 +223,10 @@ pub struct Committed<T> {
     pub output: T,
     /// UUID of the audit event.
     pub event_id: String,
+    /// When it was, microseconds.
+    pub at: i64,
+    /// What will stand in the tree.
+    pub entry: Hash,
 }
 
 /// A connection for reading, taken when it is first used. It can't begin a transaction: nothing outside this module can.
@@ -349,10 +354,10 @@ impl Store {
     }
 
     /// Writes the event of a refusal, unless what it rests on has changed. Durable when it returns.
-    pub async fn refuse(&self, refusal: &Refusal, draft: Draft, seen: Seen) -> Result<String, CommitError> {
+    pub async fn refuse(&self, refusal: &Refusal, draft: Draft, seen: Seen) -> Result<Committed<()>, CommitError> {
         let outcome = if refusal.fault { Outcome::Failed(refusal.reason) } else { Outcome::Refused(refusal.reason) };
         let verdict = Verdict { outcome, clauses: refusal.clauses.clone(), covenant_version: refusal.covenant_version };
-        Ok(self.commit(verdict, tx::Nothing { draft, seen }).await?.event_id)
+        self.commit(verdict, tx::Nothing { draft, seen }).await
     }
 
     async fn commit<W: Work>(&self, verdict: Verdict, work: W) -> Result<Committed<W::Output>, CommitError> {

@@ -7,6 +7,7 @@ mod checkpoint;
 mod edge;
 mod note;
 mod proof;
+mod receipt;
 mod resource;
 mod tiles;
 
@@ -14,6 +15,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Tree};
 pub use edge::{Edge, Grown};
 pub use note::{Kind, NotAKey, NotAName, Origin, PrivateKey, PublicKey};
 pub use proof::{Proof, ProofError};
+pub use receipt::{NotAReceipt, Receipt};
 pub use resource::{Resource, path};
 pub use tiles::{Missing, Tiles};
 pub use tlog_tiles::{Hash, record_hash};

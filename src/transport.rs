@@ -13,9 +13,9 @@ use tonic::{Request, Response, Status};
 
 pub use admission::Bounds;
 
-use crate::exchange::{Answer, Call, Exchange, Operation, Refused};
+use crate::exchange::{Answer, Call, Evidence, Exchange, Operation, Refused};
 use crate::serve::leash::Leash;
-use crate::status::{EVENT, event_value, status};
+use crate::status::{name, status};
 
 /// The hub as a set of gRPC services.
 #[derive(Clone)]
@@ -54,13 +54,11 @@ fn not_through_the_edge() -> Status {
 
 fn reply<T>(answer: Result<Answer<T>, Refused>) -> Result<Response<T>, Status> {
     let answer = answer.map_err(|refused| status(&refused))?;
-    Ok(named(Response::new(answer.reply), &answer.event_id))
+    Ok(named(Response::new(answer.reply), &answer.event))
 }
 
 /// Names the event in the response metadata.
-fn named<T>(mut response: Response<T>, event_id: &str) -> Response<T> {
-    if let Some(value) = event_value(event_id) {
-        response.metadata_mut().insert(EVENT, value);
-    }
+fn named<T>(mut response: Response<T>, event: &Evidence) -> Response<T> {
+    name(response.metadata_mut(), event);
     response
 }

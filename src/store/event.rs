@@ -8,6 +8,7 @@ use super::rows::Many;
 use super::session::{Query, Session, query};
 use super::{Reader, StoreError};
 use crate::audit::{Event, Leaf, encode};
+use crate::tlog::{Hash, record_hash};
 
 /// An event with the bytes that will enter the tree.
 pub(super) struct EventRow {
@@ -19,6 +20,11 @@ impl EventRow {
     pub(super) fn new(event: Event) -> Self {
         let encoded = encode(&event);
         Self { event, encoded }
+    }
+
+    /// What will stand in the tree.
+    pub(super) fn entry(&self) -> Hash {
+        record_hash(&self.encoded.leaf)
     }
 }
 

@@ -211,7 +211,8 @@ async fn a_commit_holds_its_effect_and_its_event(engine: Engine) {
 
 async fn a_refusal_is_an_event_and_no_effect(engine: Engine) {
     let store = engine.open().await.unwrap();
-    let event_id = store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap();
+    let event_id =
+        store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap().event_id;
     let mut reader = store.read().await.unwrap();
     let filter = event::Filter { event_id: Some(event_id), limit: 10, ..event::Filter::default() };
     let lines = event::select(&mut reader, &filter).await.unwrap();

@@ -26,6 +26,7 @@ use super::tree::{Change, Gardener};
 use super::tx::{Added, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
+use crate::tlog::Hash;
 
 /// Units in one commit, at most.
 const GROUP: usize = 128;
@@ -55,7 +56,8 @@ pub(super) struct Pending<W: Work> {
     work: W,
     verdict: Verdict,
     stamp: Stamp,
-    output: Option<W::Output>,
+    /// What it returned, and what will stand in the tree.
+    output: Option<(W::Output, Hash)>,
     /// What it adds, where that was found out before its turn.
     rehearsed: Option<Added>,
     reply: oneshot::Sender<Result<Committed<W::Output>, CommitError>>,
@@ -85,8 +87,9 @@ impl<W: Work> Pending<W> {
         if let Some(reason) = draft.reported {
             verdict.outcome = Outcome::Refused(reason);
         }
-        tx.added.batch.events.push(EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() }));
-        self.output = Some(output);
+        let row = EventRow::new(Event { draft, verdict, stamp: self.stamp.clone() });
+        self.output = Some((output, row.entry()));
+        tx.added.batch.events.push(row);
         Ok(())
     }
 }
@@ -117,7 +120,7 @@ impl<W: Work> Unit for Pending<W> {
     fn tell(self: Box<Self>, outcome: Result<(), CommitError>) {
         let Self { output, stamp, reply, .. } = *self;
         let answer = outcome.and_then(|()| match output {
-            Some(output) => Ok(Committed { output, event_id: stamp.event_id }),
+            Some((output, entry)) => Ok(Committed { output, event_id: stamp.event_id, at: stamp.at, entry }),
             None => Err(StoreError::Busy.into()),
         });
         // A caller that has gone away learns the outcome by repeating its request id.

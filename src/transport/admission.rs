@@ -95,7 +95,7 @@ impl Crowd {
         tokio::spawn(self.count());
         call.progress.begin();
         let refused = exchange.refuse(Refusal::exhausted(), true, exchange.draft(call)).await;
-        if refused.event_id.is_some() { status(&refused) } else { early::too_many() }
+        if refused.event.is_some() { status(&refused) } else { early::too_many() }
     }
 
     /// Says after a while how many there were; whoever is turned away then has an event again.

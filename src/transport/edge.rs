@@ -193,7 +193,7 @@ impl Door {
         };
         call.progress.begin();
         let refused = self.exchange.refuse(refusal, told, self.exchange.draft(call)).await;
-        (status(&refused), told && refused.event_id.is_some())
+        (status(&refused), told && refused.event.is_some())
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderValue, Response, StatusCode, header};
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::api::v1::ReadEntriesRequest;
 use crate::exchange::ops::evidence::ReadEntries;
 use crate::exchange::{Call, Exchange};
-use crate::status::{EVENT, event_value, status};
+use crate::status::{name, status};
 use crate::tlog::Resource;
 
 const NO_FILE: &str = "the log has no such file";
@@ -42,9 +43,9 @@ async fn entries(hub: &Arc<Exchange>, call: &Call, tile: u64, width: usize) -> R
     match hub.handle::<ReadEntries>(call, request).await {
         Ok(answer) => {
             let mut response = whole(StatusCode::OK, BYTES, NOT_AT_ALL, answer.reply.bundle);
-            if let Some(value) = event_value(&answer.event_id).and_then(|value| value.to_str().ok()?.parse().ok()) {
-                response.headers_mut().insert(EVENT, value);
-            }
+            let mut words = MetadataMap::new();
+            name(&mut words, &answer.event);
+            response.headers_mut().extend(words.into_headers());
             response
         }
         Err(refusal) => refused(&status(&refusal)),
@@ -62,9 +63,7 @@ pub(super) fn refused(status: &Status) -> Response<Body> {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let mut response = whole(code, TEXT, NOT_AT_ALL, format!("{}\n", status.message()).into_bytes());
-    if let Some(event) = status.metadata().get(EVENT).and_then(|value| value.to_str().ok()?.parse().ok()) {
-        response.headers_mut().insert(EVENT, event);
-    }
+    response.headers_mut().extend(status.metadata().clone().into_headers());
     response
 }
 

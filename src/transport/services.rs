@@ -161,7 +161,7 @@ impl Records for Hub {
         let answer = answer.map_err(|refused| status(&refused))?;
         let fetch = fetch.map_err(|_| Status::internal("what was answered can't be read"))?;
         let pieces = self.exchange.stream_pieces(answer.reply, call, fetch, self.patience);
-        Ok(named(Response::new(outgoing(pieces, leash)), &answer.event_id))
+        Ok(named(Response::new(outgoing(pieces, leash)), &answer.event))
     }
     async fn list_records(&self, r: Request<ListRecordsRequest>) -> Reply<ListRecordsResponse> {
         self.unary::<records::ListRecords>(r).await
@@ -177,7 +177,7 @@ impl Records for Hub {
         let answer = self.exchange.handle::<inbox::OpenSealRequests>(&call, r.into_inner()).await;
         let answer = answer.map_err(|refused| status(&refused))?;
         let stream = self.exchange.stream_seal_requests(call, self.patience);
-        Ok(named(Response::new(outgoing(stream, leash)), &answer.event_id))
+        Ok(named(Response::new(outgoing(stream, leash)), &answer.event))
     }
     async fn add_recipient(&self, r: Request<AddRecipientRequest>) -> Reply<AddRecipientResponse> {
         self.unary::<newcomer::AddRecipient>(r).await
@@ -241,7 +241,7 @@ impl Inbox for Hub {
         let answer = answer.map_err(|refused| status(&refused))?;
         let after = answer.reply.cursor.parse().unwrap_or(0);
         let stream = self.exchange.stream_inbox(call, after, drain, self.patience);
-        Ok(named(Response::new(outgoing(stream, leash)), &answer.event_id))
+        Ok(named(Response::new(outgoing(stream, leash)), &answer.event))
     }
     async fn acknowledge_inbox(&self, r: Request<AcknowledgeInboxRequest>) -> Reply<AcknowledgeInboxResponse> {
         self.unary::<inbox::AcknowledgeInbox>(r).await

@@ -17,6 +17,7 @@ pub(crate) type Seen = Arc<Mutex<Vec<u8>>>;
 pub(crate) struct Client {
     channel: Channel,
     seen: Seen,
+    receipts: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
 /// A reply, and the name of its event.
@@ -75,7 +76,7 @@ pub(crate) fn event_of(status: &Status) -> Option<String> {
 
 impl Client {
     pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, seen: Seen::default() }
+        Self { channel, seen: Seen::default(), receipts: Arc::default() }
     }
 
     /// One message to `service/Method` of `sluis.v1`, one reply.
@@ -144,6 +145,7 @@ impl Client {
         let path = path.parse().map_err(|_| Status::internal("not a path"))?;
         let opened = grpc.streaming(Request::new(messages), path, Bytes).await;
         let response = opened.inspect_err(|status| self.keep_status(status))?;
+        self.keep_receipt(response.metadata());
         let event = response.metadata().get("sluis-event").and_then(|value| value.to_str().ok());
         Ok((event.map(ToOwned::to_owned), response.into_inner()))
     }
@@ -152,7 +154,25 @@ impl Client {
         self.seen.lock().unwrap().extend_from_slice(bytes);
     }
 
+    /// Whoever hears of an event gets the log's word for it.
+    fn keep_receipt(&self, metadata: &tonic::metadata::MetadataMap) {
+        let event = metadata.get("sluis-event").map(|event| event.to_str().unwrap().replace("events/", ""));
+        let receipt = metadata.get_bin("sluis-receipt-bin").map(|receipt| receipt.to_bytes().unwrap().to_vec());
+        assert_eq!(event.is_some(), receipt.is_some(), "event and receipt come together");
+        if let (Some(event), Some(receipt)) = (event, receipt) {
+            let text = String::from_utf8(receipt.clone()).unwrap();
+            assert_eq!(text.lines().nth(2), Some(event.as_str()), "the receipt is of this event");
+            self.receipts.lock().unwrap().push(receipt);
+        }
+    }
+
+    /// Every receipt so far.
+    pub(crate) fn receipts(&self) -> Vec<Vec<u8>> {
+        self.receipts.lock().unwrap().clone()
+    }
+
     fn keep_status(&self, status: &Status) {
+        self.keep_receipt(status.metadata());
         self.keep(status.message().as_bytes());
         self.keep(status.details());
         self.keep(format!("{:?}", status.metadata()).as_bytes());

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use sluis::api::v1;
 use sluis::api::v1::event_proof::State;
-use sluis::tlog::{Checkpoint, Edge, Hash, Missing, Place, Proof, PublicKey, Resource, Tiles, Tree, path, record_hash};
+use sluis::tlog::{
+    Checkpoint, Edge, Hash, Missing, Place, Proof, PublicKey, Receipt, Resource, Tiles, Tree, path, record_hash,
+};
 use tonic::Code;
 
 use crate::calls::Client;
@@ -213,6 +215,34 @@ async fn whoever_reads_the_files_gets_the_same_tree() {
     }
     assert_eq!(network.database().await.events().await, before + 2);
     network.holds_together().await;
+}
+
+/// Whatever was answered, well or not, in one message or many: the log gave its word, and kept it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_receipt_is_kept() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let client = players.gemeente.client();
+    let log = Log::of(client).await;
+    players.gemeente.refer(None).await.unwrap();
+    players.gemeente.inbox("").await.unwrap();
+    client.send("/sluis.v1.Cases/GetCase", vec![vec![0xff]], 1).await;
+    client.send("/sluis.v1.Registry/RegisterPartner", vec![Vec::new()], 1).await;
+    let last = list(client).await.unwrap();
+    log.newest(&last).await;
+
+    let receipts = client.receipts();
+    assert!(receipts.len() >= 8, "{}", receipts.len());
+    let receipts: Vec<Receipt> = receipts.iter().map(|bytes| Receipt::open(bytes, &log.key).unwrap()).collect();
+    for some in receipts[..receipts.len() - 1].chunks(50) {
+        let events = some.iter().map(|receipt| format!("events/{}", receipt.event_id)).collect();
+        for (proof, receipt) in prove(client, events).await.proofs.iter().zip(some) {
+            assert_eq!((proof.state(), receipt.within), (State::Proven, 86_400), "{}", receipt.event_id);
+            let leaf: serde_json::Value = serde_json::from_slice(&proof.leaf).unwrap();
+            assert_eq!((record_hash(&proof.leaf), leaf["at"].as_i64()), (receipt.entry, Some(receipt.at)));
+            Proof::from_bytes(&proof.proof).unwrap().verify(receipt.entry, &log.key).unwrap();
+        }
+    }
 }
 
 /// Everything that a backup of the database brings back.

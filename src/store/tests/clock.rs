@@ -50,7 +50,7 @@ async fn a_clock_that_jumps_writes_nothing_until_it_is_back(engine: Engine) {
     for jump in [5 * HOUR, -5 * HOUR, 90, -90, 400 * 24 * HOUR] {
         set.to(jump);
         let refusal = store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await;
-        for refused in [push(&store).await, refusal] {
+        for refused in [push(&store).await, refusal.map(|refused| refused.event_id)] {
             assert!(matches!(refused, Err(CommitError::Store(StoreError::Unfit(Unfit::ClockJumped(_))))), "{jump}");
         }
         assert!(matches!(store.sign().await, Err(StoreError::Unfit(Unfit::ClockJumped(_)))), "{jump}");

@@ -81,7 +81,8 @@ async fn every_event_gets_one_place_and_the_tree_is_theirs(engine: Engine) {
     let mut older = Vec::new();
     for events in [1, 3, 254, 300, 0] {
         commit(&store, events).await;
-        let refused = store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap();
+        let refused =
+            store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap().event_id;
         let mut reader = store.read().await.unwrap();
         assert_eq!(place(&mut reader, &refused).await.unwrap(), None, "it waits");
         grow_all(&store).await;
