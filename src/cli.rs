@@ -1,8 +1,9 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
-//! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, or a promise did
-//! not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
+//! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, a proof or a log
+//! does not verify, or a promise did not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
 
+pub mod audit;
 pub mod ca;
 pub mod check;
 pub mod init;
@@ -50,6 +51,8 @@ enum Command {
     Ca(ca::CaArgs),
     /// Add partners and certificates to a hub's registry, and cut them off.
     Registry(registry::RegistryArgs),
+    /// Prove what stands in the audit log, copy it, and verify proofs and copies without any hub.
+    Audit(audit::AuditArgs),
     /// Read and sign the covenant, at the partner's own agent.
     Covenant(member::CovenantArgs),
     /// Play a scenario: the chain test of a network.
@@ -209,6 +212,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => Ok(ca::run(args, now, out)?),
         Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),
+        Command::Audit(args) => Ok(block_on(audit::run(args, now, out))??),
         Command::Covenant(args) => Ok(block_on(member::run(args, now, out))??),
         Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
         Command::Demo(args) => {

@@ -13,6 +13,7 @@ mod files;
 mod find;
 pub mod ops;
 mod perform;
+mod receipt;
 mod renew;
 pub mod spool;
 pub mod stream;
@@ -38,11 +39,13 @@ use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::{Key, Remembered};
 use crate::store::{Changes, CommitError, Committed, Reader, Seen, Store, StoreError, Tx, WorkError};
-use crate::tlog::{PrivateKey, Receipt};
+use crate::tlog::PrivateKey;
 
 pub use call::{Call, Progress};
 pub use checked::CheckedKeys;
 pub use facts::{Facts, Found, Target};
+pub use receipt::Evidence;
+
 use perform::{Perform, Repeat};
 
 /// A request as bytes: looked through for numbers that may not be in it, and told apart from others, so that a request id
@@ -139,15 +142,6 @@ pub struct Decided<O: Operation> {
     pub plan: O::Plan,
 }
 
-/// The event of a call, and the log's word that it will be in the tree.
-#[derive(Debug, Clone)]
-pub struct Evidence {
-    /// UUID of the event.
-    pub event_id: String,
-    /// A [`Receipt`].
-    pub receipt: Vec<u8>,
-}
-
 /// A reply and its event.
 #[derive(Debug)]
 pub struct Answer<T> {
@@ -201,10 +195,6 @@ pub struct Settings {
     /// The demo network's movable clock.
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
 }
-
-/// Within this many seconds a checkpoint holds what was acknowledged. It is a second or two; a hub that was killed and stands
-/// still for a night has broken no word.
-const MERGE_DELAY: u32 = 24 * 3600;
 
 /// A decision on stale facts is made again, this often at most: of all that change one case at one moment, one gets
 /// through each time. The cap guards against a defect that loops.
@@ -321,8 +311,7 @@ impl Exchange {
                     if changes == Changes::Registry {
                         self.show_registry().await;
                     }
-                    let event = self.evidence(&committed);
-                    return Ok(Answer { reply: committed.output, event });
+                    return Ok(Answer { event: self.evidence(&committed), reply: committed.output });
                 }
                 Err(CommitError::Stale) => self.renew(&seen).await?,
                 Err(CommitError::Repeated) => {
@@ -455,14 +444,6 @@ impl Exchange {
     fn logged(&self, refusal: Refusal, told: bool, committed: &Committed<()>) -> Refused {
         tracing::info!(reason = refusal.reason.code(), event = committed.event_id, "refused");
         Refused { refusal, told, event: Some(self.evidence(committed)) }
-    }
-
-    /// What the caller gets of the event: it can hold the log to it.
-    fn evidence<T>(&self, committed: &Committed<T>) -> Evidence {
-        let event_id = committed.event_id.clone();
-        let receipt =
-            Receipt { event_id: event_id.clone(), entry: committed.entry, at: committed.at, within: MERGE_DELAY };
-        Evidence { receipt: receipt.sign(&self.log), event_id }
     }
 
     /// A request id of the caller's, and since when replies are remembered.

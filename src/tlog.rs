@@ -10,6 +10,7 @@ mod proof;
 mod receipt;
 mod resource;
 mod tiles;
+mod whole;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Tree};
 pub use edge::{Edge, Grown};
@@ -19,6 +20,7 @@ pub use receipt::{NotAReceipt, Receipt};
 pub use resource::{Resource, path};
 pub use tiles::{Missing, Tiles};
 pub use tlog_tiles::{Hash, record_hash};
+pub use whole::{Fault, Whole, entries, verify};
 
 /// Height of a tile: 256 hashes.
 const HEIGHT: u8 = 8;

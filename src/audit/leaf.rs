@@ -76,6 +76,25 @@ pub fn disclosed(disclosures: &[u8]) -> Option<Vec<String>> {
     serde_json::from_slice(disclosures).ok()
 }
 
+/// What disclosures open of a leaf: the names of their groups. Nothing if one of them is not what a digest of the leaf is of.
+pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Digests {
+        _sd: Vec<String>,
+    }
+    let mut digests = serde_json::from_slice::<Digests>(leaf).ok()?._sd;
+    let mut groups = Vec::new();
+    for disclosure in disclosures {
+        let found = URL_SAFE_NO_PAD.encode(digest(&SHA256, disclosure.as_bytes()));
+        // Each digest once: no disclosure twice.
+        digests.swap_remove(digests.iter().position(|digest| *digest == found)?);
+        let bytes = URL_SAFE_NO_PAD.decode(disclosure).ok()?;
+        let (_, group, _): (String, String, serde_json::Value) = serde_json::from_slice(&bytes).ok()?;
+        groups.push(group);
+    }
+    Some(groups)
+}
+
 fn disclose(salt: &[u8], name: &str, value: impl Serialize) -> String {
     URL_SAFE_NO_PAD.encode(bytes(&(URL_SAFE_NO_PAD.encode(salt), name, value)))
 }
@@ -208,6 +227,23 @@ mod tests {
                 r#"["network",{"key_hash":"","node":"n1","trace":""}]"#,
             ]
         );
+    }
+
+    #[test]
+    fn disclosures_open_their_leaf_and_no_other() {
+        let Leaf { leaf, disclosures } = encode(&event());
+        let disclosures = disclosed(&disclosures).unwrap();
+        let some = |range: std::ops::Range<usize>| open(&leaf, disclosures[range].iter().map(String::as_str));
+        assert_eq!(some(0..6).unwrap(), ["actor", "subject", "case", "data", "decision", "network"]);
+        assert_eq!(
+            (some(2..3).unwrap(), some(0..0).unwrap()),
+            (vec!["case".to_owned()], vec![]),
+            "as few as one likes"
+        );
+        let other = encode(&Event { stamp: Stamp { salts: [[8; 16]; GROUPS], ..event().stamp }, ..event() });
+        assert_eq!(open(&other.leaf, disclosures.iter().map(String::as_str)), None);
+        assert_eq!(open(&leaf, [&*disclosures[0], &*disclosures[0]].into_iter()), None, "twice");
+        assert_eq!(open(b"{}", std::iter::empty()), None);
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub enum CliError {
     /// `sluis demo --kills`.
     #[error("{0} promises were broken under kills")]
     Broken(usize),
+    /// `sluis audit`.
+    #[error(transparent)]
+    Audit(#[from] super::audit::AuditError),
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -65,9 +68,12 @@ impl CliError {
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) => 1,
+            Self::Audit(error) if error.is_finding() => 1,
+            Self::Audit(super::audit::AuditError::Key(_)) => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
-            Self::Demo(_)
+            Self::Audit(_)
+            | Self::Demo(_)
             | Self::Play(_)
             | Self::Remote(_)
             | Self::Runtime(_)

@@ -35,8 +35,10 @@ async fn tables(source: &mut AnyConnection, target: &mut AnyConnection) -> Resul
     if events.try_get::<i64, _>(0)? > 0 {
         return Err(Unfit::NotEmpty.into());
     }
-    // The one row that a new schema has.
-    sqlx::query("DELETE FROM registry_head").execute(&mut *target).await?;
+    // The rows that a new schema has.
+    for statement in ["DELETE FROM registry_head", "DELETE FROM log_head"] {
+        sqlx::query(statement).execute(&mut *target).await?;
+    }
     let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' \
                  AND name <> '_sqlx_migrations' ORDER BY name";
     let mut copied = Vec::new();
@@ -121,7 +123,7 @@ async fn columns(source: &mut AnyConnection, table: &str) -> Result<Vec<Column>,
     let mut columns = Vec::new();
     for row in sqlx::query(query).bind(table.to_owned()).fetch_all(source).await? {
         let kind = match row.try_get::<String, _>(1)?.as_str() {
-            "BIGINT" => Type::Number,
+            "BIGINT" | "INTEGER" => Type::Number,
             "TEXT" => Type::Text,
             "BLOB" => Type::Bytes,
             _ => return Err(StoreError::Inconsistent("sqlite_master")),

@@ -1,10 +1,16 @@
 //! The provable log from outside: its files as a partner reads them, and databases that are not what was signed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluis::api::v1;
 use sluis::api::v1::event_proof::State;
+use sluis::audit::Draft;
+use sluis::clock::SystemClock;
+use sluis::ground::Refusal;
+use sluis::reason::Reason;
+use sluis::store::{Access, Deployment, Opening, Seen, Store};
 use sluis::tlog::{
     Checkpoint, Edge, Hash, Missing, Place, Proof, PublicKey, Receipt, Resource, Tiles, Tree, path, record_hash,
 };
@@ -328,4 +334,255 @@ async fn a_database_that_is_replaced_under_a_running_hub_takes_nothing_more() {
     assert!(list(gemeente.client()).await.is_err());
     assert_eq!(database.events().await, before);
     network.stop().await;
+}
+
+/// The binary, with these arguments: exit code and what it said.
+fn sluis(args: &[&str]) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sluis")).args(args).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let log = Log::of(players.gemeente.client()).await;
+    let event = players.gemeente.refer(None).await.unwrap().event;
+    let first = log.newest(&event).await;
+    let older = network.path("older");
+    std::fs::write(&older, first.to_bytes()).unwrap();
+    let last = list(players.gemeente.client()).await.unwrap();
+    log.newest(&last).await;
+
+    let shown = |name: &str| network.path(name).display().to_string();
+    let (anchors, certificate, key) = (shown("ca/anchors.pem"), shown("ca/fg-netwerk.pem"), shown("ca/fg-netwerk.key"));
+    let remote = [
+        "--address",
+        &network.address,
+        "--server-name",
+        "127.0.0.1",
+        "--anchors",
+        &anchors,
+        "--certificate",
+        &certificate,
+        "--key",
+        &key,
+    ];
+    let (proofs, whole, log_key, older) = (shown("proofs"), shown("copy"), log.key.to_string(), shown("older"));
+    let audit = |args: &[&str]| tokio::task::block_in_place(|| sluis(&[&["audit"], args].concat()));
+
+    let (code, said) = audit(&[&["prove"], &remote[..], &["--dir", &proofs, &event]].concat());
+    assert!(code == Some(0) && said.contains("proven"), "{said}");
+    let proof = format!("{proofs}/{}.tlog-proof", event.replace("events/", ""));
+    let (code, said) = audit(&["verify", "--log-key", &log_key, &proof]);
+    assert!(code == Some(0) && said.contains("with actor, subject, case, data, decision, network"), "{said}");
+    let (code, said) = audit(&[&["prove"], &remote[..], &["--dir", &proofs, &format!("events/{}", id())]].concat());
+    assert!(code == Some(1) && said.contains("no event of this organisation"), "{said}");
+
+    let copy = [&["copy"], &remote[..], &["--dir", &whole, "--entries"]].concat();
+    let (code, said) = audit(&copy);
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = audit(&["verify", "--log-key", &log_key, "--older", &older, &whole]);
+    assert!(code == Some(0) && said.contains("all of them in this copy"), "{said}");
+    let (code, said) = audit(&copy);
+    assert_eq!(code, Some(0), "a copy is brought up to date: {said}");
+    assert_eq!(audit(&["verify", "--log-key", &log_key, &whole]).0, Some(0));
+
+    // What does not verify is exit code 1, a slip of the pen 2.
+    let leaf = proof.replace(".tlog-proof", ".leaf");
+    let honest = std::fs::read(&leaf).unwrap();
+    std::fs::write(&leaf, String::from_utf8(honest.clone()).unwrap().replace("allowed", "refused")).unwrap();
+    let (code, said) = audit(&["verify", "--log-key", &log_key, &proof]);
+    assert!(code == Some(1) && said.contains("another entry"), "{said}");
+    std::fs::write(&leaf, honest).unwrap();
+    let other = log_key.replace('+', "x+");
+    assert_eq!(audit(&["verify", "--log-key", &other, &proof]).0, Some(2));
+    let elsewhere = sluis::tlog::PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap().public().to_string();
+    let (code, said) = audit(&["verify", "--log-key", &elsewhere, &whole]);
+    assert!(code == Some(1) && said.contains("without a valid signature"), "{said}");
+    let forged = Checkpoint::sign(
+        &sluis::tlog::PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap(),
+        Tree { size: 3, root: record_hash(b"") },
+    );
+    std::fs::write(&older, forged.unwrap().to_bytes()).unwrap();
+    assert_eq!(audit(&["verify", "--log-key", &log_key, "--older", &older, &whole]).0, Some(1));
+    // A partner's officer gets hashes, not the entries of others.
+    let (certificate, key) = (shown("ca/operator.pem"), shown("ca/operator.key"));
+    let remote = [
+        "--address",
+        &network.address,
+        "--server-name",
+        "127.0.0.1",
+        "--anchors",
+        &anchors,
+        "--certificate",
+        &certificate,
+        "--key",
+        &key,
+    ];
+    let (code, said) = audit(&[&["copy"], &remote[..], &["--dir", &shown("other"), "--entries"]].concat());
+    assert!(code == Some(3) && said.contains("403"), "{said}");
+    let (code, said) = audit(&[&["copy"], &remote[..], &["--dir", &shown("hashes")]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = audit(&["verify", "--log-key", &log_key, &shown("hashes")]);
+    assert!(code == Some(0) && said.contains(" 0 of them here"), "{said}");
+}
+
+/// A log of 70 000 events in a directory, with some proofs beside it.
+async fn a_large_copy(folder: &std::path::Path) -> (PublicKey, Vec<std::path::PathBuf>) {
+    use sluis::store::tree;
+    const EVENTS: usize = 70_000;
+    let access = Access::new(&format!("sqlite:{}", folder.join("store.db").display()), None).unwrap();
+    let (node, clock, deployment) = ("node-1".to_owned(), Arc::new(SystemClock), Deployment::default());
+    let store = Arc::new(Store::open(Opening { access, node, clock, simulated: false, deployment }).await.unwrap());
+    let mut writing = tokio::task::JoinSet::new();
+    for _ in 0..500 {
+        let store = Arc::clone(&store);
+        writing.spawn(async move {
+            let mut last = String::new();
+            for _ in 0..EVENTS / 500 {
+                let draft = Draft { method: "proef", user_ref: "mdw-1".into(), ..Draft::default() };
+                let refusal = Refusal::denied(Reason::NotInvolved);
+                last = store.refuse(&refusal, draft, Seen::default()).await.unwrap().event_id;
+            }
+            last
+        });
+    }
+    let some: Vec<String> = writing.join_all().await.into_iter().step_by(100).collect();
+    while store.grow().await.unwrap().more {}
+
+    let key = sluis::tlog::PrivateKey::of_log("sluis.example/large".parse().unwrap(), &[5; 32]).unwrap();
+    let mut reader = store.read().await.unwrap();
+    let size = tree::size(&mut reader).await.unwrap();
+    assert!(size >= 70_000);
+    let edge = tree::edge(&mut reader, size).await.unwrap();
+    let checkpoint = Checkpoint::sign(&key, Tree { size, root: edge.root() }).unwrap();
+    let copy = folder.join("copy");
+    let write = |resource: &Resource, bytes: &[u8]| {
+        let file = copy.join(path(resource).trim_start_matches('/'));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    };
+    write(&Resource::Checkpoint, &checkpoint.to_bytes());
+    for level in 0..3 {
+        let hashes = size >> (8 * level);
+        for index in 0..hashes.div_ceil(256) {
+            let width = usize::try_from((hashes - index * 256).min(256)).unwrap();
+            let bytes = tree::tile(&mut reader, (level, index)).await.unwrap().unwrap();
+            assert_eq!(bytes.len(), width * 32);
+            write(&Resource::Tile { level, index, width }, &bytes);
+            if level == 0 {
+                let mut bundle = Vec::new();
+                for entry in tree::entries(&mut reader, index, width).await.unwrap() {
+                    bundle.extend(u16::try_from(entry.len()).unwrap().to_be_bytes());
+                    bundle.extend(entry);
+                }
+                write(&Resource::Entries { index, width }, &bundle);
+            }
+        }
+    }
+    let mut proofs = Vec::new();
+    for event in some {
+        let standing = tree::standing(&mut reader, &event, None).await.unwrap().unwrap();
+        let mut tiles = Tiles::default();
+        let proof = loop {
+            match Proof::make(standing.place.unwrap(), &checkpoint, &tiles) {
+                Err(Missing::Tiles(places)) => tree::add_tiles(&mut reader, places, &mut tiles).await.unwrap(),
+                proof => break proof.unwrap(),
+            }
+        };
+        let file = folder.join(event);
+        std::fs::write(file.with_extension("leaf"), &standing.leaf).unwrap();
+        std::fs::write(file.with_extension("tlog-proof"), proof.to_bytes()).unwrap();
+        proofs.push(file.with_extension("tlog-proof"));
+    }
+    (key.public().clone(), proofs)
+}
+
+/// Nobody has to believe our own code: Go's checksum database library and OpenSSL say the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn programs_that_nobody_here_wrote_verify_a_log_of_70_000_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, proofs) = a_large_copy(folder.path()).await;
+    let copy = folder.path().join("copy");
+    let (code, said) = sluis(&["audit", "verify", "--log-key", &key.to_string(), copy.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    openssl_verifies(&copy.join("checkpoint"), &key, folder.path());
+
+    let Some(go) = foreign("SLUIS_TEST_GO") else { return };
+    let program = folder.path().join("verify");
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/verify.go");
+    let build = std::process::Command::new(&go)
+        .args(["build", "-o"])
+        .args([&program, &source])
+        .env("GO111MODULE", "off")
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOCACHE", folder.path().join("go"))
+        .output()
+        .unwrap();
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    let verified = || {
+        let run = std::process::Command::new(&program).arg(key.to_string()).arg(&copy).args(&proofs).output().unwrap();
+        (run.status.success(), String::from_utf8([run.stdout, run.stderr].concat()).unwrap())
+    };
+    let (good, said) = verified();
+    assert!(good && said.contains("5 proofs"), "{said}");
+    // It would notice.
+    for file in ["tile/entries/137", "tile/0/200", "tile/1/000", "checkpoint"] {
+        let file = copy.join(file);
+        let honest = std::fs::read(&file).unwrap();
+        let mut changed = honest.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let (good, said) = verified();
+        let (code, ours) = sluis(&["audit", "verify", "--log-key", &key.to_string(), copy.to_str().unwrap()]);
+        assert_eq!(code, Some(1), "{ours}");
+        // Go reads only the tiles that its proofs need.
+        assert!(!good || file.ends_with("tile/0/200"), "{}: {said}", file.display());
+        std::fs::write(&file, honest).unwrap();
+    }
+    assert!(verified().0);
+}
+
+/// The log's signature with nothing but OpenSSL.
+fn openssl_verifies(checkpoint: &std::path::Path, key: &PublicKey, folder: &std::path::Path) {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let note = std::fs::read_to_string(checkpoint).unwrap();
+    let (text, signature) = note.split_once("\n\n").unwrap();
+    let signature = STANDARD.decode(signature.trim().rsplit(' ').next().unwrap()).unwrap();
+    let (_, bytes) = key.to_string().rsplit_once('+').map(|(_, b)| ((), STANDARD.decode(b).unwrap())).unwrap();
+    // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): twelve fixed bytes before the key.
+    let spki = [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..], &bytes[1..]].concat();
+    let at = |name: &str| folder.join(name);
+    std::fs::write(at("text"), format!("{text}\n")).unwrap();
+    std::fs::write(at("signature"), &signature[4..]).unwrap();
+    std::fs::write(at("key.der"), spki).unwrap();
+    let verify = || {
+        let output = std::process::Command::new("openssl")
+            .args(["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-rawin", "-inkey"])
+            .args([at("key.der"), "-sigfile".into(), at("signature"), "-in".into(), at("text")])
+            .output();
+        match output {
+            Ok(output) => Some(output.status.success()),
+            Err(_) => {
+                eprintln!("skipped: there is no openssl on this machine");
+                None
+            }
+        }
+    };
+    assert!(verify().is_none_or(|good| good));
+    std::fs::write(at("text"), format!("{text} \n")).unwrap();
+    assert!(verify().is_none_or(|good| !good));
+}
+
+/// A program that the test command names; a bare `cargo test` has none and says so.
+fn foreign(name: &str) -> Option<std::ffi::OsString> {
+    let found = std::env::var_os(name);
+    if found.is_none() {
+        eprintln!("skipped: {name} is not set; run tests/run");
+    }
+    found
 }

@@ -1,0 +1,301 @@
+//! `sluis audit`: proofs of single events, a copy of the whole log, and verifying both without any hub.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use http_body_util::BodyExt as _;
+use time::OffsetDateTime;
+use tonic::body::Body;
+use tonic::codegen::{Service as _, http};
+use tonic::transport::Channel;
+
+use super::remote::{RemoteArgs, RemoteError, done};
+use crate::api::v1;
+use crate::api::v1::audit_client::AuditClient;
+use crate::api::v1::event_proof::State;
+use crate::tlog::{
+    Checkpoint, CheckpointError, Fault, NotAKey, Place, Proof, ProofError, PublicKey, Resource, path, record_hash,
+    verify,
+};
+
+/// Prove what stands in the audit log, copy it, and verify proofs and copies without any hub.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Fetch proofs that events are in the log: for each its leaf, what an officer may open of it, and the proof.
+    Prove {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        /// Directory for the files; made if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Names of events, events/{uuid}: at most 100.
+        #[arg(required = true)]
+        events: Vec<String>,
+    },
+    /// Copy the log's files (C2SP tlog-tiles) into a directory; what is there already is not fetched again.
+    Copy {
+        #[command(flatten)]
+        remote: RemoteArgs,
+        /// Directory of the copy; made if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The entries too. They are for the network's officer.
+        #[arg(long)]
+        entries: bool,
+    },
+    /// Verify a copy of the log, or files of proof, with the log's public key alone.
+    Verify {
+        /// The log's public key, <name>+<id>+<base64>, as its operator published it.
+        #[arg(long)]
+        log_key: String,
+        /// A checkpoint from earlier: the copy must hold everything that it was about.
+        #[arg(long)]
+        older: Option<PathBuf>,
+        /// The directory of a copy, or files of proof (.tlog-proof) beside their leaves (.leaf).
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// A call failed.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// `--log-key`.
+    #[error("--log-key")]
+    Key(#[from] NotAKey),
+    /// A file.
+    #[error("{}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// The output is closed.
+    #[error("the output can't be written")]
+    Output(#[from] io::Error),
+    /// Events that could not be proven.
+    #[error("{0} events are not proven")]
+    NotProven(usize),
+    /// A file of the log that the service does not give.
+    #[error("{0}: {1}")]
+    NotGiven(String, String),
+    /// A proof that proves nothing.
+    #[error("{}", .0.display())]
+    Proof(PathBuf, #[source] ProofError),
+    /// Disclosures that are not those of their leaf.
+    #[error("{}: not what the leaf's digests are of", .0.display())]
+    Disclosures(PathBuf),
+    /// A log that does not verify.
+    #[error("{}", .0.display())]
+    Log(PathBuf, #[source] Box<Fault<io::Error>>),
+    /// A checkpoint that is none.
+    #[error("{}", .0.display())]
+    Older(PathBuf, #[source] CheckpointError),
+    /// A log that was forked or rolled back.
+    #[error("the copy does not hold what stood under {}: the log was forked or rolled back", .0.display())]
+    Forked(PathBuf),
+}
+
+impl AuditError {
+    /// Whether something was found that does not verify, rather than something that went wrong.
+    pub const fn is_finding(&self) -> bool {
+        matches!(
+            self,
+            Self::NotProven(_)
+                | Self::Proof(..)
+                | Self::Disclosures(_)
+                | Self::Log(..)
+                | Self::Older(..)
+                | Self::Forked(_)
+        )
+    }
+}
+
+/// Carries out one command.
+pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), AuditError> {
+    match args.command {
+        AuditCommand::Prove { remote, dir, events } => prove(remote.channel(now).await?, &dir, events, out).await,
+        AuditCommand::Copy { remote, dir, entries } => copy(remote.channel(now).await?, &dir, entries, out).await,
+        AuditCommand::Verify { log_key, older, files } => {
+            let log: PublicKey = log_key.parse()?;
+            for file in &files {
+                if file.is_dir() {
+                    verify_copy(file, older.as_deref(), &log, out)?;
+                } else {
+                    verify_proof(file, &log, out)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn prove(channel: Channel, dir: &Path, events: Vec<String>, out: &mut dyn Write) -> Result<(), AuditError> {
+    let request = v1::ProveEventsRequest { events };
+    let answer = done("proving events", AuditClient::new(channel).prove_events(request).await)?;
+    writeln!(out, "log key  {}  compare it with the one that the operator published", answer.log_key)?;
+    let mut missing = 0;
+    for proof in answer.proofs {
+        let name = dir.join(proof.event.replace("events/", ""));
+        let state = match proof.state() {
+            State::Proven => {
+                write(&name.with_extension("leaf"), &proof.leaf)?;
+                write(&name.with_extension("tlog-proof"), &proof.proof)?;
+                if !proof.disclosures.is_empty() {
+                    write(&name.with_extension("disclosures"), proof.disclosures.join("\n").as_bytes())?;
+                }
+                writeln!(out, "{}  proven: {}", proof.event, name.with_extension("tlog-proof").display())?;
+                continue;
+            }
+            State::Waiting => "not under a checkpoint yet: ask again in some seconds",
+            State::Unknown | State::Unspecified => "no event of this organisation",
+        };
+        writeln!(out, "{}  {state}", proof.event)?;
+        missing += 1;
+    }
+    if missing == 0 { Ok(()) } else { Err(AuditError::NotProven(missing)) }
+}
+
+async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Write) -> Result<(), AuditError> {
+    let note = get(&mut channel, &Resource::Checkpoint).await?;
+    let size = size_of(&note).ok_or_else(|| not_given(&Resource::Checkpoint, "not a checkpoint"))?;
+    let mut fetched = 0;
+    for resource in files(size, entries) {
+        let file = at(dir, &resource);
+        if file.exists() {
+            continue;
+        }
+        write(&file, &get(&mut channel, &resource).await?)?;
+        fetched += 1;
+    }
+    // Last: a copy that broke off has the checkpoint of the one before.
+    write(&at(dir, &Resource::Checkpoint), &note)?;
+    writeln!(out, "{size} entries, {fetched} files fetched: {}", dir.display())?;
+    Ok(())
+}
+
+/// Every tile of a tree of this size, and the bundles of its entries.
+fn files(size: u64, entries: bool) -> Vec<Resource> {
+    let mut all = Vec::new();
+    let mut hashes = size;
+    for level in 0.. {
+        for index in 0..hashes.div_ceil(256) {
+            let width = usize::try_from((hashes - index * 256).min(256)).unwrap_or_default();
+            all.push(Resource::Tile { level, index, width });
+            if level == 0 && entries {
+                all.push(Resource::Entries { index, width });
+            }
+        }
+        hashes /= 256;
+        if hashes == 0 {
+            break;
+        }
+    }
+    all
+}
+
+/// The size that a checkpoint names. Whether it is the log's is found out by verifying.
+fn size_of(note: &[u8]) -> Option<u64> {
+    std::str::from_utf8(note).ok()?.lines().nth(1)?.parse().ok()
+}
+
+async fn get(channel: &mut Channel, resource: &Resource) -> Result<Vec<u8>, AuditError> {
+    let failed = |error: &dyn std::error::Error| not_given(resource, &error.to_string());
+    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| failed(&error))?;
+    let request = http::Request::get(path(resource)).body(Body::empty()).map_err(|error| failed(&error))?;
+    let response = channel.call(request).await.map_err(|error| failed(&error))?;
+    let code = response.status();
+    let bytes = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
+    if code == http::StatusCode::OK {
+        Ok(bytes.to_vec())
+    } else {
+        Err(not_given(resource, &format!("{code}, {}", String::from_utf8_lossy(&bytes).trim())))
+    }
+}
+
+fn not_given(resource: &Resource, why: &str) -> AuditError {
+    AuditError::NotGiven(path(resource), why.to_owned())
+}
+
+fn verify_copy(dir: &Path, older: Option<&Path>, log: &PublicKey, out: &mut dyn Write) -> Result<(), AuditError> {
+    let read = |resource: &Resource| match std::fs::read(at(dir, resource)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let whole = verify(log, read).map_err(|fault| AuditError::Log(dir.to_owned(), Box::new(fault)))?;
+    let tree = whole.checkpoint.tree();
+    if let Some(older) = older {
+        let note = std::fs::read(older).map_err(|error| AuditError::File(older.to_owned(), error))?;
+        let before = Checkpoint::open(&note, log).map_err(|error| AuditError::Older(older.to_owned(), error))?;
+        let mut tiles = crate::tlog::Tiles::default();
+        let holds = loop {
+            match tree.follows(before.tree(), &tiles) {
+                Ok(proof) => break proof.is_some(),
+                Err(crate::tlog::Missing::Tiles(places)) => {
+                    for place in places {
+                        tiles.add(place, tile_of(dir, place, tree.size));
+                    }
+                }
+                Err(crate::tlog::Missing::Impossible) => break false,
+            }
+        };
+        if !holds {
+            return Err(AuditError::Forked(older.to_owned()));
+        }
+        writeln!(out, "{}  {} entries, all of them in this copy", older.display(), before.tree().size)?;
+    }
+    let (size, entries) = (tree.size, whole.entries);
+    writeln!(out, "{}  verified: {size} entries under one signed root, {entries} of them here to read", dir.display())?;
+    Ok(())
+}
+
+/// A tile as it is in a copy of a log of this size; verified before.
+fn tile_of(dir: &Path, (level, index): Place, size: u64) -> Vec<u8> {
+    let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or_default();
+    let width = usize::try_from(hashes.saturating_sub(index.saturating_mul(256)).min(256)).unwrap_or_default();
+    std::fs::read(at(dir, &Resource::Tile { level, index, width })).unwrap_or_default()
+}
+
+fn verify_proof(file: &Path, log: &PublicKey, out: &mut dyn Write) -> Result<(), AuditError> {
+    let read = |file: PathBuf| std::fs::read(&file).map_err(|error| AuditError::File(file, error));
+    let failed = |error| AuditError::Proof(file.to_owned(), error);
+    let (proof, leaf) = (read(file.to_owned())?, read(file.with_extension("leaf"))?);
+    let proof = Proof::from_bytes(&proof).map_err(failed)?;
+    let checkpoint = proof.verify(record_hash(&leaf), log).map_err(failed)?;
+    let opened = file.with_extension("disclosures");
+    let words = if opened.exists() {
+        let disclosures =
+            String::from_utf8(read(opened.clone())?).map_err(|_| AuditError::Disclosures(opened.clone()))?;
+        let groups = crate::audit::open(&leaf, disclosures.lines()).ok_or(AuditError::Disclosures(opened))?;
+        format!(", with {}", groups.join(", "))
+    } else {
+        String::new()
+    };
+    writeln!(out, "{}  verified: entry {} of {}{words}", file.display(), proof.index, checkpoint.tree().size)?;
+    Ok(())
+}
+
+/// Where a file of the log stands in a copy.
+fn at(dir: &Path, resource: &Resource) -> PathBuf {
+    dir.join(path(resource).trim_start_matches('/'))
+}
+
+/// Whole, or not at all.
+fn write(file: &Path, bytes: &[u8]) -> Result<(), AuditError> {
+    let written = || {
+        if let Some(directory) = file.parent() {
+            std::fs::create_dir_all(directory)?;
+        }
+        let part = file.with_extension("part");
+        std::fs::write(&part, bytes)?;
+        std::fs::rename(&part, file)
+    };
+    written().map_err(|error| AuditError::File(file.to_owned(), error))
+}
