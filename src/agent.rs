@@ -22,6 +22,7 @@ mod nodes;
 mod own;
 mod partners;
 mod publish;
+mod receipts;
 mod refusal;
 mod schema;
 mod sealing;
@@ -60,6 +61,7 @@ pub(crate) use nodes::MOVED;
 use nodes::Nodes;
 use own::{Own, OwnError};
 use partners::Partners;
+use receipts::Receipts;
 use spool::SpoolDirectory;
 
 /// Largest message of a local system in bytes: one piece of content and room around it.
@@ -112,6 +114,7 @@ struct Parts {
     covenant: OwnCopy,
     shapes: Shapes,
     spool: SpoolDirectory,
+    receipts: Option<Receipts>,
     bodies: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -153,6 +156,7 @@ async fn serve_on(
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
     let watched = agent.clone();
     tasks.spawn(async move { watched.links.watch(keyholder).await });
+    tasks.spawn(agent.clone().ask_for_proofs());
     if config.sealing.late_joiners {
         tasks.spawn(agent.clone().serve_newcomers());
     }
@@ -236,10 +240,20 @@ impl Parts {
             covenant,
             shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
             spool: SpoolDirectory::open(store).map_err(AgentError::Store)?,
+            receipts: receipts(config)?,
             bodies: Arc::new(Semaphore::new(BODIES)),
             clock,
         })
     }
+}
+
+/// What the hub promises of its log is held against it, if the log's key is known.
+fn receipts(config: &AgentConfig) -> Result<Option<Receipts>, AgentError> {
+    let Some(log) = &config.hub.log_key else {
+        tracing::warn!("key `hub.log_key` is not set: nobody here notices when the hub drops or alters an event");
+        return Ok(None);
+    };
+    Receipts::open(&config.store.directory, log.0.clone()).map(Some).map_err(AgentError::Store)
 }
 
 /// Local systems show a certificate of the local CA, made for a local system.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::service::Routes;
@@ -131,8 +132,9 @@ pub async fn run_by(
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
     let process = Process::new();
-    let mut background = background(&exchange, &gate, process.health());
-    background.spawn(notary.follow());
+    let background = background(&exchange, &gate, process.health());
+    let (last_look, ended) = oneshot::channel();
+    let notary = tokio::spawn(notary.follow(ended));
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let routes = routes(&config, &exchange, &process)?;
@@ -158,6 +160,10 @@ pub async fn run_by(
         () = exchange.store.stopped() => return Err(HubError::Writer),
     }
     drop(background);
+    drop(last_look);
+    if !matches!(tokio::time::timeout(CLOSE, notary).await, Ok(Ok(()))) {
+        tracing::warn!("the log's tree was not finished in time: it goes on with the next start");
+    }
     if tokio::time::timeout(CLOSE, exchange.store.close()).await.is_err() {
         tracing::warn!("the store was not closed in time: what was answered is in it all the same");
     }

@@ -77,7 +77,7 @@ impl Agent {
             let request = copy(&request);
             async move { RecordsClient::new(node.channel).fetch_record(request).await }
         };
-        let answer = self.links.hub.call(Again::No, ask).await;
+        let answer = self.at_hub(Again::No, ask).await;
         let answer = answer.map_err(|status| upstream(&status, HUB))?;
         let event = event_of(answer.metadata());
         let mut messages = answer.into_inner();

@@ -55,7 +55,7 @@ impl Agent {
         F: Future<Output = Result<Response<O>, Status>>,
     {
         let request = onward(request);
-        let answer = self.links.hub.call(again, |node| call(node.channel, copy(&request))).await;
+        let answer = self.at_hub(again, |node| call(node.channel, copy(&request))).await;
         answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
@@ -78,7 +78,7 @@ impl Agent {
                 call.await
             }
         };
-        let answer = self.links.hub.call(again, at).await;
+        let answer = self.at_hub(again, at).await;
         answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
@@ -116,7 +116,7 @@ impl Agent {
             let report = report.clone();
             async move { AuditClient::new(node.channel).report_refusal(report).await }
         };
-        let answer = self.links.hub.call(Again::Yes, tell).await;
+        let answer = self.at_hub(Again::Yes, tell).await;
         let event = match &answer {
             Ok(answer) => event_of(answer.metadata()),
             // The hub may refuse the report itself, for example because the covenant is not signed: an event too.

@@ -42,7 +42,7 @@ impl Agent {
             let request = copy(request);
             async move { InboxClient::new(node.channel).stream_inbox(request).await }
         };
-        self.links.hub.call(Again::Yes, open).await
+        self.at_hub(Again::Yes, open).await
     }
 
     async fn pass_items(

@@ -73,7 +73,7 @@ impl Agent {
         let ask = |node: Node| async move {
             RecordsClient::new(node.channel).stream_seal_requests(v1::StreamSealRequestsRequest {}).await
         };
-        let mut requests = self.links.hub.call(Again::Yes, ask).await?.into_inner();
+        let mut requests = self.at_hub(Again::Yes, ask).await?.into_inner();
         while let Some(request) = requests.message().await? {
             *pause = FIRST_PAUSE;
             let record = words::id(&request.record, "records").unwrap_or(Uuid::nil());
@@ -97,7 +97,7 @@ impl Agent {
             let addition = addition.clone();
             async move { RecordsClient::new(node.channel).add_recipient(addition).await }
         };
-        self.links.hub.call(Again::Yes, tell).await.map(|_| ())
+        self.at_hub(Again::Yes, tell).await.map(|_| ())
     }
 
     /// Decides, and seals the record's key to the newcomer.

@@ -153,7 +153,7 @@ impl Agent {
                 let question = along.request(plan_of(open, record));
                 async move { RecordsClient::new(node.channel).plan_route(question).await }
             };
-            let plan = self.links.hub.call(again, ask).await;
+            let plan = self.at_hub(again, ask).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
             let sealed =
@@ -170,7 +170,7 @@ impl Agent {
                     RecordsClient::new(node.channel).publish_record(along.request(pieces)).await
                 }
             };
-            match self.links.hub.call(again, send).await {
+            match self.at_hub(again, send).await {
                 Err(status) if plans > 0 && route_changed(&status) => {
                     tracing::info!(
                         record = log(&record),

@@ -8,6 +8,7 @@ use super::load::{Config, PathKey};
 use super::value::{Address, CovenantConfig, Hex32, ServerName, TlsConfig, TrustConfig};
 use crate::party::Oin;
 use crate::telemetry::LogConfig;
+use crate::tlog::PublicKey;
 
 /// Configuration of `sluis agent`.
 #[derive(Debug, Clone, Deserialize)]
@@ -70,6 +71,21 @@ pub struct HubLink {
     pub address: Nodes,
     /// Name in the hub's certificate; all nodes have the same.
     pub server_name: ServerName,
+    /// The log's public key. Without it receipts are not held against the log.
+    #[serde(default)]
+    pub log_key: Option<LogKey>,
+}
+
+/// Public key of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogKey(pub PublicKey);
+
+impl TryFrom<String> for LogKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error| format!("`{text}`: {error}; the hub writes it in its first log line"))
+    }
 }
 
 /// Where the nodes of the hub listen: at least one, each once.

@@ -20,12 +20,16 @@ use crate::ca::profile::alternative;
 use crate::ca::{Authority, DEFAULT_DAYS, Issued, Profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
 use crate::identity::certificate::{Environment, KeyHash};
+use crate::keys::HubKeys;
 use crate::party::Oin;
 use crate::scenario::network::{Endpoint, Member, Network, Person, Stranger};
 use crate::scenario::{Scenario, file::Partner};
+use crate::tlog::{NotAName, PublicKey};
 
 /// Name in the certificates of all processes; they also carry 127.0.0.1.
 const HOST: &str = "localhost";
+/// Name of the demo's log.
+const ORIGIN: &str = "sluis.example/demo";
 /// The organisation that runs the hub: a processor, not a partner.
 const OPERATOR_OIN: &str = "00000099600000010000";
 
@@ -214,13 +218,23 @@ impl Maker<'_> {
         let database = database.map_or_else(|| "url = \"sqlite:data/hub.db\"\n".to_owned(), Access::to_toml);
         let text = format!(
             "node = \"{name}-demo\"\n\n{}\n[store]\n{database}spool = \"data/spool\"\n\n\
-             [keys]\ndirectory = \"../hub/keys\"\n\n[audit]\norigin = \"sluis.example/demo\"\ncheckpoint = \"audit/checkpoint\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
+             [keys]\ndirectory = \"../hub/keys\"\n\n[audit]\norigin = \"{ORIGIN}\"\ncheckpoint = \"audit/checkpoint\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
              [bootstrap]\noperator = \"../ca/operator.pem\"\norganisation_name = \"Beheer demo\"\n\n\
              [simulation]\nclock = true\n",
             common(&endpoint.address, &name, "../ca"),
             facts.known_answer,
         );
         write(&home.join("hub.toml"), &text)
+    }
+
+    /// What agents verify the log with.
+    fn log_key(&self) -> Result<PublicKey, DemoError> {
+        let failed =
+            |why: String| DemoError::Io { what: "the log's key".to_owned(), source: std::io::Error::other(why) };
+        let keys = HubKeys::load(&self.directory.join("hub/keys")).map_err(|error| failed(error.to_string()))?;
+        let origin = ORIGIN.parse().map_err(|error: NotAName| failed(error.to_string()))?;
+        let key = keys.log(&origin).ok_or_else(|| failed("no key".to_owned()))?;
+        Ok(key.public().clone())
     }
 
     fn agent(
@@ -238,12 +252,13 @@ impl Maker<'_> {
         nodes.rotate_left(turn);
         let local = network.partners.iter().find(|member| member.id == partner.id).map(|member| &member.agent.address);
         let text = format!(
-            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = {:?}\nserver_name = \"{HOST}\"\n\n\
+            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = {:?}\nserver_name = \"{HOST}\"\nlog_key = \"{}\"\n\n\
              [keyholder]\naddress = \"{}\"\nserver_name = \"{HOST}\"\npublic_key = \"{}\"\n\n{}\n\
              [local]\naddress = \"{}\"\ncertificate = \"local/server.pem\"\nkey = \"local/server.key\"\n\
              anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n",
             partner.oin,
             nodes,
+            self.log_key()?,
             keyholder.address,
             facts.public_key,
             sections(&slug, "../../ca"),

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::clock::micros;
 use crate::exchange::Exchange;
 use crate::store::tree::{CheckpointRow, add_tiles, edge, newest_checkpoint, size};
@@ -53,15 +55,18 @@ impl Notary {
         let memory = Memory(path.to_owned());
         let last = memory.read(&exchange.log)?;
         let mut notary = Self { exchange, memory, last };
-        notary.sign().await?;
+        notary.sign(false).await?;
         Ok(notary)
     }
 
-    /// Looks for ever. After a fork nothing more is signed, and the store takes nothing more.
-    pub(super) async fn follow(mut self) {
+    /// Looks until `ended`, and then once more: what was acknowledged last has its place too. After a fork nothing more is
+    /// signed, and the store takes nothing more.
+    pub(super) async fn follow(mut self, mut ended: oneshot::Receiver<()>) {
         let mut failing = false;
-        loop {
-            let looked = self.look().await;
+        let mut last = false;
+        while !last {
+            last = tokio::time::timeout(PAUSE, &mut ended).await.is_ok();
+            let looked = self.look(last).await;
             match &looked {
                 Err(NotaryError::Store(StoreError::Unfit(why @ Unfit::Forked { .. }))) => {
                     tracing::error!(error = %why, "ALARM: the log is not what was signed");
@@ -74,17 +79,16 @@ impl Notary {
                 _ => {}
             }
             failing = looked.is_err();
-            tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn look(&mut self) -> Result<(), NotaryError> {
+    async fn look(&mut self, last: bool) -> Result<(), NotaryError> {
         while self.exchange.store.grow().await?.more {}
-        self.sign().await
+        self.sign(last).await
     }
 
-    /// Signs the tree as it is, if it has grown and the last checkpoint is not too young.
-    async fn sign(&mut self) -> Result<(), NotaryError> {
+    /// Signs the tree as it is, if it has grown and the last checkpoint is not too young, or is to be the last.
+    async fn sign(&mut self, last: bool) -> Result<(), NotaryError> {
         let now = micros(self.exchange.clock.now());
         let mut reader = self.exchange.store.read().await?;
         let newest = newest_checkpoint(&mut reader).await?;
@@ -109,7 +113,7 @@ impl Notary {
             self.must_follow(&mut reader, &tree).await?;
             self.remember(checkpoint)?;
         }
-        if size == signed || is_young {
+        if size == signed || (is_young && !last) {
             return Ok(());
         }
         let tree = Tree { size, root: edge(&mut reader, size).await?.root() };

@@ -152,11 +152,8 @@ impl Gardener {
             Some(edge) => edge,
             None => edge_of(session, size).await?,
         };
-        let waiting = take(session).await?;
-        let grown = edge.grow(waiting.iter().map(|(_, leaf)| record_hash(leaf)));
-        let places: Vec<(i64, &str)> =
-            (head.number(0)?..).zip(waiting.iter().map(|(event_id, _)| event_id.as_str())).collect();
-        LEAVES.execute(session, &places, |query, (seq, event_id)| query.bind(*seq).bind(*event_id)).await?;
+        let waiting = place_waiting(session, head.number(0)?).await?;
+        let grown = edge.grow(waiting.iter().map(|leaf| record_hash(leaf)));
         TILES
             .execute(session, &grown.tiles, |query, ((level, place), hashes)| {
                 query.bind(i64::from(*level)).bind(number(*place)).bind(hashes)
@@ -170,7 +167,6 @@ impl Gardener {
     }
 }
 
-static LEAVES: Many = Many::new("INSERT INTO log_leaf (seq, event_id) VALUES ", 2, "", 60);
 static TILES: Many = Many::new(
     "INSERT INTO log_tile (level, place, hashes) VALUES ",
     3,
@@ -186,36 +182,48 @@ const fn head(engine: Engine) -> &'static str {
     }
 }
 
-/// Takes events that wait, by their names, which begin with their time.
-async fn take(session: &mut Session) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+/// Gives events that wait the places from `next` on, by their names, which begin with their time; and gives their leaves in
+/// that order.
+async fn place_waiting(session: &mut Session, next: i64) -> Result<Vec<Vec<u8>>, StoreError> {
     let rows = match session.engine() {
-        // An event of a smaller name may be committed at any moment: exactly what was read is removed.
+        // An event of a smaller name may be committed at any moment: exactly what was taken is placed.
         Engine::Postgres => {
             query(
                 "WITH taken AS (DELETE FROM audit_outbox WHERE event_id IN (SELECT event_id FROM audit_outbox \
-                 ORDER BY event_id LIMIT $1) RETURNING event_id) SELECT t.event_id, e.leaf FROM taken t \
-                 LEFT JOIN audit_event e ON e.event_id = t.event_id ORDER BY t.event_id",
+                 ORDER BY event_id LIMIT $1) RETURNING event_id), \
+                 placed AS (INSERT INTO log_leaf (seq, event_id) SELECT $2 + ROW_NUMBER() OVER (ORDER BY event_id) - 1, \
+                 event_id FROM taken RETURNING seq, event_id) \
+                 SELECT e.leaf FROM placed p LEFT JOIN audit_event e ON e.event_id = p.event_id ORDER BY p.seq",
             )
             .bind(ROUND)
+            .bind(next)
             .fetch_all(session)
             .await?
         }
         Engine::Sqlite => {
-            let rows = query(
-                "SELECT o.event_id, e.leaf FROM audit_outbox o LEFT JOIN audit_event e ON e.event_id = o.event_id \
-                 ORDER BY o.event_id LIMIT $1",
+            query(
+                "INSERT INTO log_leaf (seq, event_id) SELECT $2 + ROW_NUMBER() OVER (ORDER BY event_id) - 1, event_id \
+                 FROM audit_outbox ORDER BY event_id LIMIT $1",
             )
             .bind(ROUND)
-            .fetch_all(session)
+            .bind(next)
+            .execute(session)
             .await?;
-            if let Some(last) = rows.last() {
-                let last = last.text(0)?;
-                query("DELETE FROM audit_outbox WHERE event_id <= $1").bind(last).execute(session).await?;
-            }
-            rows
+            query(
+                "DELETE FROM audit_outbox WHERE event_id <= (SELECT event_id FROM log_leaf ORDER BY seq DESC LIMIT 1)",
+            )
+            .execute(session)
+            .await?;
+            query(
+                "SELECT e.leaf FROM log_leaf l LEFT JOIN audit_event e ON e.event_id = l.event_id WHERE l.seq >= $1 \
+                 ORDER BY l.seq",
+            )
+            .bind(next)
+            .fetch_all(session)
+            .await?
         }
     };
-    rows.iter().map(|row| Ok((row.text(0)?, row.bytes(1)?))).collect()
+    rows.iter().map(|row| row.bytes(0)).collect()
 }
 
 async fn edge_of(session: &mut Session, size: u64) -> Result<Edge, StoreError> {
