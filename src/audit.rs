@@ -9,7 +9,7 @@ mod leaf;
 use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
-pub use leaf::{Leaf, disclosed, encode, open};
+pub use leaf::{Leaf, disclosed, encode, is_of, open};
 
 /// Number of disclosure groups.
 pub const GROUPS: usize = leaf::GROUPS;

@@ -40,7 +40,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use crate::audit::{Draft, Outcome, Stamp, Verdict};
 use crate::clock::{Clock, from_micros, micros};
 use crate::ground::{Ground, Refusal};
-use crate::tlog::Hash;
+use crate::tlog::Together;
 
 pub use cache::Cases;
 pub use deployment::Deployment;
@@ -223,10 +223,10 @@ pub struct Committed<T> {
     pub output: T,
     /// UUID of the audit event.
     pub event_id: String,
-    /// When it was, microseconds.
-    pub at: i64,
-    /// What will stand in the tree.
-    pub entry: Hash,
+    /// What was committed together.
+    pub together: Arc<Together>,
+    /// The event's place in it.
+    pub place: u64,
 }
 
 /// A connection for reading, taken when it is first used. It can't begin a transaction: nothing outside this module can.

@@ -16,7 +16,7 @@ pub use checkpoint::{Checkpoint, CheckpointError, Tree};
 pub use edge::{Edge, Grown};
 pub use note::{Kind, NotAKey, NotAName, Origin, PrivateKey, PublicKey};
 pub use proof::{Proof, ProofError};
-pub use receipt::{NotAReceipt, Receipt};
+pub use receipt::{NotAReceipt, Receipt, Together};
 pub use resource::{Resource, path};
 pub use tiles::{Missing, Tiles};
 pub use tlog_tiles::{Hash, record_hash};

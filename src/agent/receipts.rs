@@ -22,6 +22,7 @@ use super::spool::private_directory;
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
+use crate::audit::is_of;
 use crate::clock::micros;
 use crate::redact::log;
 use crate::status::RECEIPT;
@@ -43,8 +44,17 @@ pub(super) struct Receipts {
 
 struct Waiting {
     /// By event.
-    receipts: BTreeMap<String, (Receipt, Vec<u8>)>,
+    receipts: BTreeMap<String, Promise>,
     file: File,
+}
+
+/// A receipt, and of which event.
+#[derive(Debug, Clone, PartialEq)]
+struct Promise {
+    event_id: String,
+    receipt: Receipt,
+    /// As it was given.
+    bytes: Vec<u8>,
 }
 
 /// What became of a promise.
@@ -68,8 +78,8 @@ impl Receipts {
         if file.exists() {
             for line in std::fs::read_to_string(&file)?.lines() {
                 // The end of a line that was cut off is no receipt.
-                if let Some((receipt, bytes)) = read(line, &log) {
-                    receipts.insert(receipt.event_id.clone(), (receipt, bytes));
+                if let Some(promise) = Promise::read(line, &log) {
+                    receipts.insert(promise.event_id.clone(), promise);
                 }
             }
         }
@@ -82,42 +92,42 @@ impl Receipts {
         let Some(event) = event_of(metadata) else { return };
         let bytes = metadata.get_bin(RECEIPT).and_then(|value| value.to_bytes().ok());
         let receipt = bytes.as_ref().and_then(|bytes| Receipt::open(bytes, &self.log).ok());
-        let fits = |receipt: &Receipt| event.strip_prefix("events/") == Some(receipt.event_id.as_str());
-        let (Some(receipt), Some(bytes)) = (receipt.filter(fits), bytes) else {
+        let (Some(event_id), Some(receipt), Some(bytes)) = (event.strip_prefix("events/"), receipt, bytes) else {
             tracing::error!(event, "ALARM: the hub named an event and gave no receipt of its log for it");
             return;
         };
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = writeln!(waiting.file, "{}", STANDARD.encode(&bytes)) {
+        let promise = Promise { event_id: event_id.to_owned(), receipt, bytes: bytes.to_vec() };
+        if let Err(error) = writeln!(waiting.file, "{}", promise.line()) {
             tracing::error!(error = %error, "a receipt can't be written down; it is kept in memory");
         }
-        waiting.receipts.insert(receipt.event_id.clone(), (receipt, bytes.to_vec()));
+        waiting.receipts.insert(promise.event_id.clone(), promise);
     }
 
     /// Those that are old enough to ask after.
-    fn due(&self, now: OffsetDateTime) -> Vec<Receipt> {
+    fn due(&self, now: OffsetDateTime) -> Vec<Promise> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = micros(now) - YOUNG;
-        waiting.receipts.values().map(|(receipt, _)| receipt).filter(|r| r.at < before).cloned().collect()
+        waiting.receipts.values().filter(|promise| promise.receipt.at < before).cloned().collect()
     }
 
     /// Writes down what became of some, and forgets that they waited.
-    fn settle(&self, settled: &[(Receipt, Kept)]) -> io::Result<()> {
+    fn settle(&self, settled: &[(Promise, Kept)]) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        for (receipt, kept) in settled {
-            let Some((_, bytes)) = waiting.receipts.get(&receipt.event_id) else { continue };
+        for (promise, kept) in settled {
             let (name, line) = match kept {
                 Kept::NotYet => continue,
-                Kept::Yes(index) => ("kept", format!("{} {index} {}", receipt.event_id, STANDARD.encode(bytes))),
-                Kept::No(why) => ("broken", format!("{} {} {why}", receipt.event_id, STANDARD.encode(bytes))),
+                _ if !waiting.receipts.contains_key(&promise.event_id) => continue,
+                Kept::Yes(index) => ("kept", format!("{} {index}", promise.line())),
+                Kept::No(why) => ("broken", format!("{} {why}", promise.line())),
             };
             let mut file = append(&self.directory.join(name))?;
             writeln!(file, "{line}")?;
             if let Kept::No(why) = kept {
                 file.sync_all()?;
-                tracing::error!(event = receipt.event_id, why, "ALARM: the hub broke its word about its log");
+                tracing::error!(event = promise.event_id, why, "ALARM: the hub broke its word about its log");
             }
-            waiting.receipts.remove(&receipt.event_id);
+            waiting.receipts.remove(&promise.event_id);
         }
         waiting.file = rewrite(&self.directory, &waiting.receipts)?;
         Ok(())
@@ -125,12 +135,13 @@ impl Receipts {
 }
 
 /// What a proof makes of a promise.
-fn judge(receipt: &Receipt, proof: &v1::EventProof, log: &PublicKey, now: OffsetDateTime) -> Kept {
+fn judge(promise: &Promise, proof: &v1::EventProof, log: &PublicKey, now: OffsetDateTime) -> Kept {
+    let receipt = &promise.receipt;
     if proof.state() != State::Proven {
         let late = micros(now).saturating_sub(receipt.at) > i64::from(receipt.within) * 1_000_000;
         return if late { Kept::No("no proof within the time that was promised") } else { Kept::NotYet };
     }
-    if record_hash(&proof.leaf) != receipt.entry {
+    if record_hash(&proof.leaf) != receipt.entry || !is_of(&proof.leaf, &promise.event_id) {
         return Kept::No("the log holds something else than was promised");
     }
     match Proof::from_bytes(&proof.proof).ok().map(|proof| (proof.index, proof.verify(receipt.entry, log))) {
@@ -166,8 +177,8 @@ impl Agent {
         }
     }
 
-    async fn ask_for(&self, receipts: &Receipts, some: &[Receipt]) -> Result<(), String> {
-        let events: Vec<String> = some.iter().map(|receipt| format!("events/{}", receipt.event_id)).collect();
+    async fn ask_for(&self, receipts: &Receipts, some: &[Promise]) -> Result<(), String> {
+        let events: Vec<String> = some.iter().map(|promise| format!("events/{}", promise.event_id)).collect();
         let ask = |node: Node| {
             let request = v1::ProveEventsRequest { events: events.clone() };
             async move { AuditClient::new(node.channel).prove_events(request).await }
@@ -179,18 +190,22 @@ impl Agent {
             return Err("the hub's answer is not to what was asked".to_owned());
         }
         let now = self.clock.now();
-        let judged: Vec<(Receipt, Kept)> = some
-            .iter()
-            .zip(&proofs)
-            .map(|(receipt, proof)| (receipt.clone(), judge(receipt, proof, &receipts.log, now)))
-            .collect();
+        let judge = |(promise, proof): (&Promise, _)| (promise.clone(), judge(promise, proof, &receipts.log, now));
+        let judged: Vec<(Promise, Kept)> = some.iter().zip(&proofs).map(judge).collect();
         receipts.settle(&judged).map_err(|error| error.to_string())
     }
 }
 
-fn read(line: &str, log: &PublicKey) -> Option<(Receipt, Vec<u8>)> {
-    let bytes = STANDARD.decode(line).ok()?;
-    Some((Receipt::open(&bytes, log).ok()?, bytes))
+impl Promise {
+    fn read(line: &str, log: &PublicKey) -> Option<Self> {
+        let (event_id, receipt) = line.split_once(' ')?;
+        let bytes = STANDARD.decode(receipt).ok()?;
+        Some(Self { event_id: event_id.to_owned(), receipt: Receipt::open(&bytes, log).ok()?, bytes })
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}", self.event_id, STANDARD.encode(&self.bytes))
+    }
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -202,12 +217,12 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Writes what waits anew, and goes on from there.
-fn rewrite(directory: &Path, receipts: &BTreeMap<String, (Receipt, Vec<u8>)>) -> io::Result<File> {
+fn rewrite(directory: &Path, receipts: &BTreeMap<String, Promise>) -> io::Result<File> {
     let (path, next) = (directory.join("waiting"), directory.join("waiting.next"));
     drop(std::fs::remove_file(&next));
     let mut file = append(&next)?;
-    for (_, bytes) in receipts.values() {
-        writeln!(file, "{}", STANDARD.encode(bytes))?;
+    for promise in receipts.values() {
+        writeln!(file, "{}", promise.line())?;
     }
     file.sync_all()?;
     std::fs::rename(&next, &path)?;
@@ -220,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock as _, SystemClock};
-    use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Tree};
+    use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
 
     const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
 
@@ -228,8 +243,11 @@ mod tests {
         PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[seed; 32]).unwrap()
     }
 
-    fn receipt(at: OffsetDateTime) -> Receipt {
-        Receipt { event_id: EVENT.to_owned(), entry: record_hash(b"leaf"), at: micros(at), within: 3600 }
+    const LEAF: &[u8] = br#"{"id":"0192f3a0-0000-7000-8000-000000000000"}"#;
+
+    fn promise(leaf: &[u8], at: OffsetDateTime, key: &PrivateKey) -> Promise {
+        let bytes = Together::new(&[record_hash(leaf)], micros(at)).receipt(0, 3600, key).unwrap();
+        Promise { event_id: EVENT.to_owned(), receipt: Receipt::open(&bytes, key.public()).unwrap(), bytes }
     }
 
     /// A proof of this leaf, second of three.
@@ -257,8 +275,8 @@ mod tests {
         let waiting = |state: State| v1::EventProof { state: state.into(), ..Default::default() };
         let no = Kept::No("no proof within the time that was promised");
         for (proof, at, expected) in [
-            (proof(b"leaf", &log), soon, Kept::Yes(1)),
-            (proof(b"leaf", &log), late, Kept::Yes(1)),
+            (proof(LEAF, &log), soon, Kept::Yes(1)),
+            (proof(LEAF, &log), late, Kept::Yes(1)),
             (waiting(State::Waiting), soon, Kept::NotYet),
             (waiting(State::Unknown), soon, Kept::NotYet),
             (waiting(State::Waiting), late, no),
@@ -267,16 +285,20 @@ mod tests {
             // It was altered.
             (proof(b"another leaf", &log), soon, Kept::No("the log holds something else than was promised")),
             (
-                v1::EventProof { leaf: b"leaf".to_vec(), ..proof(b"another leaf", &log) },
+                v1::EventProof { leaf: LEAF.to_vec(), ..proof(b"another leaf", &log) },
                 soon,
                 Kept::No("the proof does not hold"),
             ),
             // It stands in somebody else's log.
-            (proof(b"leaf", &key(2)), soon, Kept::No("the proof does not hold")),
-            (v1::EventProof { proof: vec![], ..proof(b"leaf", &log) }, soon, Kept::No("the proof does not hold")),
+            (proof(LEAF, &key(2)), soon, Kept::No("the proof does not hold")),
+            (v1::EventProof { proof: vec![], ..proof(LEAF, &log) }, soon, Kept::No("the proof does not hold")),
         ] {
-            assert_eq!(judge(&receipt(now), &proof, log.public(), at), expected);
+            assert_eq!(judge(&promise(LEAF, now, &log), &proof, log.public(), at), expected);
         }
+        // The promise was of another event from the start, and so is the proof.
+        let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
+        let verdict = judge(&promise(other, now, &log), &proof(other, &log), log.public(), soon);
+        assert_eq!(verdict, Kept::No("the log holds something else than was promised"));
     }
 
     #[test]
@@ -293,13 +315,12 @@ mod tests {
             metadata
         };
         let receipts = open();
-        let (name, given) = (format!("events/{EVENT}"), receipt(now - time::Duration::minutes(1)));
-        // Without one, with another log's, with another event's: nothing is believed.
+        let (name, given) = (format!("events/{EVENT}"), promise(LEAF, now - time::Duration::minutes(1), &log));
+        // Without one, with another log's: nothing is believed.
         receipts.keep(&said(&name, None));
-        receipts.keep(&said(&name, Some(given.sign(&key(2)))));
-        receipts.keep(&said("events/1", Some(given.sign(&log))));
+        receipts.keep(&said(&name, Some(promise(LEAF, now, &key(2)).bytes)));
         assert_eq!(receipts.due(now), []);
-        receipts.keep(&said(&name, Some(given.sign(&log))));
+        receipts.keep(&said(&name, Some(given.bytes.clone())));
         drop(receipts);
 
         let receipts = open();

@@ -76,6 +76,15 @@ pub fn disclosed(disclosures: &[u8]) -> Option<Vec<String>> {
     serde_json::from_slice(disclosures).ok()
 }
 
+/// Whether a leaf is that of the event with this id.
+pub fn is_of(leaf: &[u8], event_id: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Id<'a> {
+        id: &'a str,
+    }
+    serde_json::from_slice::<Id<'_>>(leaf).is_ok_and(|leaf| leaf.id == event_id)
+}
+
 /// What disclosures open of a leaf: the names of their groups. Nothing if one of them is not what a digest of the leaf is of.
 pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Option<Vec<String>> {
     #[derive(serde::Deserialize)]

@@ -2,7 +2,6 @@
 
 use super::Exchange;
 use crate::store::Committed;
-use crate::tlog::Receipt;
 
 /// Within this many seconds a checkpoint holds what was acknowledged. It is a second or two; a hub that was killed and stands
 /// still for a night has broken no word.
@@ -13,15 +12,13 @@ const MERGE_DELAY: u32 = 24 * 3600;
 pub struct Evidence {
     /// UUID of the event.
     pub event_id: String,
-    /// A [`Receipt`].
+    /// A [`Receipt`](crate::tlog::Receipt).
     pub receipt: Vec<u8>,
 }
 
 impl Exchange {
     pub(super) fn evidence<T>(&self, committed: &Committed<T>) -> Evidence {
-        let event_id = committed.event_id.clone();
-        let receipt =
-            Receipt { event_id: event_id.clone(), entry: committed.entry, at: committed.at, within: MERGE_DELAY };
-        Evidence { receipt: receipt.sign(&self.log), event_id }
+        let receipt = committed.together.receipt(committed.place, MERGE_DELAY, &self.log).unwrap_or_default();
+        Evidence { event_id: committed.event_id.clone(), receipt }
     }
 }

@@ -11,6 +11,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
@@ -26,7 +27,7 @@ use super::tree::{Change, Gardener};
 use super::tx::{Added, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
-use crate::tlog::Hash;
+use crate::tlog::{Hash, Together};
 
 /// Units in one commit, at most.
 const GROUP: usize = 128;
@@ -47,8 +48,10 @@ pub(super) trait Unit: Send + Sync {
     fn event_id(&self) -> &str;
     /// Nobody waits for it any more, and nobody was refused by it.
     fn is_given_up(&self) -> bool;
-    /// Tells the caller, after the commit.
-    fn tell(self: Box<Self>, outcome: Result<(), CommitError>);
+    /// When it is, microseconds, and what of it will stand in the tree, once it has run.
+    fn entry(&self) -> Option<(i64, Hash)>;
+    /// Tells the caller, after the commit: what was committed together, and its place in that.
+    fn tell(self: Box<Self>, outcome: Result<(Arc<Together>, u64), CommitError>);
 }
 
 /// A unit of work, its verdict and stamp, and the caller that waits.
@@ -117,10 +120,14 @@ impl<W: Work> Unit for Pending<W> {
         self.reply.is_closed() && self.verdict.outcome == Outcome::Allowed
     }
 
-    fn tell(self: Box<Self>, outcome: Result<(), CommitError>) {
+    fn entry(&self) -> Option<(i64, Hash)> {
+        self.output.as_ref().map(|(_, entry)| (self.stamp.at, *entry))
+    }
+
+    fn tell(self: Box<Self>, outcome: Result<(Arc<Together>, u64), CommitError>) {
         let Self { output, stamp, reply, .. } = *self;
-        let answer = outcome.and_then(|()| match output {
-            Some((output, entry)) => Ok(Committed { output, event_id: stamp.event_id, at: stamp.at, entry }),
+        let answer = outcome.and_then(|(together, place)| match output {
+            Some((output, _)) => Ok(Committed { output, event_id: stamp.event_id, together, place }),
             None => Err(StoreError::Busy.into()),
         });
         // A caller that has gone away learns the outcome by repeating its request id.
@@ -215,9 +222,7 @@ impl Writer {
             }
             let done = self.group(&mut units).await;
             self.announcer.announce(done.woken);
-            for (unit, outcome) in units.into_iter().zip(done.outcomes) {
-                unit.tell(outcome);
-            }
+            tell(units, done.outcomes);
         }
         // The file is whole by itself once its last session is closed. Whoever waits for the end waits for the queue.
         self.session = None;
@@ -342,6 +347,23 @@ impl Writer {
             self.forgot = Instant::now();
         }
         Ok(done)
+    }
+}
+
+/// Tells everybody of a group what became of theirs. What was committed together gets one receipt from the log.
+fn tell(units: Vec<Box<dyn Unit>>, outcomes: Outcomes) {
+    let (mut entries, mut at, mut places) = (Vec::new(), 0, Vec::with_capacity(units.len()));
+    for (unit, outcome) in units.iter().zip(outcomes) {
+        places.push(outcome.and_then(|()| {
+            let (moment, entry) = unit.entry().ok_or(StoreError::Busy)?;
+            at = moment.max(at);
+            entries.push(entry);
+            Ok(entries.len() as u64 - 1)
+        }));
+    }
+    let together = Arc::new(Together::new(&entries, at));
+    for (unit, place) in units.into_iter().zip(places) {
+        unit.tell(place.map(|place| (Arc::clone(&together), place)));
     }
 }
 

@@ -10,7 +10,8 @@ use super::checkpoint::{Checkpoint, CheckpointError, Tree};
 use super::note::PublicKey;
 use super::tiles::{Missing, Tiles};
 
-const HEADER: &str = "c2sp.org/tlog-proof@v1\n";
+/// First line of every file of proof.
+pub(super) const HEADER: &str = "c2sp.org/tlog-proof@v1\n";
 
 /// An entry's place, the hashes beside its way to the root, and the checkpoint with that root.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,12 +12,15 @@ use tonic_types::StatusExt as _;
 /// Everything that a client has received, for the search for what must not be in it.
 pub(crate) type Seen = Arc<Mutex<Vec<u8>>>;
 
+/// Receipts, and the events that they came with.
+type Receipts = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A caller's connection.
 #[derive(Clone)]
 pub(crate) struct Client {
     channel: Channel,
     seen: Seen,
-    receipts: Arc<Mutex<Vec<Vec<u8>>>>,
+    receipts: Receipts,
 }
 
 /// A reply, and the name of its event.
@@ -160,14 +163,12 @@ impl Client {
         let receipt = metadata.get_bin("sluis-receipt-bin").map(|receipt| receipt.to_bytes().unwrap().to_vec());
         assert_eq!(event.is_some(), receipt.is_some(), "event and receipt come together");
         if let (Some(event), Some(receipt)) = (event, receipt) {
-            let text = String::from_utf8(receipt.clone()).unwrap();
-            assert_eq!(text.lines().nth(2), Some(event.as_str()), "the receipt is of this event");
-            self.receipts.lock().unwrap().push(receipt);
+            self.receipts.lock().unwrap().push((event, receipt));
         }
     }
 
-    /// Every receipt so far.
-    pub(crate) fn receipts(&self) -> Vec<Vec<u8>> {
+    /// Every receipt so far, and the event that came with it.
+    pub(crate) fn receipts(&self) -> Vec<(String, Vec<u8>)> {
         self.receipts.lock().unwrap().clone()
     }
 

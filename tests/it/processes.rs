@@ -87,6 +87,21 @@ fn python_refers_at_one_agent_and_reads_at_another() {
     let output = Command::new(python).arg(client).arg(network).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
+    every_agent_holds_the_hub_to_its_word(&directory.path().join("network/agents"));
+}
+
+/// Each has asked for the proofs of its receipts, and got them.
+fn every_agent_holds_the_hub_to_its_word(agents: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    for agent in std::fs::read_dir(agents).unwrap() {
+        let receipts = agent.unwrap().path().join("store/receipts");
+        while !receipts.join("kept").exists() {
+            assert!(Instant::now() < deadline, "{}: no proof", receipts.display());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let broken = std::fs::read_to_string(receipts.join("broken")).unwrap_or_default();
+        assert_eq!(broken, "", "{}", receipts.display());
+    }
 }
 
 /// Guarantee G8, for a process that is killed; what a machine without power keeps is up to `synchronous=FULL`.
