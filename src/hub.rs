@@ -95,6 +95,9 @@ pub enum HubError {
     /// A defect: the writer does not end by itself.
     #[error("the store's writer ended; start the hub again")]
     Writer,
+    /// A defect: what signs the log does not end by itself.
+    #[error("what signs the log ended; start the hub again")]
+    Notary,
     /// TLS.
     #[error("TLS can't be set up")]
     Tls(#[from] TlsError),
@@ -134,7 +137,7 @@ pub async fn run_by(
     let process = Process::new();
     let background = background(&exchange, &gate, process.health());
     let (last_look, ended) = oneshot::channel();
-    let notary = tokio::spawn(notary.follow(ended));
+    let mut notary = tokio::spawn(notary.follow(ended));
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let routes = routes(&config, &exchange, &process)?;
@@ -158,6 +161,7 @@ pub async fn run_by(
         served = serving => served?,
         // Nothing can be committed any more: whoever watches this process starts it anew.
         () = exchange.store.stopped() => return Err(HubError::Writer),
+        _ = &mut notary => return Err(HubError::Notary),
     }
     drop(background);
     drop(last_look);

@@ -23,7 +23,9 @@ CREATE TABLE log_tile (
 
 -- What the log said of its tree. Nothing updates a checkpoint.
 CREATE TABLE log_checkpoint (
-    size INTEGER PRIMARY KEY,             -- of the tree that it is about
+    origin TEXT NOT NULL,                 -- name of the log: a log that was lost goes on under another
+    size BIGINT NOT NULL,                 -- of the tree that it is about
     at BIGINT NOT NULL,                   -- when it was signed
-    note BLOB NOT NULL                    -- signed note (C2SP tlog-checkpoint)
+    note BLOB NOT NULL,                   -- signed note (C2SP tlog-checkpoint)
+    PRIMARY KEY (origin, size)
 );

@@ -23,7 +23,7 @@ use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::audit::is_of;
-use crate::clock::micros;
+use crate::clock::{from_micros, micros};
 use crate::redact::log;
 use crate::status::RECEIPT;
 use crate::tlog::{Proof, PublicKey, Receipt, record_hash};
@@ -32,10 +32,15 @@ use crate::tlog::{Proof, PublicKey, Receipt, record_hash};
 const LOOK: Duration = Duration::from_secs(20);
 /// A receipt is asked after when it is this old, microseconds: a proof takes a second or two.
 const YOUNG: i64 = 3_000_000;
+/// A promise for later than this is none, seconds.
+const LONGEST: u32 = 7 * 24 * 3600;
+/// How far this machine's clock may be ahead of the hub's, microseconds.
+const TOLERANCE: i64 = 120_000_000;
 /// Events in one question.
 const AT_ONCE: usize = 100;
 
-/// Receipts of this agent's calls: `waiting` for their proof, `kept` with the place that they have in the log, and `broken`.
+/// Receipts of this agent's calls: `waiting` for their proof, `kept.YYYY-MM` with the place that they have in the log, `broken`,
+/// and `other` that could not be read under the log's key.
 pub(super) struct Receipts {
     log: PublicKey,
     directory: PathBuf,
@@ -53,6 +58,8 @@ struct Waiting {
 struct Promise {
     event_id: String,
     receipt: Receipt,
+    /// When it was given, microseconds, by this machine's clock.
+    since: i64,
     /// As it was given.
     bytes: Vec<u8>,
 }
@@ -77,9 +84,10 @@ impl Receipts {
         let file = directory.join("waiting");
         if file.exists() {
             for line in std::fs::read_to_string(&file)?.lines() {
-                // The end of a line that was cut off is no receipt.
-                if let Some(promise) = Promise::read(line, &log) {
-                    receipts.insert(promise.event_id.clone(), promise);
+                match Promise::read(line, &log) {
+                    Some(promise) => drop(receipts.insert(promise.event_id.clone(), promise)),
+                    // The log has another key now, or the line was cut off: evidence all the same.
+                    None => writeln!(append(&directory.join("other"))?, "{line}")?,
                 }
             }
         }
@@ -87,48 +95,93 @@ impl Receipts {
         Ok(Self { log, directory, waiting: Mutex::new(Waiting { receipts, file }) })
     }
 
-    /// Keeps the receipt that came with an answer.
-    fn keep(&self, metadata: &MetadataMap) {
-        let Some(event) = event_of(metadata) else { return };
-        let bytes = metadata.get_bin(RECEIPT).and_then(|value| value.to_bytes().ok());
-        let receipt = bytes.as_ref().and_then(|bytes| Receipt::open(bytes, &self.log).ok());
-        let (Some(event_id), Some(receipt), Some(bytes)) = (event.strip_prefix("events/"), receipt, bytes) else {
-            tracing::error!(event, "ALARM: the hub named an event and gave no receipt of its log for it");
+    /// Keeps the receipt that came with an answer to a call that began at `began`.
+    fn keep(&self, metadata: &MetadataMap, is_ok: bool, began: OffsetDateTime) {
+        let event = event_of(metadata);
+        if event.is_none() && !is_ok {
+            // No answer, or one that could not be written down: nothing was said of the log.
             return;
+        }
+        let why = match self.promise(event.as_deref(), metadata, began) {
+            Ok(promise) => match self.wait_for(promise) {
+                Ok(()) => return,
+                Err(why) => why,
+            },
+            Err(why) => why,
         };
+        tracing::error!(event, why, "ALARM: the hub answered, and gave no word of its log that can be held against it");
+    }
+
+    fn promise(
+        &self,
+        event: Option<&str>,
+        metadata: &MetadataMap,
+        began: OffsetDateTime,
+    ) -> Result<Promise, &'static str> {
+        let id = event.and_then(|event| event.strip_prefix("events/")).ok_or("no event")?;
+        let canonical = uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.to_string() == id);
+        let event_id = Some(id.to_owned()).filter(|_| canonical).ok_or("an event with no proper name")?;
+        let bytes = metadata.get_bin(RECEIPT).and_then(|value| value.to_bytes().ok()).ok_or("no receipt")?.to_vec();
+        let receipt = Receipt::open(&bytes, &self.log).map_err(|_| "a receipt that is not the log's")?;
+        if receipt.within > LONGEST {
+            return Err("a receipt that promises nothing in time");
+        }
+        // An older event, told once more for a call that was not logged.
+        if receipt.at < micros(began) - TOLERANCE {
+            return Err("a receipt from before the call");
+        }
+        Ok(Promise { event_id, receipt, since: micros(began), bytes })
+    }
+
+    fn wait_for(&self, promise: Promise) -> Result<(), &'static str> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let promise = Promise { event_id: event_id.to_owned(), receipt, bytes: bytes.to_vec() };
+        match waiting.receipts.get(&promise.event_id) {
+            Some(known) if known.receipt.entry == promise.receipt.entry => return Ok(()),
+            // The first stays: it is evidence.
+            Some(_) => return Err("another receipt for an event that has one"),
+            None => {}
+        }
         if let Err(error) = writeln!(waiting.file, "{}", promise.line()) {
             tracing::error!(error = %error, "a receipt can't be written down; it is kept in memory");
         }
         waiting.receipts.insert(promise.event_id.clone(), promise);
+        Ok(())
     }
 
     /// Those that are old enough to ask after.
     fn due(&self, now: OffsetDateTime) -> Vec<Promise> {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = micros(now) - YOUNG;
-        waiting.receipts.values().filter(|promise| promise.receipt.at < before).cloned().collect()
+        waiting.receipts.values().filter(|promise| promise.since < before).cloned().collect()
     }
 
     /// Writes down what became of some, and forgets that they waited.
     fn settle(&self, settled: &[(Promise, Kept)]) -> io::Result<()> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         for (promise, kept) in settled {
             let (name, line) = match kept {
                 Kept::NotYet => continue,
-                _ if !waiting.receipts.contains_key(&promise.event_id) => continue,
-                Kept::Yes(index) => ("kept", format!("{} {index}", promise.line())),
-                Kept::No(why) => ("broken", format!("{} {why}", promise.line())),
+                Kept::Yes(index) => (month(promise.since), format!("{} {index}", promise.line())),
+                Kept::No(why) => {
+                    tracing::error!(event = promise.event_id, why, "ALARM: the hub broke its word about its log");
+                    ("broken".to_owned(), format!("{} {why}", promise.line()))
+                }
             };
             let mut file = append(&self.directory.join(name))?;
             writeln!(file, "{line}")?;
-            if let Kept::No(why) = kept {
+            if matches!(kept, Kept::No(_)) {
                 file.sync_all()?;
-                tracing::error!(event = promise.event_id, why, "ALARM: the hub broke its word about its log");
             }
-            waiting.receipts.remove(&promise.event_id);
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if waiting.receipts.get(&promise.event_id).is_some_and(|known| known.receipt == promise.receipt) {
+                waiting.receipts.remove(&promise.event_id);
+            }
         }
+        Ok(())
+    }
+
+    /// Puts the file of what waits in order: it only grows otherwise.
+    fn tidy(&self) -> io::Result<()> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.file = rewrite(&self.directory, &waiting.receipts)?;
         Ok(())
     }
@@ -138,7 +191,7 @@ impl Receipts {
 fn judge(promise: &Promise, proof: &v1::EventProof, log: &PublicKey, now: OffsetDateTime) -> Kept {
     let receipt = &promise.receipt;
     if proof.state() != State::Proven {
-        let late = micros(now).saturating_sub(receipt.at) > i64::from(receipt.within) * 1_000_000;
+        let late = micros(now).saturating_sub(promise.since) > i64::from(receipt.within) * 1_000_000;
         return if late { Kept::No("no proof within the time that was promised") } else { Kept::NotYet };
     }
     if record_hash(&proof.leaf) != receipt.entry || !is_of(&proof.leaf, &promise.event_id) {
@@ -156,9 +209,11 @@ impl Agent {
     where
         F: Future<Output = Result<Response<O>, Status>>,
     {
+        let began = self.clock.now();
         let answer = self.links.hub.call(again, call).await;
         if let Some(receipts) = &self.receipts {
-            receipts.keep(answer.as_ref().map_or_else(Status::metadata, Response::metadata));
+            let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+            receipts.keep(metadata, answer.is_ok(), began);
         }
         answer
     }
@@ -168,10 +223,26 @@ impl Agent {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(receipts) = &self.receipts else { return };
-            for some in receipts.due(self.clock.now()).chunks(AT_ONCE) {
+            let due = receipts.due(self.clock.now());
+            for some in due.chunks(AT_ONCE) {
                 if let Err(why) = self.ask_for(receipts, some).await {
                     tracing::warn!(why = %why, receipts = log(&some.len()), "no proofs now: asked again later");
-                    break;
+                    // A hub that never answers breaks its word like one that has no proof.
+                    let nothing = v1::EventProof::default();
+                    let now = self.clock.now();
+                    let late: Vec<(Promise, Kept)> =
+                        some.iter().map(|p| (p.clone(), judge(p, &nothing, &receipts.log, now))).collect();
+                    if let Err(error) = receipts.settle(&late) {
+                        tracing::error!(error = %error, "what became of receipts can't be written down");
+                    }
+                }
+            }
+            if !due.is_empty() {
+                let agent = self.clone();
+                let tidied =
+                    tokio::task::spawn_blocking(move || agent.receipts.as_ref().map_or(Ok(()), Receipts::tidy)).await;
+                if !matches!(tidied, Ok(Ok(()))) {
+                    tracing::error!("the receipts that wait can't be written down; they are kept in memory");
                 }
             }
         }
@@ -198,14 +269,22 @@ impl Agent {
 
 impl Promise {
     fn read(line: &str, log: &PublicKey) -> Option<Self> {
-        let (event_id, receipt) = line.split_once(' ')?;
+        let (event_id, rest) = line.split_once(' ')?;
+        let (since, receipt) = rest.split_once(' ')?;
         let bytes = STANDARD.decode(receipt).ok()?;
-        Some(Self { event_id: event_id.to_owned(), receipt: Receipt::open(&bytes, log).ok()?, bytes })
+        let (event_id, since) = (event_id.to_owned(), since.parse().ok()?);
+        Some(Self { event_id, receipt: Receipt::open(&bytes, log).ok()?, since, bytes })
     }
 
     fn line(&self) -> String {
-        format!("{} {}", self.event_id, STANDARD.encode(&self.bytes))
+        format!("{} {} {}", self.event_id, self.since, STANDARD.encode(&self.bytes))
     }
+}
+
+/// Where receipts of this month are kept: whole months can be put away.
+fn month(at: i64) -> String {
+    let at = from_micros(at);
+    format!("kept.{}-{:02}", at.year(), u8::from(at.month()))
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -247,7 +326,8 @@ mod tests {
 
     fn promise(leaf: &[u8], at: OffsetDateTime, key: &PrivateKey) -> Promise {
         let bytes = Together::new(&[record_hash(leaf)], micros(at)).receipt(0, 3600, key).unwrap();
-        Promise { event_id: EVENT.to_owned(), receipt: Receipt::open(&bytes, key.public()).unwrap(), bytes }
+        let receipt = Receipt::open(&bytes, key.public()).unwrap();
+        Promise { event_id: EVENT.to_owned(), receipt, since: micros(at), bytes }
     }
 
     /// A proof of this leaf, second of three.
@@ -316,12 +396,29 @@ mod tests {
         };
         let receipts = open();
         let (name, given) = (format!("events/{EVENT}"), promise(LEAF, now - time::Duration::minutes(1), &log));
-        // Without one, with another log's: nothing is believed.
-        receipts.keep(&said(&name, None));
-        receipts.keep(&said(&name, Some(promise(LEAF, now, &key(2)).bytes)));
+        // Without one, with another log's, for something without a name, from before the call: nothing is believed.
+        let early = now - time::Duration::minutes(10);
+        for (event, receipt) in [
+            (name.as_str(), None),
+            (&name, Some(promise(LEAF, now, &key(2)).bytes)),
+            ("events/0", Some(promise(LEAF, now, &log).bytes)),
+            (&name.to_uppercase(), Some(promise(LEAF, now, &log).bytes)),
+            (&name, Some(promise(LEAF, early, &log).bytes)),
+        ] {
+            receipts.keep(&said(event, receipt), true, now);
+        }
+        receipts.keep(&MetadataMap::new(), true, now);
+        receipts.keep(&MetadataMap::new(), false, now);
         assert_eq!(receipts.due(now), []);
-        receipts.keep(&said(&name, Some(given.bytes.clone())));
+        let began = from_micros(given.since);
+        receipts.keep(&said(&name, Some(given.bytes.clone())), true, began);
+        receipts.keep(&said(&name, Some(promise(b"other", now, &log).bytes)), true, began);
         drop(receipts);
+        // A log under another key: what waits is not thrown away.
+        drop(Receipts::open(folder.path(), key(3).public().clone()).unwrap());
+        let other = folder.path().join("receipts/other");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), format!("{}\n", given.line()));
+        std::fs::rename(other, folder.path().join("receipts/waiting")).unwrap();
 
         let receipts = open();
         assert_eq!(receipts.due(now), std::slice::from_ref(&given));
@@ -329,11 +426,11 @@ mod tests {
         receipts.settle(&[(given.clone(), Kept::NotYet)]).unwrap();
         assert_eq!(receipts.due(now).len(), 1);
         receipts.settle(&[(given.clone(), Kept::No("proef"))]).unwrap();
-        receipts.settle(&[(given.clone(), Kept::Yes(3))]).unwrap();
+        receipts.tidy().unwrap();
         drop(receipts);
         assert_eq!(open().due(now), []);
         let broken = std::fs::read_to_string(folder.path().join("receipts/broken")).unwrap();
         assert!(broken.starts_with(EVENT) && broken.ends_with(" proef\n"), "{broken}");
-        assert!(!folder.path().join("receipts/kept").exists());
+        assert!(!folder.path().join("receipts").join(month(given.since)).exists());
     }
 }

@@ -71,9 +71,19 @@ pub fn encode(event: &Event) -> Leaf {
     Leaf { leaf: bytes(&leaf), disclosures: bytes(&disclosures) }
 }
 
-/// The disclosures one by one, as they are stored.
-pub fn disclosed(disclosures: &[u8]) -> Option<Vec<String>> {
-    serde_json::from_slice(disclosures).ok()
+/// The disclosures one by one, as they are stored, without those of some groups.
+pub fn disclosed(disclosures: &[u8], hidden: &[&str]) -> Option<Vec<String>> {
+    let mut all: Vec<String> = serde_json::from_slice(disclosures).ok()?;
+    // One that can't be read is not given.
+    all.retain(|disclosure| group(disclosure).is_some_and(|group| !hidden.contains(&group.as_str())));
+    Some(all)
+}
+
+/// Of which group a disclosure is.
+fn group(disclosure: &str) -> Option<String> {
+    let bytes = URL_SAFE_NO_PAD.decode(disclosure).ok()?;
+    let (_, group, _): (String, String, serde_json::Value) = serde_json::from_slice(&bytes).ok()?;
+    Some(group)
 }
 
 /// Whether a leaf is that of the event with this id.
@@ -97,9 +107,7 @@ pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Opti
         let found = URL_SAFE_NO_PAD.encode(digest(&SHA256, disclosure.as_bytes()));
         // Each digest once: no disclosure twice.
         digests.swap_remove(digests.iter().position(|digest| *digest == found)?);
-        let bytes = URL_SAFE_NO_PAD.decode(disclosure).ok()?;
-        let (_, group, _): (String, String, serde_json::Value) = serde_json::from_slice(&bytes).ok()?;
-        groups.push(group);
+        groups.push(group(disclosure)?);
     }
     Some(groups)
 }
@@ -241,7 +249,8 @@ mod tests {
     #[test]
     fn disclosures_open_their_leaf_and_no_other() {
         let Leaf { leaf, disclosures } = encode(&event());
-        let disclosures = disclosed(&disclosures).unwrap();
+        assert_eq!(disclosed(&disclosures, &["case", "subject"]).unwrap().len(), 4);
+        let disclosures = disclosed(&disclosures, &[]).unwrap();
         let some = |range: std::ops::Range<usize>| open(&leaf, disclosures[range].iter().map(String::as_str));
         assert_eq!(some(0..6).unwrap(), ["actor", "subject", "case", "data", "decision", "network"]);
         assert_eq!(

@@ -88,6 +88,9 @@ pub enum AuditError {
     /// A proof that proves nothing.
     #[error("{}", .0.display())]
     Proof(PathBuf, #[source] ProofError),
+    /// A leaf that is in the log, and is another event's than the file is named after.
+    #[error("{}: in the log, but not the event that the file is named after", .0.display())]
+    AnotherEvent(PathBuf),
     /// Disclosures that are not those of their leaf.
     #[error("{}: not what the leaf's digests are of", .0.display())]
     Disclosures(PathBuf),
@@ -109,6 +112,7 @@ impl AuditError {
             self,
             Self::NotProven(_)
                 | Self::Proof(..)
+                | Self::AnotherEvent(_)
                 | Self::Disclosures(_)
                 | Self::Log(..)
                 | Self::Older(..)
@@ -137,12 +141,20 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
 }
 
 async fn prove(channel: Channel, dir: &Path, events: Vec<String>, out: &mut dyn Write) -> Result<(), AuditError> {
-    let request = v1::ProveEventsRequest { events };
+    let request = v1::ProveEventsRequest { events: events.clone() };
     let answer = done("proving events", AuditClient::new(channel).prove_events(request).await)?;
     writeln!(out, "log key  {}  compare it with the one that the operator published", answer.log_key)?;
+    if answer.proofs.len() != events.len() {
+        return Err(AuditError::NotProven(events.len()));
+    }
     let mut missing = 0;
-    for proof in answer.proofs {
-        let name = dir.join(proof.event.replace("events/", ""));
+    // What a service calls an event does not name a file here.
+    for (event, proof) in events.iter().zip(answer.proofs) {
+        let id = event.strip_prefix("events/").and_then(|id| uuid::Uuid::try_parse(id).ok());
+        let Some(id) = id.filter(|_| proof.event == *event) else {
+            return Err(AuditError::NotGiven(event.clone(), "the answer is about another event".to_owned()));
+        };
+        let name = dir.join(id.to_string());
         let state = match proof.state() {
             State::Proven => {
                 write(&name.with_extension("leaf"), &proof.leaf)?;
@@ -165,14 +177,22 @@ async fn prove(channel: Channel, dir: &Path, events: Vec<String>, out: &mut dyn 
 async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Write) -> Result<(), AuditError> {
     let note = get(&mut channel, &Resource::Checkpoint).await?;
     let size = size_of(&note).ok_or_else(|| not_given(&Resource::Checkpoint, "not a checkpoint"))?;
+    rolled_back(dir, &note, size)?;
     let mut fetched = 0;
-    for resource in files(size, entries) {
-        let file = at(dir, &resource);
-        if file.exists() {
-            continue;
+    // One after the other: the size is not verified yet.
+    for (level, hashes) in (0..=63).map(|level| (level, size.checked_shr(8 * level).unwrap_or_default())) {
+        for index in 0..hashes.div_ceil(256) {
+            let width = usize::try_from((hashes - index * 256).min(256)).unwrap_or_default();
+            let tile = Resource::Tile { level: u8::try_from(level).unwrap_or_default(), index, width };
+            let bundle = (level == 0 && entries).then_some(Resource::Entries { index, width });
+            for resource in [Some(tile), bundle].into_iter().flatten() {
+                let file = at(dir, &resource);
+                if !file.exists() {
+                    write(&file, &get(&mut channel, &resource).await?)?;
+                    fetched += 1;
+                }
+            }
         }
-        write(&file, &get(&mut channel, &resource).await?)?;
-        fetched += 1;
     }
     // Last: a copy that broke off has the checkpoint of the one before.
     write(&at(dir, &Resource::Checkpoint), &note)?;
@@ -180,24 +200,13 @@ async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Wri
     Ok(())
 }
 
-/// Every tile of a tree of this size, and the bundles of its entries.
-fn files(size: u64, entries: bool) -> Vec<Resource> {
-    let mut all = Vec::new();
-    let mut hashes = size;
-    for level in 0.. {
-        for index in 0..hashes.div_ceil(256) {
-            let width = usize::try_from((hashes - index * 256).min(256)).unwrap_or_default();
-            all.push(Resource::Tile { level, index, width });
-            if level == 0 && entries {
-                all.push(Resource::Entries { index, width });
-            }
-        }
-        hashes /= 256;
-        if hashes == 0 {
-            break;
-        }
-    }
-    all
+/// A log does not shrink, and a tree of one size has one root: what is shown now is no reason to forget what was shown before.
+fn rolled_back(dir: &Path, note: &[u8], size: u64) -> Result<(), AuditError> {
+    let file = at(dir, &Resource::Checkpoint);
+    let Ok(before) = std::fs::read(&file) else { return Ok(()) };
+    let known = size_of(&before).unwrap_or_default();
+    let body = |note: &[u8]| note.split(|byte| *byte == b'\n').take(3).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    if size < known || (size == known && body(&before) != body(note)) { Err(AuditError::Forked(file)) } else { Ok(()) }
 }
 
 /// The size that a checkpoint names. Whether it is the log's is found out by verifying.
@@ -269,6 +278,10 @@ fn verify_proof(file: &Path, log: &PublicKey, out: &mut dyn Write) -> Result<(),
     let (proof, leaf) = (read(file.to_owned())?, read(file.with_extension("leaf"))?);
     let proof = Proof::from_bytes(&proof).map_err(failed)?;
     let checkpoint = proof.verify(record_hash(&leaf), log).map_err(failed)?;
+    let event = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    if !crate::audit::is_of(&leaf, event) {
+        return Err(AuditError::AnotherEvent(file.to_owned()));
+    }
     let opened = file.with_extension("disclosures");
     let words = if opened.exists() {
         let disclosures =

@@ -18,7 +18,7 @@ impl Exchange {
     async fn read_file(&self, file: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
         let mut reader = self.store.reader();
         Ok(match *file {
-            Resource::Checkpoint => newest_checkpoint(&mut reader).await?.map(|row| row.note),
+            Resource::Checkpoint => newest_checkpoint(&mut reader, self.log.public().name()).await?.map(|row| row.note),
             // A tile that has grown since begins as it was.
             Resource::Tile { level, index, width } => {
                 let hashes = tile(&mut reader, (level, index)).await?;

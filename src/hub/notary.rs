@@ -8,12 +8,13 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::clock::micros;
 use crate::exchange::Exchange;
+use crate::redact::log;
 use crate::store::tree::{CheckpointRow, add_tiles, edge, newest_checkpoint, size};
 use crate::store::{StoreError, Unfit};
 use crate::telemetry::Chain;
@@ -24,12 +25,39 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Between two checkpoints of a log that grows, microseconds. With the pause that is less than a second.
 const BETWEEN: i64 = 600_000;
 
+/// A log that is not signed for this long is an alarm, and so often again.
+const STALE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(300);
+
 /// Signs for a log.
 pub(super) struct Notary {
     exchange: Arc<Exchange>,
     memory: Memory,
     /// What this node knows that the log signed last.
     last: Option<Checkpoint>,
+}
+
+/// Since when the log is not signed, and when that was said last.
+struct Failing {
+    since: Instant,
+    said: Option<Instant>,
+}
+
+impl Failing {
+    /// A word at first, an alarm when it lasts, and again when it goes on lasting.
+    fn go_on(before: Option<Self>, error: &NotaryError) -> Self {
+        let Some(mut failing) = before else {
+            tracing::warn!(error = %Chain(error), "the log's tree does not grow");
+            return Self { since: Instant::now(), said: None };
+        };
+        let due = failing.said.map_or(failing.since + STALE, |said| said + AGAIN);
+        if Instant::now() >= due {
+            let seconds = failing.since.elapsed().as_secs();
+            tracing::error!(error = %Chain(error), seconds = log(&seconds), "ALARM: the log is not signed");
+            failing.said = Some(Instant::now());
+        }
+        failing
+    }
 }
 
 /// Why a notary can't work.
@@ -55,6 +83,7 @@ impl Notary {
         let memory = Memory(path.to_owned());
         let last = memory.read(&exchange.log)?;
         let mut notary = Self { exchange, memory, last };
+        notary.compare().await?;
         notary.sign(false).await?;
         Ok(notary)
     }
@@ -62,24 +91,35 @@ impl Notary {
     /// Looks until `ended`, and then once more: what was acknowledged last has its place too. After a fork nothing more is
     /// signed, and the store takes nothing more.
     pub(super) async fn follow(mut self, mut ended: oneshot::Receiver<()>) {
-        let mut failing = false;
+        let mut failing = None;
         let mut last = false;
         while !last {
             last = tokio::time::timeout(PAUSE, &mut ended).await.is_ok();
-            let looked = self.look(last).await;
-            match &looked {
+            match self.look(last).await {
                 Err(NotaryError::Store(StoreError::Unfit(why @ Unfit::Forked { .. }))) => {
                     tracing::error!(error = %why, "ALARM: the log is not what was signed");
-                    self.exchange.store.distrust(why.clone());
+                    self.exchange.store.distrust(why);
+                    if !last {
+                        drop(ended.await);
+                    }
                     return;
                 }
-                // Once, and not at every look.
-                Err(error) if !failing => tracing::warn!(error = %Chain(error), "the log's tree does not grow"),
-                Ok(()) if failing => tracing::info!("the log's tree grows again"),
-                _ => {}
+                Err(error) => failing = Some(Failing::go_on(failing, &error)),
+                Ok(()) if failing.take().is_some() => tracing::info!("the log's tree grows again"),
+                Ok(()) => {}
             }
-            failing = looked.is_err();
         }
+    }
+
+    /// Whether the tree is the remembered one as far as that goes.
+    async fn compare(&self) -> Result<(), NotaryError> {
+        let Some(last) = &self.last else { return Ok(()) };
+        let (signed, mut reader) = (last.tree().size, self.exchange.store.read().await?);
+        let found = size(&mut reader).await?;
+        if found < signed || edge(&mut reader, signed).await?.root() != last.tree().root {
+            return Err(forked(signed, found));
+        }
+        Ok(())
     }
 
     async fn look(&mut self, last: bool) -> Result<(), NotaryError> {
@@ -91,7 +131,7 @@ impl Notary {
     async fn sign(&mut self, last: bool) -> Result<(), NotaryError> {
         let now = micros(self.exchange.clock.now());
         let mut reader = self.exchange.store.read().await?;
-        let newest = newest_checkpoint(&mut reader).await?;
+        let newest = newest_checkpoint(&mut reader, self.exchange.log.public().name()).await?;
         let size = size(&mut reader).await?;
         let known = self.last.as_ref().map_or(0, |last| last.tree().size);
         let signed = newest.as_ref().map_or(0, |newest| newest.size);
@@ -140,7 +180,12 @@ impl Notary {
 
     async fn publish(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
         let at = micros(self.exchange.clock.now());
-        let row = CheckpointRow { size: checkpoint.tree().size, at, note: checkpoint.to_bytes() };
+        let row = CheckpointRow {
+            origin: self.exchange.log.public().name().to_string(),
+            size: checkpoint.tree().size,
+            at,
+            note: checkpoint.to_bytes(),
+        };
         self.exchange.store.publish_checkpoint(row).await?;
         Ok(())
     }

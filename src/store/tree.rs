@@ -13,7 +13,7 @@ use super::rows::Many;
 use super::session::{Session, query};
 use super::writer::{Chore, Chores};
 use super::{Reader, Store, StoreError};
-use crate::tlog::{Edge, FULL, Place, Tiles, record_hash};
+use crate::tlog::{Edge, FULL, Origin, Place, Tiles, record_hash};
 
 /// Leaves in one transaction.
 const ROUND: i64 = 1024;
@@ -30,6 +30,8 @@ pub struct Progress {
 /// A checkpoint as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRow {
+    /// Name of the log.
+    pub origin: String,
     /// Of the tree that it is about.
     pub size: u64,
     /// Microseconds.
@@ -42,7 +44,7 @@ pub struct CheckpointRow {
 /// server.
 pub(super) enum Keeper {
     Writer(Chores),
-    Own(Box<Mutex<(Gardener, Option<Session>)>>, Access),
+    Own(Box<Mutex<Option<Session>>>, Access),
 }
 
 impl Keeper {
@@ -51,16 +53,10 @@ impl Keeper {
         let (chores, to_do) = mpsc::channel(1);
         let keeper = match access.engine() {
             Engine::Sqlite => Self::Writer(chores),
-            Engine::Postgres => Self::Own(Box::new(Mutex::new((Gardener::default(), None))), access.clone()),
+            Engine::Postgres => Self::Own(Box::default(), access.clone()),
         };
         (keeper, to_do)
     }
-}
-
-/// Lets the tree grow, and remembers its edge from one time to the next.
-#[derive(Default)]
-pub(super) struct Gardener {
-    edge: Option<Edge>,
 }
 
 /// A change of the tree's tables.
@@ -97,15 +93,14 @@ impl Store {
             Keeper::Writer(chores) => chores.send(Chore(change)).await.map_err(|_| StoreError::Busy),
             Keeper::Own(own, access) => {
                 let mut own = own.lock().await;
-                let (gardener, session) = &mut *own;
-                let mut taken = match session.take() {
+                let mut session = match own.take() {
                     Some(session) => session,
                     None => Session::open(access).await?,
                 };
-                if gardener.perform(&mut taken, change).await {
-                    *session = Some(taken);
+                if perform(&mut session, change).await {
+                    *own = Some(session);
                 } else {
-                    taken.close_hard().await;
+                    session.close_hard().await;
                 }
                 Ok(())
             }
@@ -113,58 +108,49 @@ impl Store {
     }
 }
 
-impl Gardener {
-    /// Carries out a change and says whether the session can still be used.
-    pub(super) async fn perform(&mut self, session: &mut Session, change: Change) -> bool {
-        match change {
-            Change::Grow(reply) => {
-                let grown = self.grow(session).await;
-                if grown.is_err() {
-                    self.edge = None;
-                }
-                let usable = grown.is_ok();
-                // Whoever asked may have gone; the tree has grown all the same.
-                drop(reply.send(grown));
-                usable
-            }
-            Change::Publish(row, reply) => {
-                let published = publish(session, &row).await;
-                let usable = published.is_ok();
-                drop(reply.send(published));
-                usable
-            }
+/// Carries out a change and says whether the session can still be used.
+pub(super) async fn perform(session: &mut Session, change: Change) -> bool {
+    // Whoever asked may have gone; the change is made all the same.
+    match change {
+        Change::Grow(reply) => {
+            let grown = grow(session).await;
+            let usable = grown.is_ok();
+            drop(reply.send(grown));
+            usable
+        }
+        Change::Publish(row, reply) => {
+            let published = publish(session, &row).await;
+            let usable = published.is_ok();
+            drop(reply.send(published));
+            usable
         }
     }
+}
 
-    async fn grow(&mut self, session: &mut Session) -> Result<Progress, StoreError> {
-        // A look without a lock first: most of the time nothing waits.
-        if query("SELECT 1 FROM audit_outbox LIMIT 1").fetch_optional(session).await?.is_none() {
-            return Ok(Progress { placed: 0, more: false });
-        }
-        query(session.engine().begin()).execute(session).await?;
-        let Some(head) = query(head(session.engine())).fetch_optional(session).await? else {
-            // Another node is at it.
-            query("ROLLBACK").execute(session).await?;
-            return Ok(Progress { placed: 0, more: false });
-        };
-        let size = u64::try_from(head.number(0)?).map_err(|_| StoreError::Inconsistent("log_head"))?;
-        let mut edge = match self.edge.take().filter(|edge| edge.size() == size) {
-            Some(edge) => edge,
-            None => edge_of(session, size).await?,
-        };
-        let waiting = place_waiting(session, head.number(0)?).await?;
-        let grown = edge.grow(waiting.iter().map(|leaf| record_hash(leaf)));
-        TILES
-            .execute(session, &grown.tiles, |query, ((level, place), hashes)| {
-                query.bind(i64::from(*level)).bind(number(*place)).bind(hashes)
-            })
-            .await?;
-        query("UPDATE log_head SET size = $1 WHERE id = 1").bind(number(edge.size())).execute(session).await?;
-        query("COMMIT").execute(session).await?;
-        self.edge = Some(edge);
-        let placed = waiting.len();
-        Ok(Progress { placed, more: i64::try_from(placed).unwrap_or(ROUND) >= ROUND })
+async fn grow(session: &mut Session) -> Result<Progress, StoreError> {
+    // A look without a lock first: most of the time nothing waits.
+    if query("SELECT 1 FROM audit_outbox LIMIT 1").fetch_optional(session).await?.is_none() {
+        return Ok(Progress { placed: 0, more: false });
     }
+    query(session.engine().begin()).execute(session).await?;
+    let Some(head) = query(head(session.engine())).fetch_optional(session).await? else {
+        // Another node is at it.
+        query("ROLLBACK").execute(session).await?;
+        return Ok(Progress { placed: 0, more: false });
+    };
+    let next = head.number(0)?;
+    let mut edge = edge_of(session, unsigned(next, "log_head")?).await?;
+    let waiting = place_waiting(session, next).await?;
+    let grown = edge.grow(waiting.iter().map(|leaf| record_hash(leaf)));
+    TILES
+        .execute(session, &grown.tiles, |query, ((level, place), hashes)| {
+            query.bind(i64::from(*level)).bind(number(*place)).bind(hashes)
+        })
+        .await?;
+    query("UPDATE log_head SET size = $1 WHERE id = 1").bind(number(edge.size())).execute(session).await?;
+    query("COMMIT").execute(session).await?;
+    let placed = waiting.len();
+    Ok(Progress { placed, more: i64::try_from(placed).unwrap_or(ROUND) >= ROUND })
 }
 
 static TILES: Many = Many::new(
@@ -238,7 +224,10 @@ async fn edge_of(session: &mut Session, size: u64) -> Result<Edge, StoreError> {
 }
 
 async fn publish(session: &mut Session, row: &CheckpointRow) -> Result<(), StoreError> {
-    query("INSERT INTO log_checkpoint (size, at, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING")
+    query(
+        "INSERT INTO log_checkpoint (origin, size, at, note) VALUES ($1, $2, $3, $4) ON CONFLICT (origin, size) DO NOTHING",
+    )
+        .bind(&row.origin)
         .bind(number(row.size))
         .bind(row.at)
         .bind(&row.note)
@@ -289,13 +278,15 @@ pub async fn edge(reader: &mut Reader, size: u64) -> Result<Edge, StoreError> {
     Edge::from_tiles(size, |place| tiles.remove(&place)).ok_or(StoreError::Inconsistent("log_tile"))
 }
 
-/// The checkpoint of the largest tree.
-pub async fn newest_checkpoint(reader: &mut Reader) -> Result<Option<CheckpointRow>, StoreError> {
-    let row = sqlx::query("SELECT size, at, note FROM log_checkpoint ORDER BY size DESC LIMIT 1")
+/// The checkpoint of the largest tree that the log of this name signed.
+pub async fn newest_checkpoint(reader: &mut Reader, origin: &Origin) -> Result<Option<CheckpointRow>, StoreError> {
+    let row = sqlx::query("SELECT size, at, note FROM log_checkpoint WHERE origin = $1 ORDER BY size DESC LIMIT 1")
+        .bind(origin.as_str())
         .fetch_optional(reader.conn().await?)
         .await?;
     row.map(|row| {
         Ok(CheckpointRow {
+            origin: origin.to_string(),
             size: unsigned(row.try_get(0)?, "log_checkpoint")?,
             at: row.try_get(1)?,
             note: row.try_get(2)?,
@@ -324,6 +315,8 @@ pub struct Standing {
     pub disclosures: Vec<u8>,
     /// OIN of the organisation that asked.
     pub organisation: String,
+    /// Reason code.
+    pub reason: String,
 }
 
 /// An event, if it is one that concerns the organisation `scope`.
@@ -333,7 +326,7 @@ pub async fn standing(
     scope: Option<&str>,
 ) -> Result<Option<Standing>, StoreError> {
     let row = sqlx::query(
-        "SELECT l.seq, e.leaf, e.disclosures, e.req_oin FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
+        "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
          WHERE e.event_id = $1 AND ($2 = '' OR EXISTS (SELECT 1 FROM audit_event_party p \
          WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id))",
     )
@@ -348,6 +341,7 @@ pub async fn standing(
             leaf: row.try_get(1)?,
             disclosures: row.try_get(2)?,
             organisation: row.try_get(3)?,
+            reason: row.try_get(4)?,
         })
     })
     .transpose()

@@ -23,7 +23,7 @@ use super::event::EventRow;
 use super::notify::Announcer;
 use super::picture::{Picture, group_lock};
 use super::session::{Session, query};
-use super::tree::{Change, Gardener};
+use super::tree::{self, Change};
 use super::tx::{Added, Seen, Tx, Wake, Work, WorkError};
 use super::{CommitError, Committed, StoreError, event, request};
 use crate::audit::{Event, Outcome, Stamp, Verdict};
@@ -171,13 +171,12 @@ pub(super) struct Writer {
     access: Access,
     session: Option<Session>,
     announcer: Announcer,
-    gardener: Gardener,
     forgot: Instant,
 }
 
 impl Writer {
     pub(super) fn new(access: Access, announcer: Announcer) -> Self {
-        Self { access, session: None, announcer, gardener: Gardener::default(), forgot: Instant::now() }
+        Self { access, session: None, announcer, forgot: Instant::now() }
     }
 
     /// Starts it, on a thread of its own: what comes back from the database is taken up at once, and not after whatever
@@ -238,7 +237,7 @@ impl Writer {
                 Err(_) => return,
             },
         };
-        if self.gardener.perform(&mut session, change).await {
+        if tree::perform(&mut session, change).await {
             self.session = Some(session);
         } else {
             session.close_hard().await;

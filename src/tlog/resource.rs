@@ -37,8 +37,9 @@ impl Resource {
         let (level, rest) = rest.split_once('/')?;
         let entries = level == "entries";
         let number = if entries { 0 } else { level.parse::<u8>().ok().filter(|level| *level < 64)? };
-        // The library stops at a width of nothing.
-        if rest.ends_with(".p/0") {
+        // The library stops at a width of nothing, however that is written.
+        let part = rest.split_once(".p/").map(|(_, part)| part.parse::<u8>().ok());
+        if part.is_some_and(|width| width.is_none_or(|width| width == 0)) {
             return None;
         }
         let tile = Tile::from_path(&format!("tile/{HEIGHT}/{}/{rest}", if entries { "data" } else { level })).ok()?;
@@ -97,6 +98,13 @@ mod tests {
             ("/tile/0/0", None),
             ("/tile/0/001.p/256", None),
             ("/tile/0/001.p/0", None),
+            ("/tile/0/001.p/00", None),
+            ("/tile/0/001.p/000", None),
+            ("/tile/0/001.p/+0", None),
+            ("/tile/0/001.p/+1", None),
+            ("/tile/0/001.p/1/.p/0", None),
+            ("/tile/0/x001.p/0/001.p/1", None),
+            ("/tile/entries/001.p/00", None),
             ("/tile/0/001.p/01", None),
             ("/tile/0/001.p/", None),
             ("/tile/0/x000/001", None),
@@ -125,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_else_is_refused_without_a_stop(text in "(/tile/|/)?[0-9ex/.p+-]{0,60}") {
+        fn anything_else_is_refused_without_a_stop(text in "(/tile/(entries|[0-9]{1,2})/)?[0-9ex/.p+-]{0,9}(\\.p/[+0-9]{0,4})?") {
             if let Some(resource) = Resource::from_path(&text) {
                 prop_assert_eq!(path(&resource), text);
             }

@@ -329,6 +329,12 @@ impl Network {
         child
     }
 
+    /// Changes its configuration, for the next start.
+    pub(crate) fn reconfigure(&mut self, from: &str, to: &str) {
+        assert!(self.config.contains(from));
+        self.config = self.config.replace(from, to);
+    }
+
     /// Tries to start it again over the same data: why it does not.
     pub(crate) async fn does_not_start(&self) -> String {
         let running = run(self.folder.path(), &self.config, &self.clock);

@@ -17,7 +17,7 @@ use sluis::tlog::{
 use tonic::Code;
 
 use crate::calls::Client;
-use crate::direct::Players;
+use crate::direct::{Players, why};
 use crate::network::{GEMEENTE, Network, id};
 
 /// Asks until it is so.
@@ -137,6 +137,30 @@ async fn what_was_answered_is_proven_to_whom_it_concerns() {
     assert_eq!(states(&prove(other, vec![refused.clone()]).await.proofs), [State::Unknown]);
     let whole = prove(&network.officer.client, vec![refused]).await.proofs;
     assert_eq!((whole[0].state(), whole[0].disclosures.len()), (State::Proven, 6));
+
+    // A partner's officer opens the own events, and is not told by them whether somebody else has a case.
+    let officer = network.certificate(GEMEENTE).await;
+    network.register_certificate(&officer, v1::HolderKind::Officer, "fg-gemeente").await;
+    let unknown = v1::GetCaseRequest { context: None, name: format!("cases/{}", id()), ..Default::default() };
+    let mut asked = vec![event.clone()];
+    for context in [why("10", "aanmelding", v1::Role::R02).context(), None] {
+        let request = v1::GetCaseRequest { context, ..unknown.clone() };
+        let status = client.call::<_, v1::Case>("Cases/GetCase", &request).await.unwrap_err();
+        asked.push(crate::calls::event_of(&status).unwrap());
+    }
+    let reasons =
+        [network.database().await.event(&asked[1]).await.1, network.database().await.event(&asked[2]).await.1];
+    assert_eq!(reasons, ["CASE_UNKNOWN", "REQUEST_INCOMPLETE"]);
+    log.newest(&asked[2]).await;
+    let opened: Vec<Vec<String>> = prove(&officer.client, asked)
+        .await
+        .proofs
+        .iter()
+        .map(|proof| sluis::audit::open(&proof.leaf, proof.disclosures.iter().map(String::as_str)).unwrap())
+        .collect();
+    assert_eq!(opened[0], ["actor", "subject", "data", "decision", "network"]);
+    assert_eq!(opened[1], ["actor", "data", "network"]);
+    assert_eq!(opened[2], ["actor", "subject", "data", "decision", "network"]);
 
     for (events, wrong) in [
         (vec![], "none"),
@@ -294,7 +318,7 @@ async fn list(client: &Client) -> Result<String, tonic::Status> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_was_restored_from_a_backup_is_refused() {
-    let (mut network, _) = with_a_backup().await;
+    let (mut network, gemeente) = with_a_backup().await;
     network.stop().await;
     let memory = network.path("hub/audit/checkpoint");
     let (signed, elsewhere) = (std::fs::read(&memory).unwrap(), network.path("elsewhere"));
@@ -316,6 +340,18 @@ async fn a_database_that_was_restored_from_a_backup_is_refused() {
     std::fs::write(&memory, &signed).unwrap();
     let why = network.does_not_start().await;
     assert!(why.contains("is not the one of which"), "{why}");
+
+    // What README says to do when the newest copy is gone for good: another log, from here on.
+    network.reconfigure("sluis.example/test", "sluis.example/test/2");
+    network.reconfigure("audit/checkpoint", "audit/checkpoint-2");
+    network.restart().await;
+    let log = Log::of(gemeente.client()).await;
+    assert_eq!(log.key.name().as_str(), "sluis.example/test/2");
+    let event = list(gemeente.client()).await.unwrap();
+    log.newest(&event).await;
+    network.stop().await;
+    network.reconfigure("sluis.example/test/2", "sluis.example/test");
+    network.reconfigure("audit/checkpoint-2", "audit/checkpoint");
 
     // A memory of another log is no memory.
     std::fs::write(&memory, b"sluis.example/other\n1\nAAAA\n\n").unwrap();

@@ -48,7 +48,7 @@ impl Operation for ProveEvents {
         let whole = facts.caller.function() == Some(Function::NetworkOfficer);
         let own = facts.caller.oin().as_str();
         let officer = whole || facts.caller.function() == Some(Function::Officer);
-        let checkpoint = match tree::newest_checkpoint(reader).await? {
+        let checkpoint = match tree::newest_checkpoint(reader, hub.log.public().name()).await? {
             Some(row) => Checkpoint::open(&row.note, hub.log.public()).ok(),
             None => None,
         };
@@ -68,13 +68,14 @@ impl Operation for ProveEvents {
                 _ => None,
             };
             let may_open = officer && (whole || standing.organisation == own);
+            let hidden = hidden(&standing, whole);
             let Standing { leaf, disclosures, .. } = standing;
             proofs.push(v1::EventProof {
                 event,
                 state: if proof.is_some() { State::Proven } else { State::Waiting }.into(),
                 leaf,
                 disclosures: if may_open {
-                    disclosed(&disclosures).ok_or(StoreError::Inconsistent("audit_event"))?
+                    disclosed(&disclosures, hidden).ok_or(StoreError::Inconsistent("audit_event"))?
                 } else {
                     Vec::new()
                 },
@@ -97,6 +98,17 @@ impl Operation for ProveEvents {
         _: &mut crate::audit::Draft,
     ) -> Result<v1::ProveEventsResponse, WorkError> {
         Ok(v1::ProveEventsResponse { proofs: done.rows.clone(), log_key: hub.log.public().to_string() })
+    }
+}
+
+/// Groups that a partner's officer does not get to open: the hub's own name of a case, which all organisations would share; and
+/// whatever tells whether somebody else has a case.
+fn hidden(standing: &Standing, whole: bool) -> &'static [&'static str] {
+    let covers = [Reason::CaseUnknown, Reason::NotInvolved].map(Reason::code);
+    match standing.reason.as_str() {
+        _ if whole => &[],
+        reason if covers.contains(&reason) => &["case", "subject", "decision"],
+        _ => &["case"],
     }
 }
 

@@ -171,11 +171,17 @@ async fn what_should_not_be_in_a_tree_is_found(engine: Engine) {
 
 async fn checkpoints_are_kept(engine: Engine) {
     let store = engine.open().await.unwrap();
-    let row = |size, note: &[u8]| CheckpointRow { size, at: 7, note: note.to_vec() };
-    for row in [row(5, b"five"), row(9, b"nine"), row(5, b"another five")] {
+    let named =
+        |origin: &str, size, note: &[u8]| CheckpointRow { origin: origin.to_owned(), size, at: 7, note: note.to_vec() };
+    let row = |size, note: &[u8]| named("sluis.example/1", size, note);
+    for row in [row(5, b"five"), row(9, b"nine"), row(5, b"another five"), named("sluis.example/2", 9, b"other")] {
         store.publish_checkpoint(row).await.unwrap();
     }
     let mut reader = store.read().await.unwrap();
-    assert_eq!(newest_checkpoint(&mut reader).await.unwrap(), Some(row(9, b"nine")));
-    assert_eq!(engine.count("SELECT COUNT(*) FROM log_checkpoint").await, 2);
+    let newest =
+        async |reader: &mut _, origin: &str| newest_checkpoint(reader, &origin.parse().unwrap()).await.unwrap();
+    assert_eq!(newest(&mut reader, "sluis.example/1").await, Some(row(9, b"nine")));
+    assert_eq!(newest(&mut reader, "sluis.example/2").await.unwrap().note, b"other");
+    assert_eq!(newest(&mut reader, "sluis.example/3").await, None);
+    assert_eq!(engine.count("SELECT COUNT(*) FROM log_checkpoint").await, 3);
 }
