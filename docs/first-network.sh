@@ -57,6 +57,8 @@ registry() {
 for _ in $(seq 50); do registry partner --oin 00000099400000010000 --name "Netwerkbureau" --kind netwerk \
     --standing R03 --standing R04 2> last && break; sleep 0.2; done
 registry partner --oin 00000099100001410000 --name "Gemeente A" --kind gemeente
+# The log's public key, which the operator publishes: agents hold the hub's receipts against it.
+log_key=$(sed -n 's/.*"log":"\([^"]*\)".*/\1/p' hub/log | head -n 1)
 registry certificate ca/net.pem
 registry certificate ca/g-a.pem
 
@@ -69,7 +71,7 @@ agent() { # name, OIN, display name, range of ports
     cp ca/anchors.pem "$1/tls/"
     cp "ca/$1.pem" "$1/tls/organisation.pem"
     cp "ca/$1.key" "$1/tls/organisation.key"
-    awk -v oin="$2" -v hub="$hub" -v keyholder="$keyholder" -v here="$local_port" -v key="$public_key" '
+    awk -v oin="$2" -v hub="$hub" -v keyholder="$keyholder" -v here="$local_port" -v key="$public_key" -v log_key="$log_key" '
         /^\[/ { section = $0 }
         section == "[organisation]" && /^oin/ { $0 = "oin = \"" oin "\"" }
         section == "[hub]" && /^address/ { $0 = "address = \"127.0.0.1:" hub "\"" }
@@ -77,6 +79,7 @@ agent() { # name, OIN, display name, range of ports
         section == "[local]" && /^address/ { $0 = "address = \"127.0.0.1:" here "\"" }
         /^server_name/ { $0 = "server_name = \"localhost\"" }
         /^public_key/ { $0 = "public_key = \"" key "\"" }
+        /^# log_key/ { $0 = "log_key = \"" log_key "\"" }
         { print }' "$here/config/agent.toml" > "$1/agent.toml"
     "$sluis" agent --config "$1/agent.toml" 2> "$1/log" &
     pids+=($!)
