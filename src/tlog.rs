@@ -13,14 +13,14 @@ mod tiles;
 mod whole;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Tree};
-pub use edge::{Edge, Grown};
+pub use edge::Edge;
 pub use note::{Kind, NotAKey, NotAName, Origin, PrivateKey, PublicKey};
 pub use proof::{Proof, ProofError};
 pub use receipt::{NotAReceipt, Receipt, Together};
 pub use resource::{Resource, path};
 pub use tiles::{Missing, Tiles};
 pub use tlog_tiles::{Hash, record_hash};
-pub use whole::{Fault, Whole, entries, verify};
+pub use whole::{Fault, Whole, bundle, entries, verify};
 
 /// Height of a tile: 256 hashes.
 const HEIGHT: u8 = 8;

@@ -2,8 +2,7 @@
 //! certificate of that organisation under the agent's own anchors, and the same as before or the very next.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +10,7 @@ use ring::digest;
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use super::spool::private_directory;
+use super::spool::{private_directory, replace};
 use crate::api::v1;
 use crate::party::Oin;
 use crate::redact::log;
@@ -119,7 +118,7 @@ impl Partners {
             ),
             None => {}
         }
-        write(&self.directory.join(oin.as_str()), &new.text()).map_err(|_| PartnerKeysError::Store)?;
+        replace(&self.directory.join(oin.as_str()), &new.text()).map_err(|_| PartnerKeysError::Store)?;
         pins.insert(oin.clone(), new);
         Ok(())
     }
@@ -142,23 +141,6 @@ impl Pin {
         let hash: crate::identity::certificate::Fingerprint = hex.parse().ok()?;
         Some(Self { epoch: epoch.parse().ok()?, sha256: *hash.as_bytes() })
     }
-}
-
-/// Replaces the file as a whole, and only once its new content is on the disk.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tonic::{Response, Status};
 use super::Agent;
 use super::nodes::{Again, Node};
 use super::refusal::event_of;
-use super::spool::private_directory;
+use super::spool::{private_directory, replace};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
@@ -297,15 +297,10 @@ fn append(path: &Path) -> io::Result<File> {
 
 /// Writes what waits anew, and goes on from there.
 fn rewrite(directory: &Path, receipts: &BTreeMap<String, Promise>) -> io::Result<File> {
-    let (path, next) = (directory.join("waiting"), directory.join("waiting.next"));
-    drop(std::fs::remove_file(&next));
-    let mut file = append(&next)?;
-    for promise in receipts.values() {
-        writeln!(file, "{}", promise.line())?;
-    }
-    file.sync_all()?;
-    std::fs::rename(&next, &path)?;
-    Ok(file)
+    let path = directory.join("waiting");
+    let lines: String = receipts.values().map(|promise| format!("{}\n", promise.line())).collect();
+    replace(&path, &lines)?;
+    append(&path)
 }
 
 #[cfg(test)]
@@ -334,7 +329,7 @@ mod tests {
     fn proof(leaf: &[u8], key: &PrivateKey) -> v1::EventProof {
         let mut edge = Edge::default();
         let mut tiles = Tiles::default();
-        for (place, bytes) in edge.grow([record_hash(b"a"), record_hash(leaf), record_hash(b"b")]).tiles {
+        for (place, bytes) in edge.grow([record_hash(b"a"), record_hash(leaf), record_hash(b"b")]) {
             tiles.add(place, bytes);
         }
         let checkpoint = Checkpoint::sign(key, Tree { size: 3, root: edge.root() }).unwrap();

@@ -45,6 +45,23 @@ pub(super) fn private_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Replaces a file of the agent's own as a whole, and only once its new content is on the disk.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)
+}
+
 /// A file that is being written.
 pub(super) struct Spool {
     writer: BufWriter<File>,

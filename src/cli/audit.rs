@@ -15,7 +15,7 @@ use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::tlog::{
-    Checkpoint, CheckpointError, Fault, NotAKey, Place, Proof, ProofError, PublicKey, Resource, path, record_hash,
+    Checkpoint, CheckpointError, Fault, NotAKey, Proof, ProofError, PublicKey, Resource, Tiles, path, record_hash,
     verify,
 };
 
@@ -180,18 +180,12 @@ async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Wri
     rolled_back(dir, &note, size)?;
     let mut fetched = 0;
     // One after the other: the size is not verified yet.
-    for (level, hashes) in (0..=63).map(|level| (level, size.checked_shr(8 * level).unwrap_or_default())) {
-        for index in 0..hashes.div_ceil(256) {
-            let width = usize::try_from((hashes - index * 256).min(256)).unwrap_or_default();
-            let tile = Resource::Tile { level: u8::try_from(level).unwrap_or_default(), index, width };
-            let bundle = (level == 0 && entries).then_some(Resource::Entries { index, width });
-            for resource in [Some(tile), bundle].into_iter().flatten() {
-                let file = at(dir, &resource);
-                if !file.exists() {
-                    write(&file, &get(&mut channel, &resource).await?)?;
-                    fetched += 1;
-                }
-            }
+    let bundles = Resource::leaves(size).map(|(_, bundle)| bundle).filter(|_| entries);
+    for resource in Resource::tiles(size).chain(bundles) {
+        let file = at(dir, &resource);
+        if !file.exists() {
+            write(&file, &get(&mut channel, &resource).await?)?;
+            fetched += 1;
         }
     }
     // Last: a copy that broke off has the checkpoint of the one before.
@@ -243,18 +237,9 @@ fn verify_copy(dir: &Path, older: Option<&Path>, log: &PublicKey, out: &mut dyn 
     if let Some(older) = older {
         let note = std::fs::read(older).map_err(|error| AuditError::File(older.to_owned(), error))?;
         let before = Checkpoint::open(&note, log).map_err(|error| AuditError::Older(older.to_owned(), error))?;
-        let mut tiles = crate::tlog::Tiles::default();
-        let holds = loop {
-            match tree.follows(before.tree(), &tiles) {
-                Ok(proof) => break proof.is_some(),
-                Err(crate::tlog::Missing::Tiles(places)) => {
-                    for place in places {
-                        tiles.add(place, tile_of(dir, place, tree.size));
-                    }
-                }
-                Err(crate::tlog::Missing::Impossible) => break false,
-            }
-        };
+        // The tiles were verified a moment ago.
+        let tile = |place| std::fs::read(at(dir, &Resource::tile(place, tree.size))).unwrap_or_default();
+        let holds = Tiles::default().gather(|tiles| tree.follows(before.tree(), tiles), tile).flatten().is_some();
         if !holds {
             return Err(AuditError::Forked(older.to_owned()));
         }
@@ -263,13 +248,6 @@ fn verify_copy(dir: &Path, older: Option<&Path>, log: &PublicKey, out: &mut dyn 
     let (size, entries) = (tree.size, whole.entries);
     writeln!(out, "{}  verified: {size} entries under one signed root, {entries} of them here to read", dir.display())?;
     Ok(())
-}
-
-/// A tile as it is in a copy of a log of this size; verified before.
-fn tile_of(dir: &Path, (level, index): Place, size: u64) -> Vec<u8> {
-    let hashes = size.checked_shr(8 * u32::from(level)).unwrap_or_default();
-    let width = usize::try_from(hashes.saturating_sub(index.saturating_mul(256)).min(256)).unwrap_or_default();
-    std::fs::read(at(dir, &Resource::Tile { level, index, width })).unwrap_or_default()
 }
 
 fn verify_proof(file: &Path, log: &PublicKey, out: &mut dyn Write) -> Result<(), AuditError> {

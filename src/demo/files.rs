@@ -106,8 +106,9 @@ impl Layout {
         for (node, endpoint) in network.hub_nodes().enumerate() {
             maker.hub(node, endpoint, plan.database, &facts)?;
         }
+        let log_key = maker.log_key()?;
         for (nth, partner) in scenario.partners.iter().enumerate() {
-            maker.agent(nth, partner, &network, &keyholder, &facts)?;
+            maker.agent(nth, partner, &network, &keyholder, &facts, &log_key)?;
         }
         let text = toml::to_string(&network).unwrap_or_default();
         write(&directory.join("network.toml"), &text)?;
@@ -244,6 +245,7 @@ impl Maker<'_> {
         network: &Network,
         keyholder: &Endpoint,
         facts: &KeyholderFacts,
+        log_key: &PublicKey,
     ) -> Result<(), DemoError> {
         let slug = slug(&partner.id);
         // Each begins with another node, so that every node has agents.
@@ -258,7 +260,7 @@ impl Maker<'_> {
              anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n",
             partner.oin,
             nodes,
-            self.log_key()?,
+            log_key,
             keyholder.address,
             facts.public_key,
             sections(&slug, "../../ca"),

@@ -15,10 +15,10 @@ use tokio::sync::oneshot;
 use crate::clock::micros;
 use crate::exchange::Exchange;
 use crate::redact::log;
-use crate::store::tree::{CheckpointRow, add_tiles, edge, newest_checkpoint, size};
+use crate::store::tree::{CheckpointRow, newest_checkpoint, size, tree, work_out};
 use crate::store::{StoreError, Unfit};
 use crate::telemetry::Chain;
-use crate::tlog::{Checkpoint, Missing, PrivateKey, Tiles, Tree};
+use crate::tlog::{Checkpoint, PrivateKey, Tiles, Tree};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -116,7 +116,7 @@ impl Notary {
         let Some(last) = &self.last else { return Ok(()) };
         let (signed, mut reader) = (last.tree().size, self.exchange.store.read().await?);
         let found = size(&mut reader).await?;
-        if found < signed || edge(&mut reader, signed).await?.root() != last.tree().root {
+        if found < signed || tree(&mut reader, signed).await? != *last.tree() {
             return Err(forked(signed, found));
         }
         Ok(())
@@ -135,9 +135,11 @@ impl Notary {
         let size = size(&mut reader).await?;
         let known = self.last.as_ref().map_or(0, |last| last.tree().size);
         let signed = newest.as_ref().map_or(0, |newest| newest.size);
-        if size < known || signed < known {
-            // What another node signed a moment ago may be on its way to the store.
-            return if size < known { Err(forked(known, size)) } else { self.resume(known).await };
+        if let Some(last) = self.last.as_ref().filter(|_| size < known || signed < known) {
+            // This node ended before what it signed was in the store; or the store is an older one.
+            drop(reader);
+            self.compare().await?;
+            return self.publish(last).await;
         }
         let is_young = newest.as_ref().is_some_and(|newest| (0..BETWEEN).contains(&(now - newest.at)));
         if signed > known {
@@ -145,18 +147,17 @@ impl Notary {
             let newest = newest.as_ref().ok_or(StoreError::Inconsistent("log_checkpoint"))?;
             let checkpoint = Checkpoint::open(&newest.note, self.exchange.log.public())
                 .map_err(|_| StoreError::Inconsistent("log_checkpoint"))?;
-            let tree = *checkpoint.tree();
-            let actual = Tree { size: tree.size, root: edge(&mut reader, tree.size).await?.root() };
-            if actual != tree {
-                return Err(forked(tree.size, size));
+            let said = *checkpoint.tree();
+            if tree(&mut reader, said.size).await? != said {
+                return Err(forked(said.size, size));
             }
-            self.must_follow(&mut reader, &tree).await?;
+            self.must_follow(&mut reader, &said).await?;
             self.remember(checkpoint)?;
         }
         if size == signed || (is_young && !last) {
             return Ok(());
         }
-        let tree = Tree { size, root: edge(&mut reader, size).await?.root() };
+        let tree = tree(&mut reader, size).await?;
         self.must_follow(&mut reader, &tree).await?;
         drop(reader);
         let checkpoint =
@@ -164,18 +165,6 @@ impl Notary {
         // First the memory: what has been signed is known to this node whatever becomes of the store.
         self.remember(checkpoint.clone())?;
         self.publish(&checkpoint).await
-    }
-
-    /// What this node remembers is not in the store: it ended between the two, or the store is an older one.
-    async fn resume(&self, known: u64) -> Result<(), NotaryError> {
-        let Some(last) = &self.last else { return Ok(()) };
-        let mut reader = self.exchange.store.read().await?;
-        let tree = Tree { size: known, root: edge(&mut reader, known).await?.root() };
-        drop(reader);
-        if tree != *last.tree() {
-            return Err(forked(known, known));
-        }
-        self.publish(last).await
     }
 
     async fn publish(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
@@ -193,14 +182,10 @@ impl Notary {
     /// The tree holds all that was signed before.
     async fn must_follow(&self, reader: &mut crate::store::Reader, tree: &Tree) -> Result<(), NotaryError> {
         let Some(last) = &self.last else { return Ok(()) };
-        let mut tiles = Tiles::default();
-        loop {
-            match tree.follows(last.tree(), &tiles) {
-                Ok(Some(_)) => return Ok(()),
-                Ok(None) | Err(Missing::Impossible) => return Err(forked(last.tree().size, tree.size)),
-                Err(Missing::Tiles(places)) => add_tiles(reader, places, &mut tiles).await?,
-            }
-        }
+        let (signed, found) = (*last.tree(), *tree);
+        let holds =
+            work_out(reader, &mut Tiles::default(), move |tiles| found.follows(&signed, tiles)).await?.flatten();
+        holds.map(drop).ok_or_else(|| forked(signed.size, found.size))
     }
 
     fn remember(&mut self, checkpoint: Checkpoint) -> Result<(), NotaryError> {

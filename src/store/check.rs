@@ -192,7 +192,7 @@ async fn tree(conn: &mut AnyConnection) -> Result<i64, StoreError> {
         }
         let leaves = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Vec<u8>>, _>>()?;
         // A tile that goes on growing is told of again.
-        tiles.extend(edge.grow(leaves.iter().map(|leaf| record_hash(leaf))).tiles);
+        tiles.extend(edge.grow(leaves.iter().map(|leaf| record_hash(leaf))));
     }
     broken += i64::from(i64::try_from(edge.size()) != Ok(size));
     let mut stored = 0;

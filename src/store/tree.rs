@@ -3,8 +3,6 @@
 //! A commit never waits for it. One node at a time lets the tree grow, by the lock of the row that says how large it is; it
 //! may end at any point, and the next one goes on from there.
 
-use std::collections::BTreeSet;
-
 use sqlx::Row as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -13,7 +11,7 @@ use super::rows::Many;
 use super::session::{Session, query};
 use super::writer::{Chore, Chores};
 use super::{Reader, Store, StoreError};
-use crate::tlog::{Edge, FULL, Origin, Place, Tiles, record_hash};
+use crate::tlog::{Edge, FULL, Missing, Origin, Place, Tiles, Tree, record_hash};
 
 /// Leaves in one transaction.
 const ROUND: i64 = 1024;
@@ -143,7 +141,7 @@ async fn grow(session: &mut Session) -> Result<Progress, StoreError> {
     let waiting = place_waiting(session, next).await?;
     let grown = edge.grow(waiting.iter().map(|leaf| record_hash(leaf)));
     TILES
-        .execute(session, &grown.tiles, |query, ((level, place), hashes)| {
+        .execute(session, &grown, |query, ((level, place), hashes)| {
             query.bind(i64::from(*level)).bind(number(*place)).bind(hashes)
         })
         .await?;
@@ -259,16 +257,33 @@ pub async fn tile(reader: &mut Reader, (level, place): Place) -> Result<Option<V
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Adds tiles to those that are here; one that is not stored is added as empty.
-pub async fn add_tiles(reader: &mut Reader, places: BTreeSet<Place>, tiles: &mut Tiles) -> Result<(), StoreError> {
-    for place in places {
-        tiles.add(place, tile(reader, place).await?.unwrap_or_default());
+/// Works something out with the tiles that it takes. `None`: there is no such tree.
+pub async fn work_out<T: Send>(
+    reader: &mut Reader,
+    tiles: &mut Tiles,
+    work: impl Fn(&Tiles) -> Result<T, Missing> + Send,
+) -> Result<Option<T>, StoreError> {
+    loop {
+        let places = match work(tiles) {
+            Ok(found) => return Ok(Some(found)),
+            Err(Missing::Tiles(places)) => places,
+            Err(Missing::Impossible) => return Ok(None),
+        };
+        for place in places {
+            // One that is not stored is added as empty: it is not asked for twice.
+            let hashes = tile(reader, place).await?.unwrap_or_default();
+            tiles.add(place, hashes);
+        }
     }
-    Ok(())
+}
+
+/// The tree as it was at this size.
+pub async fn tree(reader: &mut Reader, size: u64) -> Result<Tree, StoreError> {
+    Ok(Tree { size, root: edge(reader, size).await?.root() })
 }
 
 /// The edge of the tree as it was at this size. A tile that has grown since begins as it was.
-pub async fn edge(reader: &mut Reader, size: u64) -> Result<Edge, StoreError> {
+async fn edge(reader: &mut Reader, size: u64) -> Result<Edge, StoreError> {
     let mut tiles = std::collections::HashMap::new();
     for place in Edge::places(size) {
         if let Some(hashes) = tile(reader, place).await? {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use signed_note::{Note, Signature, VerifierList};
 use tlog_tiles::{Hash, check_tree, prove_tree};
 
-use super::note::{Kind, Origin, PrivateKey, PublicKey};
+use super::note::{Origin, PrivateKey, PublicKey};
 use super::tiles::{Missing, Tiles};
 
 /// A tree: how many leaves, and the hash over all of them.
@@ -108,19 +108,13 @@ impl Tree {
     /// # Errors
     /// [`Missing`] names the tiles that it takes.
     pub fn follows(&self, older: &Self, tiles: &Tiles) -> Result<Option<Vec<Hash>>, Missing> {
-        if older.size > self.size {
-            return Ok(None);
-        }
-        // The library proves nothing of an empty tree: every tree holds it. Nor of a tree against itself.
-        if older.size == 0 {
-            return Ok(Some(Vec::new()));
-        }
-        if older.size == self.size {
-            return Ok((older.root == self.root).then(Vec::new));
-        }
-        let proof = tiles.work_out(|tiles| prove_tree(self.size, older.size, tiles))?;
-        let holds = self.has_grown_from(older, &proof);
-        Ok(holds.then_some(proof))
+        // The library proves nothing of an empty tree, nor of a tree against itself: the proof is empty.
+        let proof = match older.size {
+            0 => Vec::new(),
+            size if size >= self.size => Vec::new(),
+            size => tiles.work_out(|tiles| prove_tree(self.size, size, tiles))?,
+        };
+        Ok(self.has_grown_from(older, &proof).then_some(proof))
     }
 
     /// Whether the proof shows that this tree holds all of the older one in its place.
@@ -131,13 +125,5 @@ impl Tree {
             size if size > self.size => false,
             size => check_tree(proof, self.size, self.root, size, older.root).is_ok(),
         }
-    }
-}
-
-/// A log's key says one thing only.
-impl PrivateKey {
-    /// A log's key.
-    pub fn of_log(name: Origin, seed: &[u8; 32]) -> Option<Self> {
-        Self::from_seed(name, Kind::Log, seed)
     }
 }

@@ -16,13 +16,6 @@ pub struct Edge {
     levels: Vec<Vec<u8>>,
 }
 
-/// What a tree that grew has to be stored with.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Grown {
-    /// Tiles that are new or longer: their place and all of their bytes.
-    pub tiles: Vec<(Place, Vec<u8>)>,
-}
-
 impl Edge {
     /// Which tiles the edge of a tree of this size is made of.
     pub fn places(size: u64) -> Vec<Place> {
@@ -45,8 +38,8 @@ impl Edge {
         self.size
     }
 
-    /// Appends leaves, given by their hashes.
-    pub fn grow(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Grown {
+    /// Appends leaves, given by their hashes; gives the tiles that are new or longer, each with its place and all of its bytes.
+    pub fn grow(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<(Place, Vec<u8>)> {
         let before = self.size;
         let mut tiles = BTreeMap::new();
         for leaf in leaves {
@@ -60,11 +53,11 @@ impl Edge {
                 tiles.insert((level, index(self.size, level)), bytes.clone());
             }
         }
-        Grown { tiles: tiles.into_iter().collect() }
+        tiles.into_iter().collect()
     }
 
     fn push(&mut self, level: u8, hash: Hash, full: &mut BTreeMap<Place, Vec<u8>>) {
-        let place = index_of_next(self.size, level);
+        let place = index(self.size, level);
         let at = usize::from(level);
         if self.levels.len() <= at {
             self.levels.resize(at + 1, Vec::new());
@@ -113,43 +106,30 @@ fn width(size: u64, level: u8) -> usize {
     usize::try_from(hashes % FULL as u64).unwrap_or_default()
 }
 
-/// Place within its level of the unfinished tile.
+/// Place within its level of the unfinished tile, which the next leaf goes to.
 fn index(size: u64, level: u8) -> u64 {
     size.checked_shr(u32::from(HEIGHT) * (u32::from(level) + 1)).unwrap_or_default()
-}
-
-/// Place of the tile that the leaf with this number goes to, at a level.
-fn index_of_next(leaf: u64, level: u8) -> u64 {
-    index(leaf, level)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tlog_tiles::{Error, HashReader, record_hash, stored_hash_index, stored_hashes};
+    use tlog_tiles::{record_hash, stored_hash_index, stored_hashes};
 
+    use super::super::tiles::Flat;
     use super::*;
-
-    /// Every hash of a tree, as the library stores them one by one.
-    #[derive(Default)]
-    struct Flat(Vec<Hash>);
-
-    impl HashReader for Flat {
-        fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
-            Ok(indexes.iter().map(|index| self.0[usize::try_from(*index).unwrap()]).collect())
-        }
-    }
 
     fn leaf(number: u64) -> Hash {
         record_hash(&number.to_be_bytes())
     }
 
-    fn flat(size: u64) -> Flat {
-        let mut flat = Flat::default();
+    /// Every hash of a tree, as the library stores them one by one.
+    fn flat(size: u64) -> Vec<Hash> {
+        let mut flat = Vec::new();
         for number in 0..size {
-            let new = stored_hashes(number, &number.to_be_bytes(), &flat).unwrap();
-            assert_eq!(flat.0.len() as u64, stored_hash_index(0, number));
-            flat.0.extend(new);
+            let new = stored_hashes(number, &number.to_be_bytes(), &Flat(&flat)).unwrap();
+            assert_eq!(flat.len() as u64, stored_hash_index(0, number));
+            flat.extend(new);
         }
         flat
     }
@@ -164,18 +144,18 @@ mod tests {
             for step in steps {
                 let from = edge.size();
                 let grown = edge.grow((from..from + step).map(leaf));
-                prop_assert_eq!(step == 0, grown.tiles.is_empty());
-                stored.extend(grown.tiles);
+                prop_assert_eq!(step == 0, grown.is_empty());
+                stored.extend(grown);
                 let again = Edge::from_tiles(edge.size(), |place| stored.get(&place).cloned());
                 prop_assert_eq!(again.as_ref(), Some(&edge));
             }
             let flat = flat(edge.size());
-            let expected = if edge.size() == 0 { EMPTY_HASH } else { tree_hash(edge.size(), &flat).unwrap() };
+            let expected = if edge.size() == 0 { EMPTY_HASH } else { tree_hash(edge.size(), &Flat(&flat)).unwrap() };
             prop_assert_eq!(edge.root(), expected);
             let tiles = Tile::new_tiles(HEIGHT, 0, edge.size());
             prop_assert_eq!(tiles.len(), stored.len());
             for tile in tiles {
-                prop_assert_eq!(&stored[&(tile.level(), tile.level_index())], &tile.read_data(&flat).unwrap());
+                prop_assert_eq!(&stored[&(tile.level(), tile.level_index())], &tile.read_data(&Flat(&flat)).unwrap());
             }
         }
     }
@@ -186,7 +166,7 @@ mod tests {
         let mut edge = Edge::default();
         let grown = edge.grow((0..70_000).map(leaf));
         let widths = |level: u8| {
-            let of = grown.tiles.iter().filter(move |((l, _), _)| *l == level);
+            let of = grown.iter().filter(move |((l, _), _)| *l == level);
             of.map(|(_, bytes)| bytes.len() / HASH_SIZE).collect::<Vec<_>>()
         };
         assert_eq!((widths(0).len(), widths(0)[..273].iter().all(|w| *w == 256), widths(0)[273]), (274, true, 112));
@@ -199,7 +179,7 @@ mod tests {
     fn an_edge_with_a_short_or_a_missing_tile_is_none() {
         let mut edge = Edge::default();
         let grown = edge.grow((0..300).map(leaf));
-        let tiles: BTreeMap<_, _> = grown.tiles.into_iter().collect();
+        let tiles: BTreeMap<_, _> = grown.into_iter().collect();
         assert!(Edge::from_tiles(300, |place| tiles.get(&place).cloned()).is_some());
         assert!(Edge::from_tiles(301, |place| tiles.get(&place).cloned()).is_none());
         assert!(Edge::from_tiles(300, |_| None).is_none());

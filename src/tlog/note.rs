@@ -159,6 +159,11 @@ impl PrivateKey {
         Some(Self { public: PublicKey::new(name, kind, bytes), pair })
     }
 
+    /// A log's key.
+    pub fn of_log(name: Origin, seed: &[u8; 32]) -> Option<Self> {
+        Self::from_seed(name, Kind::Log, seed)
+    }
+
     /// What others verify with.
     pub const fn public(&self) -> &PublicKey {
         &self.public

@@ -63,13 +63,7 @@ impl Proof {
 
     /// The file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut text = format!("{HEADER}index {}\n", self.index);
-        for hash in &self.hashes {
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{}", STANDARD.encode(hash.0));
-        }
-        text.push('\n');
-        [text.as_bytes(), &self.checkpoint].concat()
+        [head(None, self.index, &self.hashes).as_bytes(), &self.checkpoint].concat()
     }
 
     /// Reads a file. Extra data, which an entry of Sluis never needs, is not taken.
@@ -90,6 +84,21 @@ impl Proof {
         // One way to write each: no leading zeros, no signs, no unused bits.
         (proof.hashes.len() <= 64 && proof.to_bytes() == bytes).then_some(proof)
     }
+}
+
+/// What stands in a file of proof before its note; `extra` where the format has a place for data of one's own.
+pub(super) fn head(extra: Option<&[u8]>, index: u64, hashes: &[Hash]) -> String {
+    let mut head = HEADER.to_owned();
+    // Writing to a String does not fail.
+    if let Some(extra) = extra {
+        let _ = writeln!(head, "extra {}", STANDARD.encode(extra));
+    }
+    let _ = writeln!(head, "index {index}");
+    for hash in hashes {
+        let _ = writeln!(head, "{}", STANDARD.encode(hash.0));
+    }
+    head.push('\n');
+    head
 }
 
 #[cfg(test)]
@@ -118,7 +127,7 @@ mod tests {
         fn of(entries: u64) -> Self {
             let mut edge = Edge::default();
             let grown = edge.grow((0..entries).map(|n| record_hash(&n.to_be_bytes())));
-            Self { key: key(Kind::Log, "sluis.example/log", 1), tiles: grown.tiles.into_iter().collect(), edge }
+            Self { key: key(Kind::Log, "sluis.example/log", 1), tiles: grown.into_iter().collect(), edge }
         }
 
         fn checkpoint(&self) -> Checkpoint {
@@ -127,18 +136,13 @@ mod tests {
 
         /// As whoever reads tiles one by one: only what is asked for, and how often it was asked.
         fn with_tiles<T>(&self, work: impl Fn(&Tiles) -> Result<T, Missing>) -> (Result<T, Missing>, usize) {
-            let (mut tiles, mut turns) = (Tiles::default(), 1);
-            loop {
-                match work(&tiles) {
-                    Err(Missing::Tiles(places)) => {
-                        for place in places {
-                            tiles.add(place, self.tiles.get(&place).cloned().unwrap_or_default());
-                        }
-                    }
-                    found => return (found, turns),
-                }
-                turns += 1;
-            }
+            let turns = std::cell::Cell::new(0);
+            let counted = |tiles: &Tiles| {
+                turns.set(turns.get() + 1);
+                work(tiles)
+            };
+            let tile = |place| self.tiles.get(&place).cloned().unwrap_or_default();
+            (Tiles::default().gather(counted, tile).ok_or(Missing::Impossible), turns.get())
         }
     }
 

@@ -19,16 +19,16 @@
 //! — <name of the log> <signature>
 //! ```
 
-use std::fmt::Write as _;
 use std::sync::OnceLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use signed_note::{Note, VerifierList};
-use tlog_tiles::{Error, Hash, HashReader, check_record, prove_record, stored_hashes_for_record_hash, tree_hash};
+use tlog_tiles::{Hash, check_record, prove_record, stored_hashes_for_record_hash, tree_hash};
 
 use super::note::{PrivateKey, PublicKey};
-use super::proof::HEADER;
+use super::proof::{HEADER, head};
+use super::tiles::Flat;
 
 const KIND: &str = "sluis-receipt/v1";
 
@@ -59,16 +59,6 @@ pub struct Receipt {
 #[error("not a receipt of this log under this key")]
 pub struct NotAReceipt;
 
-/// Hashes by the library's numbers.
-struct Flat<'h>(&'h [Hash]);
-
-impl HashReader for Flat<'_> {
-    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
-        let hash = |index: &u64| self.0.get(usize::try_from(*index).ok()?).copied();
-        indexes.iter().map(hash).collect::<Option<_>>().ok_or(Error::InvalidTile)
-    }
-}
-
 impl Together {
     /// These entries, committed at this moment.
     pub fn new(entries: &[Hash], at: i64) -> Self {
@@ -85,7 +75,7 @@ impl Together {
     pub fn receipt(&self, place: u64, within: u32, key: &PrivateKey) -> Option<Vec<u8>> {
         let proof = prove_record(self.size, place, &Flat(&self.hashes)).ok()?;
         let entry = self.hashes.get(usize::try_from(tlog_tiles::stored_hash_index(0, place)).ok()?)?;
-        let mut receipt = head(*entry, place, &proof).into_bytes();
+        let mut receipt = head(Some(&entry.0), place, &proof).into_bytes();
         receipt.extend(self.note.get_or_init(|| self.sign(within, key).unwrap_or_default()));
         Some(receipt)
     }
@@ -95,17 +85,6 @@ impl Together {
         let text = text(key.public(), self.size, root, self.at, within);
         Some(Note::new(text.as_bytes(), &[key.sign(text.as_bytes(), 0)?]).ok()?.to_bytes())
     }
-}
-
-/// The part of a receipt before its note.
-fn head(entry: Hash, place: u64, proof: &[Hash]) -> String {
-    let mut head = format!("{HEADER}extra {}\nindex {place}\n", STANDARD.encode(entry.0));
-    for hash in proof {
-        // Writing to a String does not fail.
-        let _ = writeln!(head, "{}", STANDARD.encode(hash.0));
-    }
-    head.push('\n');
-    head
 }
 
 fn text(log: &PublicKey, size: u64, root: Hash, at: i64, within: u32) -> String {
@@ -138,7 +117,7 @@ impl Receipt {
         let within = lines.next()?.strip_prefix("within ")?.parse().ok()?;
         check_record(&proof, size, root, place, entry).ok()?;
         // One way to write each.
-        let again = [head(entry, place, &proof).into_bytes(), note.to_bytes()].concat();
+        let again = [head(Some(&entry.0), place, &proof).into_bytes(), note.to_bytes()].concat();
         (text(log, size, root, at, within) == said && again == bytes).then_some(Self { entry, at, within })
     }
 }

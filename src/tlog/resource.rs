@@ -2,7 +2,7 @@
 
 use tlog_tiles::Tile;
 
-use super::{FULL, HEIGHT};
+use super::{FULL, HEIGHT, Place};
 
 /// A file of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +47,40 @@ impl Resource {
         Some(if entries { Self::Entries { index, width } } else { Self::Tile { level: number, index, width } })
     }
 
+    /// A tile as it is in a tree of this size: with all of its hashes that there are.
+    pub fn tile((level, index): Place, size: u64) -> Self {
+        let hashes = size.checked_shr(u32::from(HEIGHT) * u32::from(level)).unwrap_or_default();
+        let width = hashes.saturating_sub(index.saturating_mul(FULL as u64)).min(FULL as u64);
+        Self::Tile { level, index, width: usize::try_from(width).unwrap_or_default() }
+    }
+
+    /// The tiles of level 0 of a tree of this size, and the entries under each.
+    pub fn leaves(size: u64) -> impl Iterator<Item = (Self, Self)> {
+        (0..size.div_ceil(FULL as u64)).map(move |index| {
+            let tile = Self::tile((0, index), size);
+            (tile, Self::Entries { index, width: tile.width() })
+        })
+    }
+
+    /// The tiles of a tree of this size, from the leaves up.
+    pub fn tiles(size: u64) -> impl Iterator<Item = Self> {
+        let hashes = move |level: u8| size.checked_shr(u32::from(HEIGHT) * u32::from(level)).unwrap_or_default();
+        (0..64u8).flat_map(move |level| {
+            (0..hashes(level).div_ceil(FULL as u64)).map(move |index| Self::tile((level, index), size))
+        })
+    }
+
+    /// Hashes or entries, 0 for a checkpoint.
+    pub const fn width(&self) -> usize {
+        match self {
+            Self::Checkpoint => 0,
+            Self::Tile { width, .. } | Self::Entries { width, .. } => *width,
+        }
+    }
+
     /// Whether it has its greatest width: it never changes any more, nor does what it stands for.
     pub const fn is_full(&self) -> bool {
-        match self {
-            Self::Checkpoint => false,
-            Self::Tile { width, .. } | Self::Entries { width, .. } => *width == FULL,
-        }
+        self.width() == FULL
     }
 }
 

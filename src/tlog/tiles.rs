@@ -32,6 +32,21 @@ impl Tiles {
         self.here.insert(place, bytes);
     }
 
+    /// Works something out with the tiles that it takes, each of which `tile` gives, or nothing of it. `None`: there is no such tree.
+    pub fn gather<T>(
+        &mut self,
+        work: impl Fn(&Self) -> Result<T, Missing>,
+        tile: impl Fn(Place) -> Vec<u8>,
+    ) -> Option<T> {
+        loop {
+            match work(self) {
+                Ok(found) => return Some(found),
+                Err(Missing::Tiles(places)) => places.into_iter().for_each(|place| self.add(place, tile(place))),
+                Err(Missing::Impossible) => return None,
+            }
+        }
+    }
+
     /// Works something out, or says which tiles that takes. What is asked for twice is not there.
     ///
     /// # Errors
@@ -45,6 +60,16 @@ impl Tiles {
             Err(_) if !missing.is_empty() => Err(Missing::Tiles(missing)),
             Err(_) => Err(Missing::Impossible),
         }
+    }
+}
+
+/// Every hash of a tree, by the library's numbers.
+pub(super) struct Flat<'h>(pub(super) &'h [Hash]);
+
+impl HashReader for Flat<'_> {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, Error> {
+        let hash = |index: &u64| self.0.get(usize::try_from(*index).ok()?).copied();
+        indexes.iter().map(hash).collect::<Option<_>>().ok_or(Error::InvalidTile)
     }
 }
 

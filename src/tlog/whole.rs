@@ -45,6 +45,16 @@ pub enum Fault<E: std::error::Error + 'static> {
     Root(u64),
 }
 
+/// Entries one after the other, each after its length in two bytes; nothing if one is longer than that can say.
+pub fn bundle<'e>(entries: impl IntoIterator<Item = &'e Vec<u8>>) -> Option<Vec<u8>> {
+    let mut bundle = Vec::new();
+    for entry in entries {
+        bundle.extend(u16::try_from(entry.len()).ok()?.to_be_bytes());
+        bundle.extend(entry);
+    }
+    Some(bundle)
+}
+
 /// Splits a bundle into its entries, each after its length in two bytes.
 pub fn entries(mut bundle: &[u8]) -> Option<Vec<&[u8]>> {
     let mut entries = Vec::new();
@@ -70,15 +80,12 @@ pub fn verify<E: std::error::Error + 'static>(
     let checkpoint = Checkpoint::open(&note, log)?;
     let tree = *checkpoint.tree();
     let (mut edge, mut here, mut unfinished) = (Edge::default(), 0, BTreeMap::new());
-    for index in 0..tree.size.div_ceil(FULL as u64) {
-        let from = index * FULL as u64;
-        let width = usize::try_from(tree.size - from).unwrap_or(FULL).min(FULL);
-        let tile = Resource::Tile { level: 0, index, width };
+    for (tile, bundle) in Resource::leaves(tree.size) {
+        let (from, width) = (edge.size(), bundle.width());
         let hashes = hashes(&file(&tile)?.ok_or_else(|| missing(&tile))?);
         if hashes.len() != width {
             return Err(Fault::Tile(path(&tile)));
         }
-        let bundle = Resource::Entries { index, width };
         if let Some(bytes) = file(&bundle)? {
             let found = entries(&bytes).filter(|found| found.len() == width);
             let found = found.ok_or_else(|| Fault::Bundle(path(&bundle)))?;
@@ -89,7 +96,7 @@ pub fn verify<E: std::error::Error + 'static>(
             }
             here += width as u64;
         }
-        for (place, bytes) in edge.grow(hashes).tiles {
+        for (place, bytes) in edge.grow(hashes) {
             // What is full stays so; what is not may grow on the way.
             if bytes.len() == FULL * HASH_SIZE {
                 unfinished.remove(&place);
@@ -147,14 +154,9 @@ mod tests {
         let mut edge = Edge::default();
         for index in 0..size.div_ceil(256) {
             let some: Vec<Vec<u8>> = (index * 256..size.min((index + 1) * 256)).map(entry).collect();
-            let mut bundle = Vec::new();
-            for entry in &some {
-                bundle.extend(u16::try_from(entry.len()).unwrap().to_be_bytes());
-                bundle.extend(entry);
-            }
-            files.insert(path(&Resource::Entries { index, width: some.len() }), bundle);
+            files.insert(path(&Resource::Entries { index, width: some.len() }), bundle(&some).unwrap());
         }
-        for ((level, index), bytes) in edge.grow((0..size).map(|number| record_hash(&entry(number)))).tiles {
+        for ((level, index), bytes) in edge.grow((0..size).map(|number| record_hash(&entry(number)))) {
             files.insert(path(&Resource::Tile { level, index, width: bytes.len() / 32 }), bytes);
         }
         let checkpoint = Checkpoint::sign(&key(), Tree { size, root: edge.root() }).unwrap();

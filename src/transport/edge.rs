@@ -40,15 +40,8 @@ static UNKNOWN: Method = Method {
     places: 1,
 };
 
-/// A file of the log, read over HTTP.
-static FILE: Method = Method {
-    name: "sluis.v1.Audit/ReadEntries",
-    callers: Callers::Officers,
-    covenant: false,
-    action: Action::Read,
-    deadline: Some(Duration::from_secs(30)),
-    places: 1,
-};
+/// The method whose row a file of the log is read by.
+const FILES: &str = "/sluis.v1.Audit/ReadEntries";
 
 /// What the edge asks of every call.
 struct Door {
@@ -107,14 +100,14 @@ where
         }
         // gRPC has no GET.
         let file = (request.method() == http::Method::GET).then(|| Resource::from_path(path));
-        let method = if file.is_some() { &FILE } else { find(path).unwrap_or(&UNKNOWN) };
+        let method = find(if file.is_some() { FILES } else { path }).unwrap_or(&UNKNOWN);
         let Some(peer) = request.extensions().get::<Arc<PeerInfo>>().cloned() else {
             let response = Status::internal("the call did not come through the acceptor").into_http();
             return Box::pin(std::future::ready(Ok(response)));
         };
         let door = Arc::clone(&self.door);
         if let Some(file) = file {
-            return Box::pin(async move { Ok(door.hand_out(&peer, file, request.headers()).await) });
+            return Box::pin(async move { Ok(door.hand_out(&peer, method, file, request.headers()).await) });
         }
         // The clone has not been polled ready; the service that has been takes the call.
         let ready = self.inner.clone();
@@ -138,12 +131,7 @@ impl Door {
         let asked = deadline::asked(request.headers());
         let limit = deadline::shorter(asked.as_ref().ok().copied().flatten(), method.deadline);
         let mut leash = Leash::new(limit, method.deadline.is_none(), self.phase.clone());
-        let call = Call {
-            certificate: peer.certificate.clone(),
-            method,
-            trace_id: trace_id(request.headers()),
-            progress: Progress::default(),
-        };
+        let call = call(peer, method, request.headers());
         let place = match self.admission.enter(&self.exchange, peer, method) {
             Ok(place) => place,
             Err(crowd) => {
@@ -195,24 +183,18 @@ impl Door {
         let refused = self.exchange.refuse(refusal, told, self.exchange.draft(call)).await;
         (status(&refused), told && refused.event.is_some())
     }
-}
 
-impl Door {
     /// A file of the log. It takes a place as every call does.
     async fn hand_out(
         &self,
         peer: &PeerInfo,
+        method: &'static Method,
         file: Option<Resource>,
         headers: &http::HeaderMap,
     ) -> http::Response<Body> {
-        let mut leash = Leash::new(FILE.deadline, false, self.phase.clone());
-        let call = Call {
-            certificate: peer.certificate.clone(),
-            method: &FILE,
-            trace_id: trace_id(headers),
-            progress: Progress::default(),
-        };
-        let place = match self.admission.enter(&self.exchange, peer, &FILE) {
+        let mut leash = Leash::new(method.deadline, false, self.phase.clone());
+        let call = call(peer, method, headers);
+        let place = match self.admission.enter(&self.exchange, peer, method) {
             Ok(place) => place,
             Err(crowd) => {
                 let answer = leash.hold(crowd.turn_away(&self.exchange, &call)).await;
@@ -230,6 +212,12 @@ impl Door {
         });
         answer.await.unwrap_or_else(|ended| files::refused(&ended.status(Effect::None)))
     }
+}
+
+/// What is known of a call before anything else is.
+fn call(peer: &PeerInfo, method: &'static Method, headers: &http::HeaderMap) -> Call {
+    let trace_id = trace_id(headers);
+    Call { certificate: peer.certificate.clone(), method, trace_id, progress: Progress::default() }
 }
 
 /// What a call that ends early has brought about.

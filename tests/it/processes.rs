@@ -65,11 +65,8 @@ impl Drop for Kept {
 
 #[test]
 fn python_refers_at_one_agent_and_reads_at_another() {
-    // `tests/run` names a Python that has grpcio; a bare `cargo test` has none and says so.
-    let Some(python) = std::env::var_os("SLUIS_TEST_PYTHON") else {
-        eprintln!("skipped: SLUIS_TEST_PYTHON is not set; run tests/run");
-        return;
-    };
+    // One that has grpcio.
+    let Some(python) = foreign("SLUIS_TEST_PYTHON") else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Kept(
         Command::new(SLUIS)
@@ -88,6 +85,15 @@ fn python_refers_at_one_agent_and_reads_at_another() {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}{err}");
     every_agent_holds_the_hub_to_its_word(&directory.path().join("network/agents"));
+}
+
+/// A program that the test command names; a bare `cargo test` has none and says so.
+pub(crate) fn foreign(name: &str) -> Option<std::ffi::OsString> {
+    let found = std::env::var_os(name);
+    if found.is_none() {
+        eprintln!("skipped: {name} is not set; run tests/run");
+    }
+    found
 }
 
 /// Each has asked for the proofs of its receipts, and got them.

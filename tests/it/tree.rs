@@ -12,7 +12,8 @@ use sluis::ground::Refusal;
 use sluis::reason::Reason;
 use sluis::store::{Access, Deployment, Opening, Seen, Store};
 use sluis::tlog::{
-    Checkpoint, Edge, Hash, Missing, Place, Proof, PublicKey, Receipt, Resource, Tiles, Tree, path, record_hash,
+    Checkpoint, Edge, Hash, Missing, Place, PrivateKey, Proof, PublicKey, Receipt, Resource, Tiles, Tree, bundle,
+    entries, path, record_hash,
 };
 use tonic::Code;
 
@@ -73,12 +74,15 @@ impl<'n> Log<'n> {
         self.checkpoint().await.unwrap()
     }
 
-    async fn tile(&self, (level, index): Place, size: u64) -> Vec<u8> {
-        let hashes = size >> (8 * u32::from(level));
-        let width = usize::try_from((hashes - index * 256).min(256)).unwrap();
-        let file = path(&Resource::Tile { level, index, width });
+    async fn tile(&self, place: Place, size: u64) -> Vec<u8> {
+        let resource = Resource::tile(place, size);
+        let file = path(&resource);
         let (code, kind, bytes) = self.client.get(&file).await;
-        assert_eq!((code, kind.as_str(), bytes.len()), (200, "application/octet-stream", width * 32), "{file}");
+        assert_eq!(
+            (code, kind.as_str(), bytes.len()),
+            (200, "application/octet-stream", resource.width() * 32),
+            "{file}"
+        );
         bytes
     }
 
@@ -96,18 +100,6 @@ impl<'n> Log<'n> {
             }
         }
     }
-}
-
-/// Splits a bundle: each entry after its length.
-fn entries(mut bundle: &[u8]) -> Vec<Vec<u8>> {
-    let mut entries = Vec::new();
-    while let Some((len, rest)) = bundle.split_first_chunk() {
-        let (entry, after) = rest.split_at(usize::from(u16::from_be_bytes(*len)));
-        entries.push(entry.to_vec());
-        bundle = after;
-    }
-    assert!(bundle.is_empty());
-    entries
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,14 +197,13 @@ async fn whoever_reads_the_files_gets_the_same_tree() {
     let officer = &network.officer.client;
     let mut edge = Edge::default();
     let mut tiles: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
-    for index in 0..newer.size.div_ceil(256) {
-        let width = usize::try_from((newer.size - index * 256).min(256)).unwrap();
-        let file = path(&Resource::Entries { index, width });
+    for (_, resource) in Resource::leaves(newer.size) {
+        let file = path(&resource);
         let (code, _, bundle) = officer.get(&file).await;
         assert_eq!(code, 200, "{file}");
-        let entries = entries(&bundle);
-        assert_eq!(entries.len(), width);
-        tiles.extend(edge.grow(entries.iter().map(|entry| record_hash(entry))).tiles);
+        let entries = entries(&bundle).unwrap();
+        assert_eq!(entries.len(), resource.width());
+        tiles.extend(edge.grow(entries.iter().map(|entry| record_hash(entry))));
         let (code, _, _) = client.get(&file).await;
         assert_eq!(code, 403, "entries are not for partners");
     }
@@ -259,11 +250,12 @@ async fn every_receipt_is_kept() {
     client.send("/sluis.v1.Cases/GetCase", vec![vec![0xff]], 1).await;
     client.send("/sluis.v1.Registry/RegisterPartner", vec![Vec::new()], 1).await;
     let last = list(client).await.unwrap();
+    // What follows asks for proofs, and gets receipts for that: younger than the checkpoint, perhaps.
+    let receipts = client.receipts();
     log.newest(&last).await;
 
-    let receipts = client.receipts();
     assert!(receipts.len() >= 8, "{}", receipts.len());
-    for some in receipts[..receipts.len() - 1].chunks(50) {
+    for some in receipts.chunks(50) {
         let events = some.iter().map(|(event, _)| format!("events/{event}")).collect();
         for (proof, (event, receipt)) in prove(client, events).await.proofs.iter().zip(some) {
             let receipt = Receipt::open(receipt, &log.key).unwrap();
@@ -393,19 +385,14 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     log.newest(&last).await;
 
     let shown = |name: &str| network.path(name).display().to_string();
-    let (anchors, certificate, key) = (shown("ca/anchors.pem"), shown("ca/fg-netwerk.pem"), shown("ca/fg-netwerk.key"));
-    let remote = [
-        "--address",
-        &network.address,
-        "--server-name",
-        "127.0.0.1",
-        "--anchors",
-        &anchors,
-        "--certificate",
-        &certificate,
-        "--key",
-        &key,
-    ];
+    let as_whom = |name: &str| {
+        let own = |end: &str| shown(&format!("ca/{name}.{end}"));
+        let server = ["--address", &network.address, "--server-name", "127.0.0.1"].map(ToOwned::to_owned);
+        let files = ["--anchors", &shown("ca/anchors.pem"), "--certificate", &own("pem"), "--key", &own("key")];
+        [server.to_vec(), files.map(ToOwned::to_owned).to_vec()].concat()
+    };
+    let remote = as_whom("fg-netwerk");
+    let remote: Vec<&str> = remote.iter().map(String::as_str).collect();
     let (proofs, whole, log_key, older) = (shown("proofs"), shown("copy"), log.key.to_string(), shown("older"));
     let audit = |args: &[&str]| tokio::task::block_in_place(|| sluis(&[&["audit"], args].concat()));
 
@@ -435,29 +422,15 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     std::fs::write(&leaf, honest).unwrap();
     let other = log_key.replace('+', "x+");
     assert_eq!(audit(&["verify", "--log-key", &other, &proof]).0, Some(2));
-    let elsewhere = sluis::tlog::PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap().public().to_string();
-    let (code, said) = audit(&["verify", "--log-key", &elsewhere, &whole]);
+    let elsewhere = PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap();
+    let (code, said) = audit(&["verify", "--log-key", &elsewhere.public().to_string(), &whole]);
     assert!(code == Some(1) && said.contains("without a valid signature"), "{said}");
-    let forged = Checkpoint::sign(
-        &sluis::tlog::PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap(),
-        Tree { size: 3, root: record_hash(b"") },
-    );
+    let forged = Checkpoint::sign(&elsewhere, Tree { size: 3, root: record_hash(b"") });
     std::fs::write(&older, forged.unwrap().to_bytes()).unwrap();
     assert_eq!(audit(&["verify", "--log-key", &log_key, "--older", &older, &whole]).0, Some(1));
     // A partner's officer gets hashes, not the entries of others.
-    let (certificate, key) = (shown("ca/operator.pem"), shown("ca/operator.key"));
-    let remote = [
-        "--address",
-        &network.address,
-        "--server-name",
-        "127.0.0.1",
-        "--anchors",
-        &anchors,
-        "--certificate",
-        &certificate,
-        "--key",
-        &key,
-    ];
+    let remote = as_whom("operator");
+    let remote: Vec<&str> = remote.iter().map(String::as_str).collect();
     let (code, said) = audit(&[&["copy"], &remote[..], &["--dir", &shown("other"), "--entries"]].concat());
     assert!(code == Some(3) && said.contains("403"), "{said}");
     let (code, said) = audit(&[&["copy"], &remote[..], &["--dir", &shown("hashes")]].concat());
@@ -489,12 +462,11 @@ async fn a_large_copy(folder: &std::path::Path) -> (PublicKey, Vec<std::path::Pa
     let some: Vec<String> = writing.join_all().await.into_iter().step_by(100).collect();
     while store.grow().await.unwrap().more {}
 
-    let key = sluis::tlog::PrivateKey::of_log("sluis.example/large".parse().unwrap(), &[5; 32]).unwrap();
+    let key = PrivateKey::of_log("sluis.example/large".parse().unwrap(), &[5; 32]).unwrap();
     let mut reader = store.read().await.unwrap();
     let size = tree::size(&mut reader).await.unwrap();
     assert!(size >= 70_000);
-    let edge = tree::edge(&mut reader, size).await.unwrap();
-    let checkpoint = Checkpoint::sign(&key, Tree { size, root: edge.root() }).unwrap();
+    let checkpoint = Checkpoint::sign(&key, tree::tree(&mut reader, size).await.unwrap()).unwrap();
     let copy = folder.join("copy");
     let write = |resource: &Resource, bytes: &[u8]| {
         let file = copy.join(path(resource).trim_start_matches('/'));
@@ -502,33 +474,22 @@ async fn a_large_copy(folder: &std::path::Path) -> (PublicKey, Vec<std::path::Pa
         std::fs::write(file, bytes).unwrap();
     };
     write(&Resource::Checkpoint, &checkpoint.to_bytes());
-    for level in 0..3 {
-        let hashes = size >> (8 * level);
-        for index in 0..hashes.div_ceil(256) {
-            let width = usize::try_from((hashes - index * 256).min(256)).unwrap();
-            let bytes = tree::tile(&mut reader, (level, index)).await.unwrap().unwrap();
-            assert_eq!(bytes.len(), width * 32);
-            write(&Resource::Tile { level, index, width }, &bytes);
-            if level == 0 {
-                let mut bundle = Vec::new();
-                for entry in tree::entries(&mut reader, index, width).await.unwrap() {
-                    bundle.extend(u16::try_from(entry.len()).unwrap().to_be_bytes());
-                    bundle.extend(entry);
-                }
-                write(&Resource::Entries { index, width }, &bundle);
-            }
-        }
+    for resource in Resource::tiles(size) {
+        let Resource::Tile { level, index, width } = resource else { panic!("{resource:?}") };
+        let bytes = tree::tile(&mut reader, (level, index)).await.unwrap().unwrap();
+        assert_eq!(bytes.len(), width * 32);
+        write(&resource, &bytes);
+    }
+    for (_, resource) in Resource::leaves(size) {
+        let Resource::Entries { index, width } = resource else { panic!("{resource:?}") };
+        write(&resource, &bundle(&tree::entries(&mut reader, index, width).await.unwrap()).unwrap());
     }
     let mut proofs = Vec::new();
     for event in some {
         let standing = tree::standing(&mut reader, &event, None).await.unwrap().unwrap();
-        let mut tiles = Tiles::default();
-        let proof = loop {
-            match Proof::make(standing.place.unwrap(), &checkpoint, &tiles) {
-                Err(Missing::Tiles(places)) => tree::add_tiles(&mut reader, places, &mut tiles).await.unwrap(),
-                proof => break proof.unwrap(),
-            }
-        };
+        let place = standing.place.unwrap();
+        let make = |tiles: &Tiles| Proof::make(place, &checkpoint, tiles);
+        let proof = tree::work_out(&mut reader, &mut Tiles::default(), make).await.unwrap().unwrap();
         let file = folder.join(event);
         std::fs::write(file.with_extension("leaf"), &standing.leaf).unwrap();
         std::fs::write(file.with_extension("tlog-proof"), proof.to_bytes()).unwrap();
@@ -547,7 +508,7 @@ async fn programs_that_nobody_here_wrote_verify_a_log_of_70_000_events() {
     assert_eq!(code, Some(0), "{said}");
     openssl_verifies(&copy.join("checkpoint"), &key, folder.path());
 
-    let Some(go) = foreign("SLUIS_TEST_GO") else { return };
+    let Some(go) = crate::processes::foreign("SLUIS_TEST_GO") else { return };
     let program = folder.path().join("verify");
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/verify.go");
     let build = std::process::Command::new(&go)
@@ -613,13 +574,4 @@ fn openssl_verifies(checkpoint: &std::path::Path, key: &PublicKey, folder: &std:
     assert!(verify().is_none_or(|good| good));
     std::fs::write(at("text"), format!("{text} \n")).unwrap();
     assert!(verify().is_none_or(|good| !good));
-}
-
-/// A program that the test command names; a bare `cargo test` has none and says so.
-fn foreign(name: &str) -> Option<std::ffi::OsString> {
-    let found = std::env::var_os(name);
-    if found.is_none() {
-        eprintln!("skipped: {name} is not set; run tests/run");
-    }
-    found
 }

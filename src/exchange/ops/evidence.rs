@@ -10,9 +10,9 @@ use crate::ground::{Ground, Refusal};
 use crate::identity::Function;
 use crate::method::Admitted;
 use crate::reason::Reason;
-use crate::store::tree::{self, Standing, add_tiles};
+use crate::store::tree::{self, Standing};
 use crate::store::{Reader, StoreError, Tx, WorkError};
-use crate::tlog::{Checkpoint, FULL, Missing, Proof, Tiles};
+use crate::tlog::{Checkpoint, FULL, Proof, Tiles, bundle};
 
 /// Events in one call.
 const MOST: usize = 100;
@@ -63,7 +63,8 @@ impl Operation for ProveEvents {
             };
             let proof = match (&checkpoint, standing.place) {
                 (Some(checkpoint), Some(place)) if place < checkpoint.tree().size => {
-                    Some(prove(reader, &mut tiles, checkpoint, place).await?)
+                    let made = tree::work_out(reader, &mut tiles, |tiles| Proof::make(place, checkpoint, tiles));
+                    Some(made.await?.ok_or(StoreError::Inconsistent("log_tile"))?)
                 }
                 _ => None,
             };
@@ -109,21 +110,6 @@ fn hidden(standing: &Standing, whole: bool) -> &'static [&'static str] {
         _ if whole => &[],
         reason if covers.contains(&reason) => &["case", "subject", "decision"],
         _ => &["case"],
-    }
-}
-
-async fn prove(
-    reader: &mut Reader,
-    tiles: &mut Tiles,
-    checkpoint: &Checkpoint,
-    place: u64,
-) -> Result<Proof, StoreError> {
-    loop {
-        match Proof::make(place, checkpoint, tiles) {
-            Ok(proof) => return Ok(proof),
-            Err(Missing::Tiles(places)) => add_tiles(reader, places, tiles).await?,
-            Err(Missing::Impossible) => return Err(StoreError::Inconsistent("log_tile")),
-        }
     }
 }
 
@@ -183,12 +169,7 @@ impl Operation for ReadEntries {
         done: &Decided<Self>,
         _: &mut crate::audit::Draft,
     ) -> Result<v1::ReadEntriesResponse, WorkError> {
-        let mut bundle = Vec::new();
-        for leaf in &done.rows {
-            let len = u16::try_from(leaf.len()).map_err(|_| StoreError::Inconsistent("audit_event"))?;
-            bundle.extend(len.to_be_bytes());
-            bundle.extend(leaf);
-        }
+        let bundle = bundle(&done.rows).ok_or(StoreError::Inconsistent("audit_event"))?;
         Ok(v1::ReadEntriesResponse { bundle })
     }
 }

@@ -1,14 +1,15 @@
 //! The tree over the log, on every engine.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use super::super::tree::{CheckpointRow, add_tiles, edge, entries, newest_checkpoint, place, size};
+use super::super::tree::{self, CheckpointRow, entries, newest_checkpoint, place, size, work_out};
 use super::super::{Store, check};
-use super::{Engine, draft, office, on_every_engine};
+use super::{Engine, at_once, draft, office, on_every_engine};
 use crate::ground::Refusal;
 use crate::reason::Reason;
 use crate::store::{Seen, Tx, Work, WorkError};
-use crate::tlog::{Edge, FULL, Missing, Tiles, Tree, record_hash};
+use crate::tlog::{Edge, FULL, Tiles, Tree, record_hash};
 
 on_every_engine!(
     every_event_gets_one_place_and_the_tree_is_theirs,
@@ -26,29 +27,14 @@ impl Work for Nothing {
     }
 }
 
-async fn commit(store: &Store, events: usize) {
-    let commits = (0..events).map(|_| store.run_tx(office(), Nothing));
-    for done in futures(commits).await {
+async fn commit(store: &Arc<Store>, events: usize) {
+    let unit = |_| {
+        let store = Arc::clone(store);
+        async move { store.run_tx(office(), Nothing).await.map(|_| ()) }
+    };
+    for done in at_once(events, unit).await {
         done.unwrap();
     }
-}
-
-/// All of them at once.
-async fn futures<F: Future + Send>(all: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut done = Vec::new();
-    let mut waiting: Vec<_> = all.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|cx| {
-        waiting.retain_mut(|future| match future.as_mut().poll(cx) {
-            std::task::Poll::Ready(output) => {
-                done.push(output);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if waiting.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done
 }
 
 async fn grow_all(store: &Store) {
@@ -73,11 +59,11 @@ async fn rebuilt(store: &Store) -> Tree {
 async fn stored(store: &Store) -> Tree {
     let mut reader = store.read().await.unwrap();
     let size = size(&mut reader).await.unwrap();
-    Tree { size, root: edge(&mut reader, size).await.unwrap().root() }
+    tree::tree(&mut reader, size).await.unwrap()
 }
 
 async fn every_event_gets_one_place_and_the_tree_is_theirs(engine: Engine) {
-    let store = engine.open().await.unwrap();
+    let store = Arc::new(engine.open().await.unwrap());
     let mut older = Vec::new();
     for events in [1, 3, 254, 300, 0] {
         commit(&store, events).await;
@@ -97,24 +83,20 @@ async fn every_event_gets_one_place_and_the_tree_is_theirs(engine: Engine) {
     );
     let newest = *older.last().unwrap();
     for older in older {
-        let mut tiles = Tiles::default();
-        let proof = loop {
-            match newest.follows(&older, &tiles) {
-                Err(Missing::Tiles(places)) => {
-                    add_tiles(&mut store.read().await.unwrap(), places, &mut tiles).await.unwrap();
-                }
-                found => break found.unwrap(),
-            }
-        };
+        let mut reader = store.read().await.unwrap();
+        let proof = work_out(&mut reader, &mut Tiles::default(), |tiles| newest.follows(&older, tiles))
+            .await
+            .unwrap()
+            .flatten();
         assert!(proof.is_some(), "{older:?}");
     }
 }
 
 /// Growth and commits at the same time, by two nodes where there can be two, given up at any moment.
 async fn a_tree_that_nobody_finished_is_taken_up(engine: Engine) {
-    let first = engine.open().await.unwrap();
+    let first = Arc::new(engine.open().await.unwrap());
     let second = if engine.access.engine() == crate::store::Engine::Postgres {
-        Some(engine.open().await.unwrap())
+        Some(Arc::new(engine.open().await.unwrap()))
     } else {
         None
     };
@@ -148,7 +130,7 @@ async fn a_tree_that_nobody_finished_is_taken_up(engine: Engine) {
 }
 
 async fn what_should_not_be_in_a_tree_is_found(engine: Engine) {
-    let store = engine.open().await.unwrap();
+    let store = Arc::new(engine.open().await.unwrap());
     commit(&store, 300).await;
     grow_all(&store).await;
     drop(store);
@@ -170,7 +152,7 @@ async fn what_should_not_be_in_a_tree_is_found(engine: Engine) {
 }
 
 async fn checkpoints_are_kept(engine: Engine) {
-    let store = engine.open().await.unwrap();
+    let store = Arc::new(engine.open().await.unwrap());
     let named =
         |origin: &str, size, note: &[u8]| CheckpointRow { origin: origin.to_owned(), size, at: 7, note: note.to_vec() };
     let row = |size, note: &[u8]| named("sluis.example/1", size, note);
