@@ -30,6 +30,7 @@ mod services;
 mod spool;
 mod strict_json;
 mod subject;
+mod witness;
 mod words;
 
 use std::io;
@@ -54,7 +55,9 @@ use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::Health;
 use crate::serve::{self, Leave, Process};
+use crate::tlog::{NotAPolicy, Policy};
 use crate::tls::{self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
+use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
 pub(crate) use nodes::MOVED;
@@ -63,6 +66,7 @@ use own::{Own, OwnError};
 use partners::Partners;
 use receipts::Receipts;
 use spool::SpoolDirectory;
+use witness::Eye;
 
 /// Largest message of a local system in bytes: one piece of content and room around it.
 const MAX_MESSAGE: usize = 2 << 20;
@@ -86,6 +90,21 @@ pub enum AgentError {
     /// The store.
     #[error("the directory of key `store.directory` can't be used; it must belong to the agent")]
     Store(#[source] io::Error),
+    /// The policy of the log.
+    #[error("key `hub.log_policy`: the file can't be read")]
+    Policy(#[source] io::Error),
+    /// It is none.
+    #[error("key `hub.log_policy`: not a policy")]
+    NotAPolicy(#[from] NotAPolicy),
+    /// It names other logs.
+    #[error("key `hub.log_policy`: names logs, and not the one of key `hub.log_key`")]
+    OtherLog,
+    /// A witness of nothing.
+    #[error("section `[witness]` needs key `hub.log_key`: the log that it signs")]
+    UnknownLog,
+    /// The witness.
+    #[error("section `[witness]`")]
+    Witness(#[from] WitnessError),
     /// The covenant.
     #[error(transparent)]
     Covenant(#[from] CovenantError),
@@ -115,6 +134,7 @@ struct Parts {
     shapes: Shapes,
     spool: SpoolDirectory,
     receipts: Option<Receipts>,
+    eye: Option<Eye>,
     bodies: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -157,6 +177,7 @@ async fn serve_on(
     let watched = agent.clone();
     tasks.spawn(async move { watched.links.watch(keyholder).await });
     tasks.spawn(agent.clone().ask_for_proofs());
+    tasks.spawn(agent.clone().bear_witness());
     if config.sealing.late_joiners {
         tasks.spawn(agent.clone().serve_newcomers());
     }
@@ -241,6 +262,7 @@ impl Parts {
             shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
             spool: SpoolDirectory::open(store).map_err(AgentError::Store)?,
             receipts: receipts(config)?,
+            eye: eye(config)?,
             bodies: Arc::new(Semaphore::new(BODIES)),
             clock,
         })
@@ -253,7 +275,23 @@ fn receipts(config: &AgentConfig) -> Result<Option<Receipts>, AgentError> {
         tracing::warn!("key `hub.log_key` is not set: nobody here notices when the hub drops or alters an event");
         return Ok(None);
     };
-    Receipts::open(&config.store.directory, log.0.clone()).map(Some).map_err(AgentError::Store)
+    let policy = match &config.hub.log_policy {
+        None => Policy::of_log(log.0.clone()),
+        Some(file) => {
+            let policy = Policy::from_bytes(&std::fs::read(file).map_err(AgentError::Policy)?)?;
+            policy.with_log(log.0.clone()).ok_or(AgentError::OtherLog)?
+        }
+    };
+    Receipts::open(&config.store.directory, log.0.clone(), policy).map(Some).map_err(AgentError::Store)
+}
+
+/// The agent signs the log's checkpoints too, if it has a witness's key.
+fn eye(config: &AgentConfig) -> Result<Option<Eye>, AgentError> {
+    let Some(section) = &config.witness else { return Ok(None) };
+    let log = config.hub.log_key.as_ref().ok_or(AgentError::UnknownLog)?.0.clone();
+    let witness = Arc::new(Witness::open(&section.directory, section.name.0.clone(), vec![log.clone()])?);
+    tracing::info!(witness = %witness.public(), "the agent is a witness of the log under this public key");
+    Ok(Some(Eye { witness, log }))
 }
 
 /// Local systems show a certificate of the local CA, made for a local system.

@@ -25,11 +25,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use error::CliError;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig};
+use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, WitnessConfig};
 use crate::demo::kills::{self, KillOptions};
 use crate::demo::{self, DemoOptions, StoreKind};
 use crate::scenario::{self, Network, Scenario};
 use crate::telemetry::{self, Chain, LogConfig};
+use crate::tlog::Origin;
 
 /// Data exchange under a covenant between youth-care partners.
 #[derive(Debug, Parser)]
@@ -47,6 +48,8 @@ enum Command {
     Agent(AgentArgs),
     /// Evaluate blinded identifiers, as a party independent of the hub.
     Keyholder(KeyholderArgs),
+    /// Sign the log's checkpoints, as a party that nobody who runs the hub can command.
+    Witness(WitnessArgs),
     /// Make certificates for a network that has no PKIoverheid certificates (yet).
     Ca(ca::CaArgs),
     /// Add partners and certificates to a hub's registry, and cut them off.
@@ -114,6 +117,29 @@ enum KeyholderInit {
         /// Directory for the key; made if it is not there.
         #[arg(long)]
         dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct WitnessArgs {
+    /// Configuration file.
+    #[arg(long, required = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    init: Option<WitnessInit>,
+}
+
+#[derive(Debug, Subcommand)]
+enum WitnessInit {
+    /// Make the witness's key, for `sluis witness` or for an agent that is a witness too; print what others verify with.
+    Init {
+        /// Directory for the key and for what the witness signed; made if it is not there.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The witness's name: a URL without its scheme, like gi.example/witness.
+        #[arg(long)]
+        name: Origin,
     },
 }
 
@@ -208,6 +234,10 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
             init::keyholder(&dir, out).map(|_| ()).map_err(CliError::from)
         }
         Command::Keyholder(KeyholderArgs { config, .. }) => keyholder(&config.unwrap_or_default()),
+        Command::Witness(WitnessArgs { init: Some(WitnessInit::Init { dir, name }), .. }) => {
+            init::witness(&dir, &name, out).map(|_| ()).map_err(CliError::from)
+        }
+        Command::Witness(WitnessArgs { config, .. }) => witness(&config.unwrap_or_default()),
         Command::Agent(AgentArgs { init: Some(AgentInit::Init(args)), .. }) => Ok(init::agent(&args, now, out)?),
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => Ok(ca::run(args, now, out)?),
@@ -245,6 +275,12 @@ fn keyholder(file: &Path) -> Result<(), CliError> {
     let config: KeyholderConfig = config::load(file)?;
     telemetry::start(config.log)?;
     serve(|shutdown| crate::keyholder::run(config, shutdown))
+}
+
+fn witness(file: &Path) -> Result<(), CliError> {
+    let config: WitnessConfig = config::load(file)?;
+    telemetry::start(config.log)?;
+    serve(|shutdown| crate::witness::desk::run(config, shutdown))
 }
 
 fn agent(file: &Path) -> Result<(), CliError> {

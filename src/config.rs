@@ -1,4 +1,4 @@
-//! The configuration files: one TOML file per mode (hub, agent, keyholder).
+//! The configuration files: one TOML file per mode (hub, agent, keyholder, witness).
 //!
 //! A file holds names of secret files, never a secret, so that an error may repeat the value it is about. Unknown keys
 //! are refused, relative paths are relative to the file, and every file that must exist is looked for at the start.
@@ -10,15 +10,22 @@ mod hub;
 mod keyholder;
 mod load;
 mod value;
+mod witness;
 
 pub use agent::{
-    AgentConfig, AgentStore, HubLink, KeyholderLink, LocalListener, Nodes, OrganisationConfig, SealingConfig,
+    AgentConfig, AgentStore, AgentWitness, HubLink, KeyholderLink, LocalListener, Nodes, OrganisationConfig,
+    SealingConfig,
 };
 pub use error::ConfigError;
-pub use hub::{BootstrapConfig, HubConfig, HubKeys, HubStore, KnownAnswer, Limits, NodeName, Simulation};
+pub use hub::{
+    BootstrapConfig, HubConfig, HubKeys, HubStore, KnownAnswer, Limits, NodeName, Simulation, WitnessesConfig,
+};
 pub use keyholder::{KeyholderConfig, KeyholderKey, KeyholderStore, Roster, RosterFile, RosterPartner};
 pub use load::{Config, PathKey, load, parse};
-pub use value::{Address, CovenantConfig, Hex32, ListenConfig, ServerName, StoreUrl, TlsConfig, TrustConfig};
+pub use value::{
+    Address, CovenantConfig, Hex32, ListenConfig, LogKey, NoteName, ServerName, StoreUrl, TlsConfig, TrustConfig,
+};
+pub use witness::{WitnessConfig, WitnessSection};
 
 #[cfg(test)]
 mod tests;

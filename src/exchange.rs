@@ -17,9 +17,11 @@ mod receipt;
 mod renew;
 pub mod spool;
 pub mod stream;
+mod witnesses;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost::Message;
 use ring::digest::{SHA256, digest};
@@ -39,12 +41,13 @@ use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::request::{Key, Remembered};
 use crate::store::{Changes, CommitError, Committed, Reader, Seen, Store, StoreError, Tx, WorkError};
-use crate::tlog::PrivateKey;
+use crate::tlog::{Policy, PrivateKey};
 
 pub use call::{Call, Progress};
 pub use checked::CheckedKeys;
 pub use facts::{Facts, Found, Target};
 pub use receipt::Evidence;
+pub use witnesses::Heard;
 
 use perform::{Perform, Repeat};
 
@@ -176,6 +179,10 @@ pub struct Exchange {
     pub registry: watch::Sender<Arc<Registry>>,
     /// The log's key: for checkpoints.
     pub log: Arc<PrivateKey>,
+    /// Who else signs them before they are published.
+    pub policy: Policy,
+    /// Witnesses have not signed for longer than the covenant allows: nothing is disclosed.
+    pub unwitnessed: AtomicBool,
     /// Settings of single operations.
     pub settings: Settings,
     /// Which fields of the API hold text.
@@ -293,6 +300,9 @@ impl Exchange {
                     continue;
                 }
             };
+            if call.method.covenant && self.unwitnessed.load(Ordering::Relaxed) {
+                return Err(Stop::own(Refusal::denied(Reason::LogUnavailable)));
+            }
             let decided = Decided { facts, rows, plan };
             let changes = operation.changes(&decided);
             let seen = Seen {

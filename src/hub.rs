@@ -1,8 +1,8 @@
 //! The hub as a process: the composition root, the only place that knows all the others.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -33,14 +33,15 @@ use crate::registry::Registry;
 use crate::serve::health::Health;
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
-use crate::tls::files::{Anchors, revocation_lists};
-use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls, TlsError};
+use crate::tls::files::Anchors;
+use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, PeerInfo, ServerTls, TlsError};
 use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub};
 
 mod bootstrap;
 mod notary;
 mod readiness;
+mod witnesses;
 
 use notary::Notary;
 
@@ -89,6 +90,9 @@ pub enum HubError {
     /// The log's tree and what was signed of it.
     #[error("[audit]: the log can't be kept")]
     Log(#[from] notary::NotaryError),
+    /// Witnesses of the log.
+    #[error("[audit.witnesses]")]
+    Witnesses(#[from] witnesses::WitnessesError),
     /// The first operator could not be registered.
     #[error("the first operator can't be registered")]
     Bootstrap(#[from] crate::store::CommitError),
@@ -135,7 +139,8 @@ pub async fn run_by(
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
     let gate = Arc::new(gate);
     let process = Process::new();
-    let background = background(&exchange, &gate, process.health());
+    let mut background = background(&exchange, &gate, process.health());
+    witnesses::call(&mut background, &exchange, &config)?;
     let (last_look, ended) = oneshot::channel();
     let mut notary = tokio::spawn(notary.follow(ended));
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
@@ -233,6 +238,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
     let covenant = Arc::new(covenant);
     let keys = HubKeys::load(&config.keys.directory)?;
     let log = keys.log(&config.audit.origin.0).ok_or(HubError::LogKey)?;
+    let policy = witnesses::policy(config, log.public())?;
     let opening = Opening {
         access: access(config)?,
         node: config.node.as_str().to_owned(),
@@ -254,10 +260,12 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
         shapes: crate::inspect::Shapes::of_api()?,
         checked: CheckedKeys::default(),
         log: Arc::new(log),
+        policy,
+        unwitnessed: AtomicBool::new(false),
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,
-            chains: ChainVerifier::new(&anchors(config)?, revocation(config)?, config.trust.rules())?,
+            chains: ChainVerifier::new(&anchors(config)?, serve::revocation(&config.trust)?, config.trust.rules())?,
             shifted,
         },
     })
@@ -282,22 +290,12 @@ pub(crate) fn access(config: &HubConfig) -> Result<Access, HubError> {
 fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> {
     let now = SystemClock.now();
     let identity = Identity::load(&config.tls.certificate, &config.tls.key, now)?;
-    let (anchors, revocation) = (anchors(config)?, revocation(config)?);
+    let (anchors, revocation) = (anchors(config)?, serve::revocation(&config.trust)?);
     Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
 }
 
 fn anchors(config: &HubConfig) -> Result<Anchors, HubError> {
     Ok(Anchors::load([config.tls.anchors.as_path()])?)
-}
-
-fn revocation(config: &HubConfig) -> Result<Revocation, HubError> {
-    Ok(if config.trust.crls.is_empty() {
-        Revocation::RegistryOnly
-    } else {
-        Revocation::Lists(revocation_lists(
-            config.trust.crls.iter().map(|path: &std::path::PathBuf| -> &Path { path }),
-        )?)
-    })
 }
 
 /// How long calls and streams have to say why they end, before their connection is cut: within the second of guarantee

@@ -89,9 +89,7 @@ fn ring(directory: &Path, name: &'static str) -> Result<KeyRing, KeyFileError> {
         if epoch.number() > last {
             return ring.ok_or(KeyFileError::None(name));
         }
-        let text = read_private(&path).map_err(|error| KeyFileError::Read(path.clone(), error))?;
-        let text = text.ok_or_else(|| KeyFileError::Open(path.clone()))?;
-        let key = SecretKey::from_hex_file_text(&text).map_err(|error| KeyFileError::Key(path.clone(), error))?;
+        let key = secret(&path)?;
         match &mut ring {
             None => ring = Some(KeyRing::new(epoch, key)),
             Some(ring) => ring.add(epoch, key).map_err(|error| KeyFileError::Key(path, error))?,
@@ -119,6 +117,16 @@ pub fn password(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let text = read_private(path).map_err(|error| KeyFileError::Read(path.to_owned(), error))?;
     let text = text.ok_or_else(|| KeyFileError::Open(path.to_owned()))?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// The key in a file that only its owner can read.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn secret(path: &Path) -> Result<SecretKey, KeyFileError> {
+    let text = read_private(path).map_err(|error| KeyFileError::Read(path.to_owned(), error))?;
+    let text = text.ok_or_else(|| KeyFileError::Open(path.to_owned()))?;
+    SecretKey::from_hex_file_text(&text).map_err(|error| KeyFileError::Key(path.to_owned(), error))
 }
 
 /// The text of a file that only its owner can read; `None` if others can.

@@ -9,6 +9,7 @@ pub mod hub;
 
 pub mod agent;
 pub mod keyholder;
+pub mod witness;
 
 pub mod demo;
 pub mod scenario;
@@ -53,7 +54,9 @@ pub mod ca;
 pub mod clock;
 mod inspect;
 pub mod party;
+pub mod plain_http;
 pub mod reason;
 pub mod redact;
 mod serve;
 pub mod telemetry;
+pub mod whole_file;

@@ -18,6 +18,7 @@ mod writer;
 
 pub mod case;
 pub mod check;
+pub mod checkpoint;
 pub mod consent;
 pub mod copy;
 pub mod deployment;

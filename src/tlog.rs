@@ -4,8 +4,10 @@
 //! stands here is how a tree grows, what its resources are called, and what a log's key promises.
 
 mod checkpoint;
+mod cosign;
 mod edge;
 mod note;
+mod policy;
 mod proof;
 mod receipt;
 mod resource;
@@ -13,11 +15,14 @@ mod tiles;
 mod whole;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Tree};
+pub use cosign::{AddCheckpoint, Declined, cosign, cosignature};
 pub use edge::Edge;
 pub use note::{Kind, NotAKey, NotAName, Origin, PrivateKey, PublicKey};
+pub use policy::{Disbelief, NotAPolicy, NotProven, Policy, Witness};
 pub use proof::{Proof, ProofError};
 pub use receipt::{NotAReceipt, Receipt, Together};
 pub use resource::{Resource, path};
+pub use signed_note::Signature;
 pub use tiles::{Missing, Tiles};
 pub use tlog_tiles::{Hash, record_hash};
 pub use whole::{Fault, Whole, bundle, entries, verify};

@@ -10,13 +10,14 @@ use ring::digest;
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use super::spool::{private_directory, replace};
+use super::spool::private_directory;
 use crate::api::v1;
 use crate::party::Oin;
 use crate::redact::log;
 use crate::seal::certificate_signature::{CertSignature, Scheme};
 use crate::seal::{KeySet, KeySetError, SignedKeySet};
 use crate::tls::{ChainVerifier, Failure};
+use crate::whole_file::replace;
 
 /// Why a partner's keys are not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -118,7 +119,7 @@ impl Partners {
             ),
             None => {}
         }
-        replace(&self.directory.join(oin.as_str()), &new.text()).map_err(|_| PartnerKeysError::Store)?;
+        replace(&self.directory.join(oin.as_str()), new.text().as_bytes()).map_err(|_| PartnerKeysError::Store)?;
         pins.insert(oin.clone(), new);
         Ok(())
     }

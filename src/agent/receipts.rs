@@ -18,7 +18,7 @@ use tonic::{Response, Status};
 use super::Agent;
 use super::nodes::{Again, Node};
 use super::refusal::event_of;
-use super::spool::{private_directory, replace};
+use super::spool::private_directory;
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
@@ -26,7 +26,8 @@ use crate::audit::is_of;
 use crate::clock::{from_micros, micros};
 use crate::redact::log;
 use crate::status::RECEIPT;
-use crate::tlog::{Proof, PublicKey, Receipt, record_hash};
+use crate::tlog::{Policy, Proof, PublicKey, Receipt, record_hash};
+use crate::whole_file::replace;
 
 /// Between two looks whether there are proofs.
 const LOOK: Duration = Duration::from_secs(20);
@@ -43,6 +44,8 @@ const AT_ONCE: usize = 100;
 /// and `other` that could not be read under the log's key.
 pub(super) struct Receipts {
     log: PublicKey,
+    /// Whom a proof's checkpoint must be signed by.
+    policy: Policy,
     directory: PathBuf,
     waiting: Mutex<Waiting>,
 }
@@ -77,7 +80,7 @@ enum Kept {
 
 impl Receipts {
     /// With what waits from before. Readable by the agent alone: it tells when the partner did something.
-    pub(super) fn open(store: &Path, log: PublicKey) -> io::Result<Self> {
+    pub(super) fn open(store: &Path, log: PublicKey, policy: Policy) -> io::Result<Self> {
         let directory = store.join("receipts");
         private_directory(&directory)?;
         let mut receipts = BTreeMap::new();
@@ -92,7 +95,7 @@ impl Receipts {
             }
         }
         let file = rewrite(&directory, &receipts)?;
-        Ok(Self { log, directory, waiting: Mutex::new(Waiting { receipts, file }) })
+        Ok(Self { log, policy, directory, waiting: Mutex::new(Waiting { receipts, file }) })
     }
 
     /// Keeps the receipt that came with an answer to a call that began at `began`.
@@ -188,7 +191,7 @@ impl Receipts {
 }
 
 /// What a proof makes of a promise.
-fn judge(promise: &Promise, proof: &v1::EventProof, log: &PublicKey, now: OffsetDateTime) -> Kept {
+fn judge(promise: &Promise, proof: &v1::EventProof, policy: &Policy, now: OffsetDateTime) -> Kept {
     let receipt = &promise.receipt;
     if proof.state() != State::Proven {
         let late = micros(now).saturating_sub(promise.since) > i64::from(receipt.within) * 1_000_000;
@@ -197,7 +200,7 @@ fn judge(promise: &Promise, proof: &v1::EventProof, log: &PublicKey, now: Offset
     if record_hash(&proof.leaf) != receipt.entry || !is_of(&proof.leaf, &promise.event_id) {
         return Kept::No("the log holds something else than was promised");
     }
-    match Proof::from_bytes(&proof.proof).ok().map(|proof| (proof.index, proof.verify(receipt.entry, log))) {
+    match Proof::from_bytes(&proof.proof).ok().map(|proof| (proof.index, policy.verify(&proof, receipt.entry))) {
         Some((index, Ok(_))) => Kept::Yes(index),
         _ => Kept::No("the proof does not hold"),
     }
@@ -231,7 +234,7 @@ impl Agent {
                     let nothing = v1::EventProof::default();
                     let now = self.clock.now();
                     let late: Vec<(Promise, Kept)> =
-                        some.iter().map(|p| (p.clone(), judge(p, &nothing, &receipts.log, now))).collect();
+                        some.iter().map(|p| (p.clone(), judge(p, &nothing, &receipts.policy, now))).collect();
                     if let Err(error) = receipts.settle(&late) {
                         tracing::error!(error = %error, "what became of receipts can't be written down");
                     }
@@ -261,7 +264,7 @@ impl Agent {
             return Err("the hub's answer is not to what was asked".to_owned());
         }
         let now = self.clock.now();
-        let judge = |(promise, proof): (&Promise, _)| (promise.clone(), judge(promise, proof, &receipts.log, now));
+        let judge = |(promise, proof): (&Promise, _)| (promise.clone(), judge(promise, proof, &receipts.policy, now));
         let judged: Vec<(Promise, Kept)> = some.iter().zip(&proofs).map(judge).collect();
         receipts.settle(&judged).map_err(|error| error.to_string())
     }
@@ -299,7 +302,7 @@ fn append(path: &Path) -> io::Result<File> {
 fn rewrite(directory: &Path, receipts: &BTreeMap<String, Promise>) -> io::Result<File> {
     let path = directory.join("waiting");
     let lines: String = receipts.values().map(|promise| format!("{}\n", promise.line())).collect();
-    replace(&path, &lines)?;
+    replace(&path, lines.as_bytes())?;
     append(&path)
 }
 
@@ -315,6 +318,10 @@ mod tests {
 
     fn key(seed: u8) -> PrivateKey {
         PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[seed; 32]).unwrap()
+    }
+
+    fn opened(folder: &Path, log: &PrivateKey) -> io::Result<Receipts> {
+        Receipts::open(folder, log.public().clone(), Policy::of_log(log.public().clone()))
     }
 
     const LEAF: &[u8] = br#"{"id":"0192f3a0-0000-7000-8000-000000000000"}"#;
@@ -368,11 +375,12 @@ mod tests {
             (proof(LEAF, &key(2)), soon, Kept::No("the proof does not hold")),
             (v1::EventProof { proof: vec![], ..proof(LEAF, &log) }, soon, Kept::No("the proof does not hold")),
         ] {
-            assert_eq!(judge(&promise(LEAF, now, &log), &proof, log.public(), at), expected);
+            assert_eq!(judge(&promise(LEAF, now, &log), &proof, &Policy::of_log(log.public().clone()), at), expected);
         }
         // The promise was of another event from the start, and so is the proof.
         let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
-        let verdict = judge(&promise(other, now, &log), &proof(other, &log), log.public(), soon);
+        let verdict =
+            judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
         assert_eq!(verdict, Kept::No("the log holds something else than was promised"));
     }
 
@@ -380,7 +388,7 @@ mod tests {
     fn receipts_outlive_the_agent_and_are_settled_once() {
         let folder = tempfile::tempdir().unwrap();
         let (log, now) = (key(1), SystemClock.now());
-        let open = || Receipts::open(folder.path(), log.public().clone()).unwrap();
+        let open = || opened(folder.path(), &log).unwrap();
         let said = |event: &str, receipt: Option<Vec<u8>>| {
             let mut metadata = MetadataMap::new();
             metadata.insert(crate::status::EVENT, event.parse().unwrap());
@@ -410,7 +418,7 @@ mod tests {
         receipts.keep(&said(&name, Some(promise(b"other", now, &log).bytes)), true, began);
         drop(receipts);
         // A log under another key: what waits is not thrown away.
-        drop(Receipts::open(folder.path(), key(3).public().clone()).unwrap());
+        drop(opened(folder.path(), &key(3)).unwrap());
         let other = folder.path().join("receipts/other");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), format!("{}\n", given.line()));
         std::fs::rename(other, folder.path().join("receipts/waiting")).unwrap();

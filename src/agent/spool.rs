@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter};
 
+use crate::whole_file;
+
 /// The directory of the spool.
 pub(super) struct SpoolDirectory(PathBuf);
 
@@ -35,31 +37,10 @@ impl SpoolDirectory {
 
 /// Makes a directory that is the agent's alone, or takes it away from others if it is there.
 pub(super) fn private_directory(path: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
+    whole_file::private_directory(path)?;
     #[cfg(unix)]
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     Ok(())
-}
-
-/// Replaces a file of the agent's own as a whole, and only once its new content is on the disk.
-pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let new = path.with_extension("new");
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&new)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)
 }
 
 /// A file that is being written.

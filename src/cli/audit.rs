@@ -4,18 +4,17 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use http_body_util::BodyExt as _;
 use time::OffsetDateTime;
-use tonic::body::Body;
-use tonic::codegen::{Service as _, http};
 use tonic::transport::Channel;
 
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
+use crate::plain_http::{self, Answer, StatusCode};
+use crate::telemetry::Chain;
 use crate::tlog::{
-    Checkpoint, CheckpointError, Fault, NotAKey, Proof, ProofError, PublicKey, Resource, Tiles, path, record_hash,
+    Disbelief, Fault, NotAKey, NotAPolicy, NotProven, Policy, Proof, PublicKey, Resource, Tiles, path, record_hash,
     verify,
 };
 
@@ -53,8 +52,11 @@ enum AuditCommand {
     /// Verify a copy of the log, or files of proof, with the log's public key alone.
     Verify {
         /// The log's public key, <name>+<id>+<base64>, as its operator published it.
+        #[arg(long, required_unless_present = "policy")]
+        log_key: Option<String>,
+        /// The log's policy (C2SP tlog-policy): its key, its witnesses, and how many of them must have signed.
         #[arg(long)]
-        log_key: String,
+        policy: Option<PathBuf>,
         /// A checkpoint from earlier: the copy must hold everything that it was about.
         #[arg(long)]
         older: Option<PathBuf>,
@@ -73,6 +75,12 @@ pub enum AuditError {
     /// `--log-key`.
     #[error("--log-key")]
     Key(#[from] NotAKey),
+    /// `--policy`.
+    #[error("{}", .0.display())]
+    Policy(PathBuf, #[source] NotAPolicy),
+    /// `--log-key` and `--policy`.
+    #[error("--policy names logs, and not the one of --log-key")]
+    OtherLog,
     /// A file.
     #[error("{}", .0.display())]
     File(PathBuf, #[source] io::Error),
@@ -87,7 +95,7 @@ pub enum AuditError {
     NotGiven(String, String),
     /// A proof that proves nothing.
     #[error("{}", .0.display())]
-    Proof(PathBuf, #[source] ProofError),
+    Proof(PathBuf, #[source] NotProven),
     /// A leaf that is in the log, and is another event's than the file is named after.
     #[error("{}: in the log, but not the event that the file is named after", .0.display())]
     AnotherEvent(PathBuf),
@@ -99,7 +107,7 @@ pub enum AuditError {
     Log(PathBuf, #[source] Box<Fault<io::Error>>),
     /// A checkpoint that is none.
     #[error("{}", .0.display())]
-    Older(PathBuf, #[source] CheckpointError),
+    Older(PathBuf, #[source] Disbelief),
     /// A log that was forked or rolled back.
     #[error("the copy does not hold what stood under {}: the log was forked or rolled back", .0.display())]
     Forked(PathBuf),
@@ -126,8 +134,8 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
     match args.command {
         AuditCommand::Prove { remote, dir, events } => prove(remote.channel(now).await?, &dir, events, out).await,
         AuditCommand::Copy { remote, dir, entries } => copy(remote.channel(now).await?, &dir, entries, out).await,
-        AuditCommand::Verify { log_key, older, files } => {
-            let log: PublicKey = log_key.parse()?;
+        AuditCommand::Verify { log_key, policy, older, files } => {
+            let log = trust(log_key.as_deref(), policy.as_deref())?;
             for file in &files {
                 if file.is_dir() {
                     verify_copy(file, older.as_deref(), &log, out)?;
@@ -137,6 +145,18 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
             }
             Ok(())
         }
+    }
+}
+
+/// Whose signatures count.
+fn trust(log_key: Option<&str>, policy: Option<&Path>) -> Result<Policy, AuditError> {
+    let log: Option<PublicKey> = log_key.map(str::parse).transpose()?;
+    let Some(file) = policy else { return log.map(Policy::of_log).ok_or(AuditError::Key(NotAKey)) };
+    let bytes = std::fs::read(file).map_err(|error| AuditError::File(file.to_owned(), error))?;
+    let policy = Policy::from_bytes(&bytes).map_err(|error| AuditError::Policy(file.to_owned(), error))?;
+    match log {
+        Some(log) => policy.with_log(log).ok_or(AuditError::OtherLog),
+        None => Ok(policy),
     }
 }
 
@@ -174,8 +194,8 @@ async fn prove(channel: Channel, dir: &Path, events: Vec<String>, out: &mut dyn 
     if missing == 0 { Ok(()) } else { Err(AuditError::NotProven(missing)) }
 }
 
-async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Write) -> Result<(), AuditError> {
-    let note = get(&mut channel, &Resource::Checkpoint).await?;
+async fn copy(channel: Channel, dir: &Path, entries: bool, out: &mut dyn Write) -> Result<(), AuditError> {
+    let note = get(&channel, &Resource::Checkpoint).await?;
     let size = size_of(&note).ok_or_else(|| not_given(&Resource::Checkpoint, "not a checkpoint"))?;
     rolled_back(dir, &note, size)?;
     let mut fetched = 0;
@@ -184,7 +204,7 @@ async fn copy(mut channel: Channel, dir: &Path, entries: bool, out: &mut dyn Wri
     for resource in Resource::tiles(size).chain(bundles) {
         let file = at(dir, &resource);
         if !file.exists() {
-            write(&file, &get(&mut channel, &resource).await?)?;
+            write(&file, &get(&channel, &resource).await?)?;
             fetched += 1;
         }
     }
@@ -208,17 +228,14 @@ fn size_of(note: &[u8]) -> Option<u64> {
     std::str::from_utf8(note).ok()?.lines().nth(1)?.parse().ok()
 }
 
-async fn get(channel: &mut Channel, resource: &Resource) -> Result<Vec<u8>, AuditError> {
-    let failed = |error: &dyn std::error::Error| not_given(resource, &error.to_string());
-    std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| failed(&error))?;
-    let request = http::Request::get(path(resource)).body(Body::empty()).map_err(|error| failed(&error))?;
-    let response = channel.call(request).await.map_err(|error| failed(&error))?;
-    let code = response.status();
-    let bytes = response.into_body().collect().await.map_err(|error| failed(&error))?.to_bytes();
-    if code == http::StatusCode::OK {
-        Ok(bytes.to_vec())
+async fn get(channel: &Channel, resource: &Resource) -> Result<Vec<u8>, AuditError> {
+    let Answer { code, body } = plain_http::get(channel, &path(resource))
+        .await
+        .map_err(|error| not_given(resource, &Chain(&error).to_string()))?;
+    if code == StatusCode::OK {
+        Ok(body.to_vec())
     } else {
-        Err(not_given(resource, &format!("{code}, {}", String::from_utf8_lossy(&bytes).trim())))
+        Err(not_given(resource, &format!("{code}, {}", String::from_utf8_lossy(&body).trim())))
     }
 }
 
@@ -226,17 +243,17 @@ fn not_given(resource: &Resource, why: &str) -> AuditError {
     AuditError::NotGiven(path(resource), why.to_owned())
 }
 
-fn verify_copy(dir: &Path, older: Option<&Path>, log: &PublicKey, out: &mut dyn Write) -> Result<(), AuditError> {
+fn verify_copy(dir: &Path, older: Option<&Path>, policy: &Policy, out: &mut dyn Write) -> Result<(), AuditError> {
     let read = |resource: &Resource| match std::fs::read(at(dir, resource)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    let whole = verify(log, read).map_err(|fault| AuditError::Log(dir.to_owned(), Box::new(fault)))?;
+    let whole = verify(policy, read).map_err(|fault| AuditError::Log(dir.to_owned(), Box::new(fault)))?;
     let tree = whole.checkpoint.tree();
     if let Some(older) = older {
         let note = std::fs::read(older).map_err(|error| AuditError::File(older.to_owned(), error))?;
-        let before = Checkpoint::open(&note, log).map_err(|error| AuditError::Older(older.to_owned(), error))?;
+        let before = policy.open(&note).map_err(|error| AuditError::Older(older.to_owned(), error))?;
         // The tiles were verified a moment ago.
         let tile = |place| std::fs::read(at(dir, &Resource::tile(place, tree.size))).unwrap_or_default();
         let holds = Tiles::default().gather(|tiles| tree.follows(before.tree(), tiles), tile).flatten().is_some();
@@ -250,12 +267,12 @@ fn verify_copy(dir: &Path, older: Option<&Path>, log: &PublicKey, out: &mut dyn 
     Ok(())
 }
 
-fn verify_proof(file: &Path, log: &PublicKey, out: &mut dyn Write) -> Result<(), AuditError> {
+fn verify_proof(file: &Path, policy: &Policy, out: &mut dyn Write) -> Result<(), AuditError> {
     let read = |file: PathBuf| std::fs::read(&file).map_err(|error| AuditError::File(file, error));
     let failed = |error| AuditError::Proof(file.to_owned(), error);
     let (proof, leaf) = (read(file.to_owned())?, read(file.with_extension("leaf"))?);
-    let proof = Proof::from_bytes(&proof).map_err(failed)?;
-    let checkpoint = proof.verify(record_hash(&leaf), log).map_err(failed)?;
+    let proof = Proof::from_bytes(&proof).map_err(|error| failed(error.into()))?;
+    let checkpoint = policy.verify(&proof, record_hash(&leaf)).map_err(failed)?;
     let event = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     if !crate::audit::is_of(&leaf, event) {
         return Err(AuditError::AnotherEvent(file.to_owned()));

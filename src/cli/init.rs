@@ -13,6 +13,8 @@ use crate::ca::{Authority, CaError, DEFAULT_DAYS, Profile};
 use crate::identity::certificate::{Environment, is_test};
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, Keyholder, OprfError, SecretKey};
+use crate::tlog::{Origin, PublicKey};
+use crate::witness::{KEY, WitnessError, private_key};
 
 /// Why `init` failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,9 @@ pub enum InitError {
     /// The drawn key can't be used.
     #[error("can't make the key")]
     Key(#[from] OprfError),
+    /// The witness's key.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// `--oin`.
     #[error("--oin: an OIN has 20 digits and starts with 000000")]
     Oin,
@@ -103,6 +108,20 @@ pub fn keyholder(directory: &Path, out: &mut dyn Write) -> Result<KeyholderFacts
     writeln!(out, "public_key   = \"{}\"  for every agent.toml, [keyholder]", facts.public_key)?;
     writeln!(out, "known_answer = \"{}\"  for hub.toml, [keyholder]", facts.known_answer)?;
     Ok(facts)
+}
+
+/// Makes a witness's key in `directory`.
+///
+/// # Errors
+/// A key that exists, a directory that can't be written.
+pub fn witness(directory: &Path, name: &Origin, out: &mut dyn Write) -> Result<PublicKey, InitError> {
+    make_directory(directory)?;
+    let file = directory.join(KEY);
+    write_secret(&file, &SecretKey::generate(&mut OsRng))?;
+    let key = private_key(directory, name.clone())?;
+    writeln!(out, "key         {}  readable by the witness alone", file.display())?;
+    writeln!(out, "public key  {}  for the policy of the log: witness NAME KEY [URL]", key.public())?;
+    Ok(key.public().clone())
 }
 
 /// Makes the agent's keys, its local CA, and certificates for its listener and one of the partner's systems.

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::load::{Config, PathKey};
-use super::value::{Address, CovenantConfig, Hex32, ServerName, TlsConfig, TrustConfig};
+use super::value::{Address, CovenantConfig, Hex32, LogKey, NoteName, ServerName, TlsConfig, TrustConfig};
 use crate::party::Oin;
 use crate::telemetry::LogConfig;
-use crate::tlog::PublicKey;
 
 /// Configuration of `sluis agent`.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +34,9 @@ pub struct AgentConfig {
     /// `[sealing]`
     #[serde(default)]
     pub sealing: SealingConfig,
+    /// `[witness]`
+    #[serde(default)]
+    pub witness: Option<AgentWitness>,
     /// `[log]`
     #[serde(default)]
     pub log: LogConfig,
@@ -74,18 +76,20 @@ pub struct HubLink {
     /// The log's public key. Without it receipts are not held against the log.
     #[serde(default)]
     pub log_key: Option<LogKey>,
+    /// Policy file (C2SP tlog-policy): the log, its witnesses and the quorum. Then a proof counts only if the quorum has signed
+    /// what it leads to.
+    #[serde(default)]
+    pub log_policy: Option<PathBuf>,
 }
 
-/// Public key of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct LogKey(pub PublicKey);
-
-impl TryFrom<String> for LogKey {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error| format!("`{text}`: {error}; the hub writes it in its first log line"))
-    }
+/// Section `[witness]` of the agent: it signs the log's checkpoints too. Its key stands where `sluis witness init --dir` made it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentWitness {
+    /// Its name in its signatures: a URL without its scheme.
+    pub name: NoteName,
+    /// Directory with the key and the last checkpoint that was signed.
+    pub directory: PathBuf,
 }
 
 /// Where the nodes of the hub listen: at least one, each once.
@@ -170,6 +174,12 @@ impl Config for AgentConfig {
         paths.push(PathKey { key: "local.key", path: &mut self.local.key, must_exist: INIT });
         paths.push(PathKey { key: "local.anchors", path: &mut self.local.anchors, must_exist: INIT });
         paths.push(PathKey { key: "store.directory", path: &mut self.store.directory, must_exist: INIT });
+        if let Some(policy) = &mut self.hub.log_policy {
+            let must_exist =
+                Some("ask the operator of the hub for the policy of its log, and compare it with what witnesses say");
+            paths.push(PathKey { key: "hub.log_policy", path: policy, must_exist });
+        }
+        paths.extend(self.witness.as_mut().map(|witness| super::witness::directory(&mut witness.directory)));
         paths
     }
 }

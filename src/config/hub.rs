@@ -7,9 +7,10 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::load::{Config, PathKey};
-use super::value::{CovenantConfig, DatabaseUrl, Hex32, ListenConfig, PostgresUrl, StoreUrl, TlsConfig, TrustConfig};
+use super::value::{
+    CovenantConfig, DatabaseUrl, Hex32, ListenConfig, NoteName, PostgresUrl, StoreUrl, TlsConfig, TrustConfig,
+};
 use crate::telemetry::LogConfig;
-use crate::tlog::Origin;
 
 /// Configuration of `sluis hub`.
 #[derive(Debug, Clone, Deserialize)]
@@ -107,21 +108,30 @@ pub struct HubKeys {
 #[serde(deny_unknown_fields)]
 pub struct AuditConfig {
     /// Name of the log in its checkpoints: a URL without its scheme. The same on every node, and for ever.
-    pub origin: LogOrigin,
+    pub origin: NoteName,
     /// File in which this node keeps the last checkpoint that it signed or saw: outside the database, and not put back with it.
     pub checkpoint: PathBuf,
+    /// Who else signs the log's checkpoints before they are published.
+    #[serde(default)]
+    pub witnesses: Option<WitnessesConfig>,
 }
 
-/// Name of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct LogOrigin(pub Origin);
-
-impl TryFrom<String> for LogOrigin {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|error| format!("`{text}`: {error}"))
-    }
+/// Section `[audit.witnesses]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessesConfig {
+    /// Policy file (C2SP tlog-policy): the witnesses and the quorum. Witnesses with a URL, `https://host:port/prefix`, are
+    /// called; those without are agents, which come by themselves.
+    pub policy: PathBuf,
+    /// PEM: the hub's client certificate for the witnesses that are called, and the chain.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    /// PEM: its private key.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+    /// PEM: the roots under which the certificates of witnesses must be. Left out: `tls.anchors`.
+    #[serde(default)]
+    pub anchors: Option<PathBuf>,
 }
 
 /// Section `[keyholder]` of the hub.
@@ -264,6 +274,18 @@ impl Config for HubConfig {
         paths.extend(self.trust.paths());
         paths.extend(self.covenant.paths());
         paths.push(PathKey { key: "audit.checkpoint", path: &mut self.audit.checkpoint, must_exist: None });
+        if let Some(witnesses) = &mut self.audit.witnesses {
+            let policy = Some("write the policy: log, witnesses, quorum (C2SP tlog-policy)");
+            paths.push(PathKey { key: "audit.witnesses.policy", path: &mut witnesses.policy, must_exist: policy });
+            for (key, path) in [
+                ("audit.witnesses.certificate", &mut witnesses.certificate),
+                ("audit.witnesses.key", &mut witnesses.key),
+                ("audit.witnesses.anchors", &mut witnesses.anchors),
+            ] {
+                let must_exist = Some("make it with `sluis ca issue system`");
+                paths.extend(path.as_mut().map(|path| PathKey { key, path, must_exist }));
+            }
+        }
         paths.push(PathKey { key: "store.spool", path: &mut self.store.spool, must_exist: None });
         for (key, path) in [
             ("store.password_file", &mut self.store.password_file),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::load::PathKey;
 use crate::identity::certificate::{Environment, Policies, PolicyOid, Purpose, SubjectRule, TrustRules};
 use crate::redact::Redacted;
+use crate::tlog::{Kind, Origin, PublicKey};
 
 /// Section `[listen]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -280,4 +281,30 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
         *byte = digit(high)? << 4 | digit(low)?;
     }
     Some(bytes)
+}
+
+/// Name of a log or a witness in signed notes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct NoteName(pub Origin);
+
+impl TryFrom<String> for NoteName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error| format!("`{text}`: {error}"))
+    }
+}
+
+/// Public key of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogKey(pub PublicKey);
+
+impl TryFrom<String> for LogKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let key: PublicKey =
+            text.parse().map_err(|error| format!("`{text}`: {error}; the hub writes it in its first log line"))?;
+        if key.kind() == Kind::Log { Ok(Self(key)) } else { Err(format!("`{text}`: a witness's key, not a log's")) }
+    }
 }

@@ -67,6 +67,8 @@ pub struct Limits {
 pub struct Log {
     pub min_retention_years: u8,
     pub destroy_after_years: u8,
+    /// Hours that checkpoints of the log may wait for its witnesses before nothing is disclosed any more; 0: for ever.
+    pub witness_hours: u16,
 }
 
 /// How long data of a class is kept: the sum of the parts, from the named moment.

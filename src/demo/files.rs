@@ -4,7 +4,8 @@
 //! ca/          the network's CA and every certificate under it
 //! hub/         hub.toml, keys, database; hub-2/ and so on for further nodes, with the keys of the first
 //! keyholder/   keyholder.toml, roster.toml, key, database
-//! agents/g-a/  agent.toml, local CA, store; one directory per partner
+//! agents/g-a/  agent.toml, local CA, store; one directory per partner, of some with a witness's key
+//! audit.policy who signs the log's checkpoints: the policy of hub and agents
 //! logs/        one file per process
 //! network.toml addresses and certificates, for scenarios and foreign clients
 //! ```
@@ -30,6 +31,10 @@ use crate::tlog::{NotAName, PublicKey};
 const HOST: &str = "localhost";
 /// Name of the demo's log.
 const ORIGIN: &str = "sluis.example/demo";
+/// Who signs it, beside the hub's own directory.
+const POLICY: &str = "audit.policy";
+/// Partners whose agents sign it: most of them must.
+const WITNESSES: usize = 3;
 /// The organisation that runs the hub: a processor, not a partner.
 const OPERATOR_OIN: &str = "00000099600000010000";
 
@@ -103,12 +108,14 @@ impl Layout {
         };
         let facts = maker.keyholder(&keyholder, &roster)?;
         init::hub(&directory.join("hub/keys"), &mut std::io::sink())?;
+        let log_key = maker.log_key()?;
+        let witnesses = maker.witnesses(&log_key, scenario)?;
         for (node, endpoint) in network.hub_nodes().enumerate() {
             maker.hub(node, endpoint, plan.database, &facts)?;
         }
-        let log_key = maker.log_key()?;
         for (nth, partner) in scenario.partners.iter().enumerate() {
-            maker.agent(nth, partner, &network, &keyholder, &facts, &log_key)?;
+            let witness = if nth < witnesses { witness_section(partner) } else { String::new() };
+            maker.agent(nth, partner, &network, &keyholder, &facts, (&log_key, &witness))?;
         }
         let text = toml::to_string(&network).unwrap_or_default();
         write(&directory.join("network.toml"), &text)?;
@@ -219,7 +226,8 @@ impl Maker<'_> {
         let database = database.map_or_else(|| "url = \"sqlite:data/hub.db\"\n".to_owned(), Access::to_toml);
         let text = format!(
             "node = \"{name}-demo\"\n\n{}\n[store]\n{database}spool = \"data/spool\"\n\n\
-             [keys]\ndirectory = \"../hub/keys\"\n\n[audit]\norigin = \"{ORIGIN}\"\ncheckpoint = \"audit/checkpoint\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
+             [keys]\ndirectory = \"../hub/keys\"\n\n[audit]\norigin = \"{ORIGIN}\"\ncheckpoint = \"audit/checkpoint\"\n\
+             [audit.witnesses]\npolicy = \"../{POLICY}\"\n\n[keyholder]\nknown_answer = \"{}\"\n\n\
              [bootstrap]\noperator = \"../ca/operator.pem\"\norganisation_name = \"Beheer demo\"\n\n\
              [simulation]\nclock = true\n",
             common(&endpoint.address, &name, "../ca"),
@@ -230,12 +238,31 @@ impl Maker<'_> {
 
     /// What agents verify the log with.
     fn log_key(&self) -> Result<PublicKey, DemoError> {
-        let failed =
-            |why: String| DemoError::Io { what: "the log's key".to_owned(), source: std::io::Error::other(why) };
         let keys = HubKeys::load(&self.directory.join("hub/keys")).map_err(|error| failed(error.to_string()))?;
         let origin = ORIGIN.parse().map_err(|error: NotAName| failed(error.to_string()))?;
         let key = keys.log(&origin).ok_or_else(|| failed("no key".to_owned()))?;
         Ok(key.public().clone())
+    }
+
+    /// Makes the first partners' agents witnesses of the log, and says in a policy that most of them must sign; gives how many.
+    fn witnesses(&self, log: &PublicKey, scenario: &Scenario) -> Result<usize, DemoError> {
+        let (mut text, mut names) = (format!("log {log}\n"), Vec::new());
+        for partner in scenario.partners.iter().take(WITNESSES) {
+            let (name, slug) = (witness_name(partner), slug(&partner.id));
+            let name = name.parse().map_err(|error: NotAName| failed(error.to_string()))?;
+            let directory = self.directory.join("agents").join(&slug).join("witness");
+            let key = init::witness(&directory, &name, &mut std::io::sink())?;
+            text.push_str(&format!("witness {slug} {key}\n"));
+            names.push(slug);
+        }
+        if names.is_empty() {
+            text.push_str("quorum none\n");
+        } else {
+            let least = names.len() / 2 + 1;
+            text.push_str(&format!("group partners {least} {}\nquorum partners\n", names.join(" ")));
+        }
+        write(&self.directory.join(POLICY), &text)?;
+        Ok(names.len())
     }
 
     fn agent(
@@ -245,7 +272,7 @@ impl Maker<'_> {
         network: &Network,
         keyholder: &Endpoint,
         facts: &KeyholderFacts,
-        log_key: &PublicKey,
+        (log_key, witness): (&PublicKey, &str),
     ) -> Result<(), DemoError> {
         let slug = slug(&partner.id);
         // Each begins with another node, so that every node has agents.
@@ -254,10 +281,11 @@ impl Maker<'_> {
         nodes.rotate_left(turn);
         let local = network.partners.iter().find(|member| member.id == partner.id).map(|member| &member.agent.address);
         let text = format!(
-            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = {:?}\nserver_name = \"{HOST}\"\nlog_key = \"{}\"\n\n\
+            "[organisation]\noin = \"{}\"\n\n[hub]\naddress = {:?}\nserver_name = \"{HOST}\"\nlog_key = \"{}\"\n\
+             log_policy = \"../../{POLICY}\"\n\n\
              [keyholder]\naddress = \"{}\"\nserver_name = \"{HOST}\"\npublic_key = \"{}\"\n\n{}\n\
              [local]\naddress = \"{}\"\ncertificate = \"local/server.pem\"\nkey = \"local/server.key\"\n\
-             anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n",
+             anchors = \"local/anchors.pem\"\n\n[store]\ndirectory = \"store\"\n{witness}",
             partner.oin,
             nodes,
             log_key,
@@ -268,6 +296,19 @@ impl Maker<'_> {
         );
         write(&self.directory.join("agents").join(&slug).join("agent.toml"), &text)
     }
+}
+
+fn failed(why: String) -> DemoError {
+    DemoError::Io { what: "the keys of the log and its witnesses".to_owned(), source: std::io::Error::other(why) }
+}
+
+/// What a partner's agent signs the log as.
+fn witness_name(partner: &Partner) -> String {
+    format!("{}.sluis.example/witness", slug(&partner.id))
+}
+
+fn witness_section(partner: &Partner) -> String {
+    format!("\n[witness]\nname = \"{}\"\ndirectory = \"witness\"\n", witness_name(partner))
 }
 
 fn common(address: &str, certificate: &str, ca: &str) -> String {

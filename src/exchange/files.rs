@@ -3,7 +3,7 @@
 
 use super::{Exchange, Refused, unavailable};
 use crate::store::StoreError;
-use crate::store::tree::{newest_checkpoint, tile};
+use crate::store::tree::tile;
 use crate::tlog::Resource;
 
 /// Bytes of a hash.
@@ -18,7 +18,8 @@ impl Exchange {
     async fn read_file(&self, file: &Resource) -> Result<Option<Vec<u8>>, StoreError> {
         let mut reader = self.store.reader();
         Ok(match *file {
-            Resource::Checkpoint => newest_checkpoint(&mut reader, self.log.public().name()).await?.map(|row| row.note),
+            Resource::Checkpoint => self.published().await?.map(|row| row.note),
+            Resource::Pending => self.to_sign().await?.map(|row| row.note),
             // A tile that has grown since begins as it was.
             Resource::Tile { level, index, width } => {
                 let hashes = tile(&mut reader, (level, index)).await?;

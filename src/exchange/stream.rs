@@ -7,6 +7,7 @@ mod outlet;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -21,7 +22,9 @@ use super::{Call, Exchange, Operation as _, Stop};
 use crate::api::v1;
 use crate::case::CaseFile;
 use crate::clock::from_micros;
+use crate::ground::Refusal;
 use crate::party::Oin;
+use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::store::inbox::Item;
 use crate::store::record::{RecordRow, SealRequestRow};
@@ -168,6 +171,10 @@ impl Exchange {
             if more {
                 continue;
             }
+            if drain && self.unwitnessed.load(Ordering::Relaxed) {
+                // What is held back is no end.
+                return Err(Stop::own(Refusal::denied(Reason::LogUnavailable)).into());
+            }
             if drain {
                 return Ok(());
             }
@@ -188,6 +195,9 @@ impl Exchange {
         registry.mark_unchanged();
         let mut facts = self.facts(call, Target::Nothing).await?;
         let oin = facts.caller.oin().clone();
+        if self.unwitnessed.load(Ordering::Relaxed) {
+            return Ok((oin, false));
+        }
         let mut reader = self.store.read().await?;
         let items = inbox::after(&mut reader, oin.as_str(), *seq, BATCH).await?;
         let known = self.known(&mut reader, &oin, *seq, &items).await?;
@@ -282,6 +292,9 @@ impl Exchange {
     ) -> Result<Oin, End> {
         let facts = self.facts(call, Target::Nothing).await?;
         let oin = facts.caller.oin().clone();
+        if self.unwitnessed.load(Ordering::Relaxed) {
+            return Ok(oin);
+        }
         // No connection is held while another is waited for: streams enough would wait for one another.
         let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
         told.retain(|known| waiting.contains(known));

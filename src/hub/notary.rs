@@ -5,7 +5,6 @@
 //! database: a database that was restored from a backup, or forked, is noticed before anything is signed, and nothing more is
 //! committed to it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,10 +14,12 @@ use tokio::sync::oneshot;
 use crate::clock::micros;
 use crate::exchange::Exchange;
 use crate::redact::log;
-use crate::store::tree::{CheckpointRow, newest_checkpoint, size, tree, work_out};
+use crate::store::checkpoint::{CheckpointRow, newest_published, newest_signed};
+use crate::store::tree::{size, tree, work_out};
 use crate::store::{StoreError, Unfit};
 use crate::telemetry::Chain;
 use crate::tlog::{Checkpoint, PrivateKey, Tiles, Tree};
+use crate::whole_file::{private_directory, replace};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -85,6 +86,7 @@ impl Notary {
         let mut notary = Self { exchange, memory, last };
         notary.compare().await?;
         notary.sign(false).await?;
+        notary.show().await?;
         Ok(notary)
     }
 
@@ -131,7 +133,7 @@ impl Notary {
     async fn sign(&mut self, last: bool) -> Result<(), NotaryError> {
         let now = micros(self.exchange.clock.now());
         let mut reader = self.exchange.store.read().await?;
-        let newest = newest_checkpoint(&mut reader, self.exchange.log.public().name()).await?;
+        let newest = newest_signed(&mut reader, self.exchange.log.public().name()).await?;
         let size = size(&mut reader).await?;
         let known = self.last.as_ref().map_or(0, |last| last.tree().size);
         let signed = newest.as_ref().map_or(0, |newest| newest.size);
@@ -139,7 +141,7 @@ impl Notary {
             // This node ended before what it signed was in the store; or the store is an older one.
             drop(reader);
             self.compare().await?;
-            return self.publish(last).await;
+            return self.store(last).await;
         }
         let is_young = newest.as_ref().is_some_and(|newest| (0..BETWEEN).contains(&(now - newest.at)));
         if signed > known {
@@ -164,10 +166,11 @@ impl Notary {
             Checkpoint::sign(&self.exchange.log, tree).ok_or(StoreError::Inconsistent("log_checkpoint"))?;
         // First the memory: what has been signed is known to this node whatever becomes of the store.
         self.remember(checkpoint.clone())?;
-        self.publish(&checkpoint).await
+        self.store(&checkpoint).await
     }
 
-    async fn publish(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
+    /// Stores what was signed; and shows it, unless witnesses are to sign it first.
+    async fn store(&self, checkpoint: &Checkpoint) -> Result<(), NotaryError> {
         let at = micros(self.exchange.clock.now());
         let row = CheckpointRow {
             origin: self.exchange.log.public().name().to_string(),
@@ -175,8 +178,25 @@ impl Notary {
             at,
             note: checkpoint.to_bytes(),
         };
-        self.exchange.store.publish_checkpoint(row).await?;
+        self.exchange.store.sign_checkpoint(row.clone()).await?;
+        if !self.exchange.policy.asks_witnesses() {
+            self.exchange.publish_if_signed(&row).await?;
+        }
         Ok(())
+    }
+
+    /// Shows what waited for witnesses that are not asked any more.
+    async fn show(&self) -> Result<(), NotaryError> {
+        let (mut reader, name) = (self.exchange.store.read().await?, self.exchange.log.public().name());
+        let newest = newest_signed(&mut reader, name).await?;
+        let published = newest_published(&mut reader, name).await?;
+        drop(reader);
+        match newest {
+            Some(row) if published.is_none_or(|published| published.size < row.size) => {
+                Ok(self.exchange.publish_if_signed(&row).await?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The tree holds all that was signed before.
@@ -219,13 +239,9 @@ impl Memory {
     }
 
     fn try_write(&self, note: &[u8]) -> std::io::Result<()> {
-        let directory = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(directory)?;
-        let next = self.0.with_extension("next");
-        let mut file = std::fs::File::create(&next)?;
-        file.write_all(note)?;
-        file.sync_all()?;
-        std::fs::rename(&next, &self.0)?;
-        std::fs::File::open(directory)?.sync_all()
+        if let Some(directory) = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            private_directory(directory)?;
+        }
+        replace(&self.0, note)
     }
 }

@@ -6,12 +6,13 @@
 use sqlx::Row as _;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::checkpoint::Word;
 use super::engine::{Access, Engine};
 use super::rows::Many;
 use super::session::{Session, query};
 use super::writer::{Chore, Chores};
 use super::{Reader, Store, StoreError};
-use crate::tlog::{Edge, FULL, Missing, Origin, Place, Tiles, Tree, record_hash};
+use crate::tlog::{Edge, FULL, Missing, Place, Tiles, Tree, record_hash};
 
 /// Leaves in one transaction.
 const ROUND: i64 = 1024;
@@ -23,19 +24,6 @@ pub struct Progress {
     pub placed: usize,
     /// Whether more are likely to wait.
     pub more: bool,
-}
-
-/// A checkpoint as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointRow {
-    /// Name of the log.
-    pub origin: String,
-    /// Of the tree that it is about.
-    pub size: u64,
-    /// Microseconds.
-    pub at: i64,
-    /// Signed note.
-    pub note: Vec<u8>,
 }
 
 /// Whoever changes the tree on this node: the writer's own thread for a file, which has one writer; a session of its own on a
@@ -61,8 +49,8 @@ impl Keeper {
 pub(super) enum Change {
     /// Events that wait get their places.
     Grow(oneshot::Sender<Result<Progress, StoreError>>),
-    /// A checkpoint is stored.
-    Publish(CheckpointRow, oneshot::Sender<Result<(), StoreError>>),
+    /// What the log or a witness says of it is stored.
+    Say(Word, oneshot::Sender<Result<(), StoreError>>),
 }
 
 impl Store {
@@ -76,17 +64,7 @@ impl Store {
         done.await.map_err(|_| StoreError::Busy)?
     }
 
-    /// Stores a checkpoint. Another node may have stored one of the same tree.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn publish_checkpoint(&self, row: CheckpointRow) -> Result<(), StoreError> {
-        let (reply, done) = oneshot::channel();
-        self.change_tree(Change::Publish(row, reply)).await?;
-        done.await.map_err(|_| StoreError::Busy)?
-    }
-
-    async fn change_tree(&self, change: Change) -> Result<(), StoreError> {
+    pub(super) async fn change_tree(&self, change: Change) -> Result<(), StoreError> {
         match &self.keeper {
             Keeper::Writer(chores) => chores.send(Chore(change)).await.map_err(|_| StoreError::Busy),
             Keeper::Own(own, access) => {
@@ -116,10 +94,10 @@ pub(super) async fn perform(session: &mut Session, change: Change) -> bool {
             drop(reply.send(grown));
             usable
         }
-        Change::Publish(row, reply) => {
-            let published = publish(session, &row).await;
-            let usable = published.is_ok();
-            drop(reply.send(published));
+        Change::Say(word, reply) => {
+            let said = word.write(session).await;
+            let usable = said.is_ok();
+            drop(reply.send(said));
             usable
         }
     }
@@ -221,27 +199,14 @@ async fn edge_of(session: &mut Session, size: u64) -> Result<Edge, StoreError> {
     Edge::from_tiles(size, |place| tiles.remove(&place)).ok_or(StoreError::Inconsistent("log_tile"))
 }
 
-async fn publish(session: &mut Session, row: &CheckpointRow) -> Result<(), StoreError> {
-    query(
-        "INSERT INTO log_checkpoint (origin, size, at, note) VALUES ($1, $2, $3, $4) ON CONFLICT (origin, size) DO NOTHING",
-    )
-        .bind(&row.origin)
-        .bind(number(row.size))
-        .bind(row.at)
-        .bind(&row.note)
-        .execute(session)
-        .await?;
-    Ok(())
-}
-
 const TILE: &str = "SELECT hashes FROM log_tile WHERE level = $1 AND place = $2";
 
 /// As a column holds it. No log comes near the end of it.
-fn number(value: u64) -> i64 {
+pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn unsigned(value: i64, table: &'static str) -> Result<u64, StoreError> {
+pub(super) fn unsigned(value: i64, table: &'static str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Inconsistent(table))
 }
 
@@ -291,23 +256,6 @@ async fn edge(reader: &mut Reader, size: u64) -> Result<Edge, StoreError> {
         }
     }
     Edge::from_tiles(size, |place| tiles.remove(&place)).ok_or(StoreError::Inconsistent("log_tile"))
-}
-
-/// The checkpoint of the largest tree that the log of this name signed.
-pub async fn newest_checkpoint(reader: &mut Reader, origin: &Origin) -> Result<Option<CheckpointRow>, StoreError> {
-    let row = sqlx::query("SELECT size, at, note FROM log_checkpoint WHERE origin = $1 ORDER BY size DESC LIMIT 1")
-        .bind(origin.as_str())
-        .fetch_optional(reader.conn().await?)
-        .await?;
-    row.map(|row| {
-        Ok(CheckpointRow {
-            origin: origin.to_string(),
-            size: unsigned(row.try_get(0)?, "log_checkpoint")?,
-            at: row.try_get(1)?,
-            note: row.try_get(2)?,
-        })
-    })
-    .transpose()
 }
 
 /// Place of an event in the tree; `None` while it waits for one.

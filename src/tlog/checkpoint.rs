@@ -79,6 +79,13 @@ impl Checkpoint {
         self.note.to_bytes()
     }
 
+    /// With more signatures under it.
+    pub fn with(&self, more: &[Signature]) -> Option<Self> {
+        let mut bytes = self.note.to_bytes();
+        more.iter().for_each(|signature| bytes.extend(signature.to_bytes()));
+        Some(Self { tree: self.tree, note: Arc::new(Note::from_bytes(&bytes).ok()?) })
+    }
+
     /// The signature of this key under it, if it is there and valid.
     pub fn signature(&self, key: &PublicKey) -> Option<Signature> {
         signed_by(&self.note, key)
@@ -88,6 +95,12 @@ impl Checkpoint {
 fn signed_by(note: &Note, key: &PublicKey) -> Option<Signature> {
     let (mut valid, _) = note.verify(&VerifierList::new(vec![Box::new(key.clone())])).ok()?;
     valid.pop()
+}
+
+/// Of which log a note says to be.
+pub(super) fn origin_of(note: &[u8]) -> Option<Origin> {
+    let note = Note::from_bytes(note).ok()?;
+    Tree::read(note.text())?.1.parse().ok()
 }
 
 impl Tree {

@@ -88,6 +88,16 @@ impl PublicKey {
         self.kind
     }
 
+    /// Whether a signature says to be of this key.
+    pub(super) fn is_named(&self, signature: &Signature) -> bool {
+        signature.name() == self.name.as_str() && signature.id() == self.id
+    }
+
+    /// Whether it is the same key, whatever it is called.
+    pub(super) fn is_same_key(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
     /// The moment of a witness's signature, seconds since the epoch.
     pub fn time(&self, signature: &Signature) -> Option<u64> {
         let (time, _) = signature.signature().split_first_chunk()?;

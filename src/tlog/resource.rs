@@ -4,11 +4,16 @@ use tlog_tiles::Tile;
 
 use super::{FULL, HEIGHT, Place};
 
+/// No path of C2SP: how a log shows witnesses what they can't be asked to sign.
+const PENDING: &str = "/checkpoint.pending";
+
 /// A file of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// The newest checkpoint.
     Checkpoint,
+    /// The one that witnesses are to sign before it is shown.
+    Pending,
     /// A tile of hashes.
     Tile {
         /// 0: the leaves.
@@ -32,6 +37,9 @@ impl Resource {
     pub fn from_path(path: &str) -> Option<Self> {
         if path == "/checkpoint" {
             return Some(Self::Checkpoint);
+        }
+        if path == PENDING {
+            return Some(Self::Pending);
         }
         let rest = path.strip_prefix("/tile/")?;
         let (level, rest) = rest.split_once('/')?;
@@ -73,7 +81,7 @@ impl Resource {
     /// Hashes or entries, 0 for a checkpoint.
     pub const fn width(&self) -> usize {
         match self {
-            Self::Checkpoint => 0,
+            Self::Checkpoint | Self::Pending => 0,
             Self::Tile { width, .. } | Self::Entries { width, .. } => *width,
         }
     }
@@ -88,6 +96,7 @@ impl Resource {
 pub fn path(resource: &Resource) -> String {
     let (level, index, width) = match *resource {
         Resource::Checkpoint => return "/checkpoint".to_owned(),
+        Resource::Pending => return PENDING.to_owned(),
         Resource::Tile { level, index, width } => (level.to_string(), index, width),
         Resource::Entries { index, width } => ("entries".to_owned(), index, width),
     };
@@ -113,6 +122,7 @@ mod tests {
         let entries = |index, width| Some(Resource::Entries { index, width });
         let table = [
             ("/checkpoint", Some(Resource::Checkpoint)),
+            ("/checkpoint.pending", Some(Resource::Pending)),
             ("/tile/0/x001/x234/067", tile(0, 1_234_067, 256)),
             ("/tile/0/000", tile(0, 0, 256)),
             ("/tile/63/001.p/255", tile(63, 1, 255)),

@@ -1,12 +1,12 @@
-//! A whole log, file by file: whether entries, tiles and checkpoint are of one tree. Needs the log's public key and nothing else.
+//! A whole log, file by file: whether entries, tiles and checkpoint are of one tree. Needs the log's public key, or its policy, and nothing else.
 
 use std::collections::BTreeMap;
 
 use tlog_tiles::{HASH_SIZE, Hash, record_hash};
 
-use super::checkpoint::{Checkpoint, CheckpointError, Tree};
+use super::checkpoint::{Checkpoint, Tree};
 use super::edge::Edge;
-use super::note::PublicKey;
+use super::policy::{Disbelief, Policy};
 use super::resource::{Resource, path};
 use super::{FULL, Place};
 
@@ -30,7 +30,7 @@ pub enum Fault<E: std::error::Error + 'static> {
     Missing(String),
     /// The checkpoint.
     #[error("/checkpoint")]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(#[from] Disbelief),
     /// A bundle that does not hold as many entries as its name says.
     #[error("{0} does not hold the entries of its name, whole")]
     Bundle(String),
@@ -71,13 +71,13 @@ pub fn entries(mut bundle: &[u8]) -> Option<Vec<&[u8]>> {
 /// # Errors
 /// [`Fault`]: the first that was found.
 pub fn verify<E: std::error::Error + 'static>(
-    log: &PublicKey,
+    policy: &Policy,
     mut read: impl FnMut(&Resource) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<Whole, Fault<E>> {
     let mut file = |resource: &Resource| read(resource).map_err(|error| Fault::Read(path(resource), error));
     let missing = |resource: &Resource| Fault::Missing(path(resource));
     let note = file(&Resource::Checkpoint)?.ok_or_else(|| missing(&Resource::Checkpoint))?;
-    let checkpoint = Checkpoint::open(&note, log)?;
+    let checkpoint = policy.open(&note)?;
     let tree = *checkpoint.tree();
     let (mut edge, mut here, mut unfinished) = (Edge::default(), 0, BTreeMap::new());
     for (tile, bundle) in Resource::leaves(tree.size) {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     fn verified(files: &Files) -> Result<Whole, Fault<Infallible>> {
-        verify(key().public(), |resource| Ok(files.get(&path(resource)).cloned()))
+        verify(&Policy::of_log(key().public().clone()), |resource| Ok(files.get(&path(resource)).cloned()))
     }
 
     #[test]

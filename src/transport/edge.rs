@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tower::Layer;
 
 use super::admission::{Admission, Bounds};
-use super::files;
+use super::files::{self, Ask, SIGN};
 use crate::audit::Action;
 use crate::exchange::{Call, Exchange, Progress, is_own_standing};
 use crate::ground::Refusal;
@@ -99,15 +99,20 @@ where
             return Box::pin(self.inner.call(request));
         }
         // gRPC has no GET.
-        let file = (request.method() == http::Method::GET).then(|| Resource::from_path(path));
-        let method = find(if file.is_some() { FILES } else { path }).unwrap_or(&UNKNOWN);
+        let is_get = request.method() == http::Method::GET;
+        let signed = path.strip_prefix(SIGN).map(|size| size.parse().ok());
+        let file = is_get.then(|| Resource::from_path(path));
+        let is_plain = is_get || signed.is_some();
+        let method = find(if is_plain { FILES } else { path }).unwrap_or(&UNKNOWN);
         let Some(peer) = request.extensions().get::<Arc<PeerInfo>>().cloned() else {
             let response = Status::internal("the call did not come through the acceptor").into_http();
             return Box::pin(std::future::ready(Ok(response)));
         };
         let door = Arc::clone(&self.door);
-        if let Some(file) = file {
-            return Box::pin(async move { Ok(door.hand_out(&peer, method, file, request.headers()).await) });
+        if is_plain {
+            let (head, body) = request.into_parts();
+            let ask = file.map_or_else(|| Ask::Sign(signed.flatten(), body), Ask::File);
+            return Box::pin(async move { Ok(door.answer(&peer, method, ask, &head.headers).await) });
         }
         // The clone has not been polled ready; the service that has been takes the call.
         let ready = self.inner.clone();
@@ -185,11 +190,11 @@ impl Door {
     }
 
     /// A file of the log. It takes a place as every call does.
-    async fn hand_out(
+    async fn answer(
         &self,
         peer: &PeerInfo,
         method: &'static Method,
-        file: Option<Resource>,
+        ask: Ask,
         headers: &http::HeaderMap,
     ) -> http::Response<Body> {
         let mut leash = Leash::new(method.deadline, false, self.phase.clone());
@@ -206,7 +211,7 @@ impl Door {
             let certificate = &call.certificate;
             let known = self.exchange.registry.borrow().registrations.caller(certificate, self.exchange.clock.now());
             match known {
-                Ok(_) => files::file(&self.exchange, &call, file).await,
+                Ok(_) => files::answer(&self.exchange, &call, ask).await,
                 Err(reason) => files::refused(&self.refused(&call, Refusal::denied(reason)).await.0),
             }
         });

@@ -10,8 +10,10 @@ use tonic::{Code, Status};
 
 use crate::api::v1::ReadEntriesRequest;
 use crate::exchange::ops::evidence::ReadEntries;
-use crate::exchange::{Call, Exchange};
+use crate::exchange::{Call, Exchange, Heard};
+use crate::plain_http;
 use crate::status::{name, status};
+use crate::telemetry::Chain;
 use crate::tlog::Resource;
 
 const NO_FILE: &str = "the log has no such file";
@@ -21,14 +23,51 @@ const BYTES: &str = "application/octet-stream";
 const FOR_EVER: &str = "private, max-age=31536000, immutable";
 const NOT_AT_ALL: &str = "no-store";
 
-/// A file, for a caller that is registered.
-pub(super) async fn file(hub: &Arc<Exchange>, call: &Call, file: Option<Resource>) -> Response<Body> {
-    let Some(file) = file else { return refused(&Status::not_found(NO_FILE)) };
+/// What a plain HTTP call is about.
+pub(super) enum Ask {
+    /// A file, if it has a name.
+    File(Option<Resource>),
+    /// Signatures of a witness, under the checkpoint of a tree of this size.
+    Sign(Option<u64>, Body),
+}
+
+/// Where a witness hands in its signatures: this and the size of the tree.
+pub(super) const SIGN: &str = "/add-cosignature/";
+/// Bytes of them.
+const MOST: usize = 32 << 10;
+
+/// An answer, for a caller that is registered.
+pub(super) async fn answer(hub: &Arc<Exchange>, call: &Call, ask: Ask) -> Response<Body> {
+    match ask {
+        Ask::File(Some(some)) => file(hub, call, some).await,
+        Ask::Sign(Some(size), body) => hear(hub, size, body).await,
+        Ask::File(None) | Ask::Sign(None, _) => refused(&Status::not_found(NO_FILE)),
+    }
+}
+
+/// The signature itself says whose it is; who brings it says nothing.
+async fn hear(hub: &Arc<Exchange>, size: u64, body: Body) -> Response<Body> {
+    let Ok(lines) = plain_http::body(body, MOST).await else {
+        return refused(&Status::invalid_argument("signature lines, at most 32 KiB of them"));
+    };
+    let (code, word) = match hub.hear(size, &lines).await {
+        Ok(Heard::Yes) => (StatusCode::OK, "written down\n"),
+        Ok(Heard::TooLate) => (StatusCode::CONFLICT, "no checkpoint of this size waits to be signed\n"),
+        Ok(Heard::NotAWitness) => (StatusCode::FORBIDDEN, "no valid signature of a witness of this log's policy\n"),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "a witness's signature can't be written down");
+            (StatusCode::SERVICE_UNAVAILABLE, "try again\n")
+        }
+    };
+    whole(code, TEXT, NOT_AT_ALL, word.as_bytes().to_vec())
+}
+
+async fn file(hub: &Arc<Exchange>, call: &Call, file: Resource) -> Response<Body> {
     match file {
         Resource::Entries { index, width } => entries(hub, call, index, width).await,
-        Resource::Checkpoint | Resource::Tile { .. } => match hub.log_file(&file).await {
+        Resource::Checkpoint | Resource::Pending | Resource::Tile { .. } => match hub.log_file(&file).await {
             Ok(Some(bytes)) => {
-                let kind = if file == Resource::Checkpoint { TEXT } else { BYTES };
+                let kind = if matches!(file, Resource::Tile { .. }) { BYTES } else { TEXT };
                 whole(StatusCode::OK, kind, if file.is_full() { FOR_EVER } else { NOT_AT_ALL }, bytes)
             }
             Ok(None) => refused(&Status::not_found(NO_FILE)),
@@ -68,9 +107,7 @@ pub(super) fn refused(status: &Status) -> Response<Body> {
 }
 
 fn whole(code: StatusCode, kind: &'static str, cache: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::new(http_body_util::Full::from(bytes)));
-    *response.status_mut() = code;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let mut response = plain_http::response(code.as_u16(), kind, bytes);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     response
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use prost::bytes::{Buf as _, BufMut as _};
+use tonic::body::Body;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
@@ -99,11 +101,19 @@ impl Client {
 
     /// A file over HTTP: code, type and bytes.
     pub(crate) async fn get(&self, path: &str) -> (u16, String, Vec<u8>) {
+        self.plain(http::Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// Bytes over HTTP: code, type and bytes of the answer.
+    pub(crate) async fn post(&self, path: &str, body: Vec<u8>) -> (u16, String, Vec<u8>) {
+        self.plain(http::Request::post(path).body(Body::new(http_body_util::Full::from(body))).unwrap()).await
+    }
+
+    async fn plain(&self, request: http::Request<Body>) -> (u16, String, Vec<u8>) {
         use http_body_util::BodyExt as _;
-        use tonic::codegen::{Service as _, http};
+        use tonic::codegen::Service as _;
         let mut channel = self.channel.clone();
         std::future::poll_fn(|cx| channel.poll_ready(cx)).await.unwrap();
-        let request = http::Request::get(path).body(tonic::body::Body::empty()).unwrap();
         let response = channel.call(request).await.unwrap();
         let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let code = response.status().as_u16();

@@ -37,3 +37,4 @@ mod store;
 mod streams;
 mod tree;
 mod unknown;
+mod witnesses;

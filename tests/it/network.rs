@@ -180,6 +180,14 @@ impl Network {
         issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
     }
 
+    /// Files of a server's certificate and key, and of a client's, under `ca/`.
+    pub(crate) fn issue(&self, server: &str, client: &str) {
+        let alternatives = vec![alternative("127.0.0.1").unwrap()];
+        let profile = Profile::Server { name: server.parse().unwrap(), oin: None, alternatives };
+        self.authority.issue(server, &profile, DEFAULT_DAYS, now()).unwrap();
+        issue_organisation(&self.authority, client, NETWERK);
+    }
+
     /// A certificate of the same name from another authority.
     pub(crate) async fn stranger(&self, oin: &str) -> Holder {
         let folder = self.path(&format!("other-ca-{}", self.number()));

@@ -22,7 +22,7 @@ use crate::direct::{Players, why};
 use crate::network::{GEMEENTE, Network, id};
 
 /// Asks until it is so.
-async fn until<T, F: Future<Output = Option<T>>>(mut asked: impl FnMut() -> F) -> T {
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut asked: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(found) = asked().await {
@@ -33,7 +33,7 @@ async fn until<T, F: Future<Output = Option<T>>>(mut asked: impl FnMut() -> F) -
     }
 }
 
-async fn prove(client: &Client, events: Vec<String>) -> v1::ProveEventsResponse {
+pub(crate) async fn prove(client: &Client, events: Vec<String>) -> v1::ProveEventsResponse {
     client
         .call::<_, v1::ProveEventsResponse>("Audit/ProveEvents", &v1::ProveEventsRequest { events })
         .await
@@ -42,18 +42,18 @@ async fn prove(client: &Client, events: Vec<String>) -> v1::ProveEventsResponse 
 }
 
 /// The log as one partner knows it.
-struct Log<'n> {
-    client: &'n Client,
-    key: PublicKey,
+pub(crate) struct Log<'n> {
+    pub(crate) client: &'n Client,
+    pub(crate) key: PublicKey,
 }
 
 impl<'n> Log<'n> {
-    async fn of(client: &'n Client) -> Self {
+    pub(crate) async fn of(client: &'n Client) -> Self {
         let key = prove(client, vec![format!("events/{}", id())]).await.log_key.parse().unwrap();
         Self { client, key }
     }
 
-    async fn checkpoint(&self) -> Option<Checkpoint> {
+    pub(crate) async fn checkpoint(&self) -> Option<Checkpoint> {
         let (code, kind, note) = self.client.get("/checkpoint").await;
         match code {
             404 => None,
@@ -65,7 +65,7 @@ impl<'n> Log<'n> {
     }
 
     /// A checkpoint over everything that was answered before.
-    async fn newest(&self, event: &str) -> Checkpoint {
+    pub(crate) async fn newest(&self, event: &str) -> Checkpoint {
         let proven = || async {
             let proofs = prove(self.client, vec![event.to_owned()]).await.proofs;
             (proofs[0].state() == State::Proven).then_some(())
@@ -269,10 +269,18 @@ async fn every_receipt_is_kept() {
 }
 
 /// Everything that a backup of the database brings back.
-const TABLES: [&str; 6] =
-    ["audit_event", "audit_event_party", "audit_outbox", "log_leaf", "log_tile", "log_checkpoint"];
+const TABLES: [&str; 8] = [
+    "audit_event",
+    "audit_event_party",
+    "audit_outbox",
+    "log_leaf",
+    "log_tile",
+    "log_checkpoint",
+    "log_cosignature",
+    "log_published",
+];
 
-async fn back_up(network: &Network) {
+pub(crate) async fn back_up(network: &Network) {
     let database = network.database().await;
     for table in TABLES {
         database.any(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
@@ -280,7 +288,7 @@ async fn back_up(network: &Network) {
     database.any("CREATE TABLE kept_log_head AS SELECT * FROM log_head".to_owned()).await;
 }
 
-async fn restore(network: &Network) {
+pub(crate) async fn restore(network: &Network) {
     let database = network.database().await;
     let mut all = String::from("BEGIN;");
     for table in TABLES {
@@ -303,7 +311,7 @@ async fn with_a_backup() -> (Network, crate::network::Party) {
     (network, gemeente)
 }
 
-async fn list(client: &Client) -> Result<String, tonic::Status> {
+pub(crate) async fn list(client: &Client) -> Result<String, tonic::Status> {
     let request = v1::ListPartnersRequest::default();
     client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.map(|reply| reply.event)
 }

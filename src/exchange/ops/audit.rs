@@ -125,7 +125,7 @@ impl Operation for QueryEvents {
         let reader = done.facts.caller.oin().as_str();
         let whole = done.facts.caller.function() == Some(Function::NetworkOfficer);
         let events = page.into_iter().map(|line| event_reply(line, cases, reader, whole)).collect();
-        Ok(v1::QueryEventsResponse { events, next_page_token: next.unwrap_or_default() })
+        Ok(v1::QueryEventsResponse { events, next_page_token: next.unwrap_or_default(), ..Default::default() })
     }
 }
 
@@ -236,6 +236,8 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         node: line.node.clone(),
         trace_id: line.trace_id.clone(),
         source: if line.source.is_empty() { String::new() } else { partner_name(&line.source) },
+        erased: Vec::new(),
+        listed: Vec::new(),
     }
 }
 

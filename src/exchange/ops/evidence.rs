@@ -10,6 +10,7 @@ use crate::ground::{Ground, Refusal};
 use crate::identity::Function;
 use crate::method::Admitted;
 use crate::reason::Reason;
+use crate::store::checkpoint::newest_published;
 use crate::store::tree::{self, Standing};
 use crate::store::{Reader, StoreError, Tx, WorkError};
 use crate::tlog::{Checkpoint, FULL, Proof, Tiles, bundle};
@@ -48,7 +49,7 @@ impl Operation for ProveEvents {
         let whole = facts.caller.function() == Some(Function::NetworkOfficer);
         let own = facts.caller.oin().as_str();
         let officer = whole || facts.caller.function() == Some(Function::Officer);
-        let checkpoint = match tree::newest_checkpoint(reader, hub.log.public().name()).await? {
+        let checkpoint = match newest_published(reader, hub.log.public().name()).await? {
             Some(row) => Checkpoint::open(&row.note, hub.log.public()).ok(),
             None => None,
         };

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::tree::{self, CheckpointRow, entries, newest_checkpoint, place, size, work_out};
+use super::super::checkpoint::{
+    CheckpointRow, CosignatureRow, cosignatures, newest_published, newest_signed, unpublished,
+};
+use super::super::tree::{self, entries, place, size, work_out};
 use super::super::{Store, check};
 use super::{Engine, at_once, draft, office, on_every_engine};
 use crate::ground::Refusal;
@@ -157,13 +160,51 @@ async fn checkpoints_are_kept(engine: Engine) {
         |origin: &str, size, note: &[u8]| CheckpointRow { origin: origin.to_owned(), size, at: 7, note: note.to_vec() };
     let row = |size, note: &[u8]| named("sluis.example/1", size, note);
     for row in [row(5, b"five"), row(9, b"nine"), row(5, b"another five"), named("sluis.example/2", 9, b"other")] {
-        store.publish_checkpoint(row).await.unwrap();
+        store.sign_checkpoint(row).await.unwrap();
     }
     let mut reader = store.read().await.unwrap();
-    let newest =
-        async |reader: &mut _, origin: &str| newest_checkpoint(reader, &origin.parse().unwrap()).await.unwrap();
-    assert_eq!(newest(&mut reader, "sluis.example/1").await, Some(row(9, b"nine")));
-    assert_eq!(newest(&mut reader, "sluis.example/2").await.unwrap().note, b"other");
-    assert_eq!(newest(&mut reader, "sluis.example/3").await, None);
-    assert_eq!(engine.count("SELECT COUNT(*) FROM log_checkpoint").await, 3);
+    let name = |origin: &str| -> crate::tlog::Origin { origin.parse().unwrap() };
+    let (first, second) = (name("sluis.example/1"), name("sluis.example/2"));
+    assert_eq!(newest_signed(&mut reader, &first).await.unwrap(), Some(row(9, b"nine")));
+    assert_eq!(newest_signed(&mut reader, &second).await.unwrap().unwrap().note, b"other");
+    assert_eq!(newest_signed(&mut reader, &name("sluis.example/3")).await.unwrap(), None);
+    assert_eq!(unpublished(&mut reader, &first).await.unwrap(), [row(5, b"five"), row(9, b"nine")]);
+    assert_eq!(newest_published(&mut reader, &first).await.unwrap(), None);
+
+    let cosigned = |size, witness: &str, line: &[u8]| CosignatureRow {
+        origin: first.to_string(),
+        size,
+        witness: witness.to_owned(),
+        line: line.to_vec(),
+    };
+    for row in [cosigned(5, "w2", b"b"), cosigned(5, "w1", b"a"), cosigned(5, "w1", b"again"), cosigned(9, "w1", b"c")]
+    {
+        store.cosign_checkpoint(row).await.unwrap();
+    }
+    let signed = vec![("w1".to_owned(), b"a".to_vec()), ("w2".to_owned(), b"b".to_vec())];
+    assert_eq!(cosignatures(&mut reader, &first, 5).await.unwrap(), signed, "once for each witness");
+
+    store.publish_checkpoint(row(5, b"five with two")).await.unwrap();
+    assert_eq!(newest_published(&mut reader, &first).await.unwrap(), Some(row(5, b"five with two")));
+    assert_eq!(unpublished(&mut reader, &first).await.unwrap(), [row(9, b"nine")], "what is superseded is gone");
+    assert_eq!(cosignatures(&mut reader, &first, 5).await.unwrap(), []);
+    assert_eq!(cosignatures(&mut reader, &first, 9).await.unwrap().len(), 1);
+    assert_eq!(newest_signed(&mut reader, &first).await.unwrap(), Some(row(9, b"nine")));
+    store.publish_checkpoint(row(9, b"nine with one")).await.unwrap();
+    assert_eq!(
+        newest_signed(&mut reader, &first).await.unwrap(),
+        Some(row(9, b"nine with one")),
+        "nothing is forgotten"
+    );
+    assert_eq!(unpublished(&mut reader, &second).await.unwrap().len(), 1, "another log's");
+
+    // A day later the older ones are taken away; of those that wait, the first and the young ones stay.
+    let day = 24 * 3600 * 1_000_000;
+    store.publish_checkpoint(CheckpointRow { at: 8 + day, ..row(10, b"ten") }).await.unwrap();
+    assert_eq!(engine.count("SELECT COUNT(*) FROM log_published").await, 1);
+    for (size, at) in [(11, 1), (12, 2), (13, 50), (14, 90)] {
+        store.sign_checkpoint(CheckpointRow { at: day + at * 1_000_000, ..row(size, b"") }).await.unwrap();
+    }
+    let sizes: Vec<u64> = unpublished(&mut reader, &first).await.unwrap().iter().map(|row| row.size).collect();
+    assert_eq!(sizes, [11, 13, 14]);
 }

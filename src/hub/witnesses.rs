@@ -1,0 +1,242 @@
+//! Hands checkpoints to the witnesses that can be reached (C2SP tlog-witness). Those that can't, agents of partners, come by
+//! themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Uri};
+
+use crate::clock::{Clock as _, SystemClock, TlsClock, micros};
+use crate::config::HubConfig;
+use crate::exchange::{Exchange, Heard};
+use crate::plain_http::{self, Answer, HttpError, StatusCode};
+use crate::redact::log;
+use crate::serve;
+use crate::store::StoreError;
+use crate::store::checkpoint::CheckpointRow;
+use crate::telemetry::Chain;
+use crate::tlog::{AddCheckpoint, Checkpoint, NotAPolicy, Policy, PublicKey};
+use crate::tls::{Anchors, ClientTls, FileError, Identity, TlsError};
+
+/// Between two looks whether something waits to be signed.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause after failures.
+const LONGEST: Duration = Duration::from_secs(5);
+/// How often a witness that does not sign is spoken of.
+const AGAIN: Duration = Duration::from_secs(300);
+/// What waits is not late before it was seen to wait for so long.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Checkpoints that wait for so long are an alarm, microseconds.
+const LATE: i64 = 300_000_000;
+
+/// Why the witnesses of the configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WitnessesError {
+    /// The policy file can't be read.
+    #[error("policy: can't be read")]
+    Read(#[source] std::io::Error),
+    /// It is none.
+    #[error("policy")]
+    Policy(#[from] NotAPolicy),
+    /// It names other logs.
+    #[error("policy: names logs, and not this one: {0}")]
+    OtherLog(PublicKey),
+    /// A witness is to be called, and with what is not said.
+    #[error("policy: a witness has a URL; set `certificate` and `key`, with which the hub calls it")]
+    Certificate,
+    /// A URL.
+    #[error("policy: {0}: write https://host:port/prefix")]
+    Url(String),
+    /// A certificate, key or anchor file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// TLS.
+    #[error("TLS can't be set up")]
+    Tls(#[from] TlsError),
+}
+
+/// Who signs the checkpoints of this log besides itself, by the configuration.
+///
+/// # Errors
+/// [`WitnessesError`].
+pub(super) fn policy(config: &HubConfig, own: &PublicKey) -> Result<Policy, WitnessesError> {
+    let Some(section) = &config.audit.witnesses else { return Ok(Policy::of_log(own.clone())) };
+    let policy = Policy::from_bytes(&std::fs::read(&section.policy).map_err(WitnessesError::Read)?)?;
+    policy.with_log(own.clone()).ok_or_else(|| WitnessesError::OtherLog(own.clone()))
+}
+
+/// A witness that can be reached.
+struct Desk {
+    key: PublicKey,
+    path: String,
+    channel: Channel,
+}
+
+/// Starts to call the witnesses that can be reached.
+///
+/// # Errors
+/// [`WitnessesError`].
+pub(super) fn call(
+    tasks: &mut JoinSet<()>,
+    exchange: &Arc<Exchange>,
+    config: &HubConfig,
+) -> Result<(), WitnessesError> {
+    let Some(section) = &config.audit.witnesses else { return Ok(()) };
+    for witness in exchange.policy.witnesses() {
+        let Some(url) = &witness.url else { continue };
+        let (Some(certificate), Some(key)) = (&section.certificate, &section.key) else {
+            return Err(WitnessesError::Certificate);
+        };
+        let anchors = section.anchors.as_ref().unwrap_or(&config.tls.anchors);
+        let (host, port, path) = parts(url).ok_or_else(|| WitnessesError::Url(url.clone()))?;
+        let identity = Identity::load(certificate, key, SystemClock.now())?;
+        let (anchors, revocation) = (Anchors::load([anchors.as_path()])?, serve::revocation(&config.trust)?);
+        let tls = ClientTls::new(&identity, &anchors, revocation, &host, Arc::new(TlsClock))?;
+        let channel = tls.connect_lazy(&format!("{host}:{port}"))?;
+        let desk = Desk { key: witness.key.clone(), path, channel };
+        tasks.spawn(desk.hand_in(Arc::clone(exchange)));
+    }
+    if exchange.policy.asks_witnesses() {
+        tasks.spawn(watch(Arc::clone(exchange)));
+    }
+    Ok(())
+}
+
+/// Host, port and path of the call.
+fn parts(url: &str) -> Option<(String, u16, String)> {
+    let url: Uri = url.parse().ok()?;
+    let is_plain = url.scheme_str() == Some("https") && url.query().is_none();
+    let path = format!("{}/add-checkpoint", url.path().trim_end_matches('/'));
+    Some((url.host().filter(|_| is_plain)?.to_owned(), url.port_u16().unwrap_or(443), path))
+}
+
+/// Why a witness did not sign this time.
+#[derive(Debug, thiserror::Error)]
+enum Unsigned {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("it answered {0}")]
+    Answer(StatusCode),
+    #[error("what it signed is not its signature under this checkpoint")]
+    Signature,
+    #[error("it has signed another history of this log")]
+    Forked,
+}
+
+impl Desk {
+    async fn hand_in(self, exchange: Arc<Exchange>) {
+        // What the witness signed last, as far as is known here, and what was handed in last.
+        let (mut old, mut done) = (0, 0);
+        let (mut pause, mut said) = (PAUSE, None::<Instant>);
+        loop {
+            tokio::time::sleep(pause).await;
+            let row = match exchange.to_sign().await {
+                Ok(Some(row)) if row.size != done => row,
+                _ => continue,
+            };
+            match self.ask(&exchange, &row, &mut old).await {
+                Ok(()) => {
+                    (done, pause) = (row.size, PAUSE);
+                    if said.take().is_some() {
+                        tracing::info!(witness = %self.key.name(), "the witness signs again");
+                    }
+                }
+                Err(error) => {
+                    pause = (pause * 2).min(LONGEST);
+                    if said.is_none_or(|said| said.elapsed() >= AGAIN) {
+                        said = Some(Instant::now());
+                        let alarm = if matches!(error, Unsigned::Forked) { "ALARM: " } else { "" };
+                        tracing::warn!(witness = %self.key.name(), error = %Chain(&error), "{alarm}a witness does not sign");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gets a checkpoint signed. One that the witness is beyond is passed over.
+    async fn ask(&self, exchange: &Exchange, row: &CheckpointRow, old: &mut u64) -> Result<(), Unsigned> {
+        let checkpoint = Checkpoint::open(&row.note, exchange.log.public())
+            .map_err(|_| StoreError::Inconsistent("log_checkpoint"))?;
+        // Twice: at first the witness may say where it is.
+        for _ in 0..2 {
+            if *old > row.size {
+                return Ok(());
+            }
+            let proof = exchange.grown_from(checkpoint.tree(), *old).await?.ok_or(Unsigned::Forked)?;
+            let body = AddCheckpoint { old: *old, proof, note: row.note.clone() }.to_bytes();
+            let Answer { code, body } = plain_http::post(&self.channel, &self.path, body).await?;
+            match code {
+                StatusCode::OK => {
+                    if exchange.hear(row.size, &body).await? == Heard::NotAWitness {
+                        return Err(Unsigned::Signature);
+                    }
+                    *old = row.size;
+                    return Ok(());
+                }
+                StatusCode::CONFLICT => {
+                    let known = std::str::from_utf8(&body).ok().and_then(|size| size.trim_end().parse().ok());
+                    match known {
+                        Some(known) if known != *old => *old = known,
+                        _ => return Err(Unsigned::Forked),
+                    }
+                }
+                StatusCode::UNPROCESSABLE_ENTITY => return Err(Unsigned::Forked),
+                code => return Err(Unsigned::Answer(code)),
+            }
+        }
+        Err(Unsigned::Answer(StatusCode::CONFLICT))
+    }
+}
+
+/// Looks since when checkpoints wait, for ever: first an alarm, then no more disclosures.
+async fn watch(exchange: Arc<Exchange>) {
+    let hours = i64::from(exchange.terms().log.witness_hours);
+    let mut said = None::<Instant>;
+    // Since when something waits, as this process saw it: a clock that jumps ahead makes nothing late at once, and after a start
+    // the witnesses get a moment.
+    let mut seen = None::<(i64, Instant)>;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let Ok(since) = exchange.unwitnessed_since().await else { continue };
+        seen = since.map(|since| seen.filter(|(first, _)| *first == since).unwrap_or_else(|| (since, Instant::now())));
+        let is_settled = seen.is_some_and(|(_, first)| first.elapsed() >= SETTLED);
+        let since = since.filter(|_| is_settled);
+        let waits = since.map_or(0, |since| micros(exchange.clock.now()).saturating_sub(since));
+        let stops = hours > 0 && waits > hours * 3_600_000_000;
+        if exchange.unwitnessed.swap(stops, Ordering::Relaxed) != stops {
+            if stops {
+                tracing::error!(
+                    "ALARM: witnesses have not signed for longer than the covenant allows: nothing is disclosed"
+                );
+            } else {
+                tracing::info!("witnesses have signed: the hub discloses again");
+            }
+        }
+        if waits > LATE && said.is_none_or(|said| said.elapsed() >= AGAIN) {
+            said = Some(Instant::now());
+            let seconds = u64::try_from(waits / 1_000_000).unwrap_or_default();
+            tracing::error!(seconds = log(&seconds), "ALARM: no quorum of witnesses has signed the log");
+        } else if waits <= LATE {
+            said = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn witnesses_are_called_over_https_at_their_prefix() {
+        let found = |url| parts(url).map(|(host, port, path)| format!("{host} {port} {path}"));
+        assert_eq!(found("https://w.example:4600/log/").unwrap(), "w.example 4600 /log/add-checkpoint");
+        assert_eq!(found("https://w.example").unwrap(), "w.example 443 /add-checkpoint");
+        for url in ["http://w.example", "w.example:4600", "https://", "https://w.example/?a=b", "ftp://w.example"] {
+            assert_eq!(found(url), None, "{url}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Plain HTTP over the connection that carries gRPC: the log's files, and the calls of witnesses (C2SP).
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use tonic::body::Body;
+use tonic::codegen::{Bytes, Service as _, StdError, http};
+use tonic::transport::Channel;
+
+pub use http::StatusCode;
+
+/// Largest answer in bytes: 256 entries of 64 KiB.
+const MOST: usize = 17 << 20;
+/// For a call.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The path.
+    #[error("not a path")]
+    Path(#[from] http::Error),
+    /// No connection, or it ended.
+    #[error("no answer")]
+    Connection(#[source] StdError),
+    /// Nothing came.
+    #[error("no answer within {} seconds", PATIENCE.as_secs())]
+    Late,
+    /// More than anybody has to say.
+    #[error("an answer beyond {MOST} bytes")]
+    TooLong,
+}
+
+/// An answer, whatever it is.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub code: StatusCode,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Asks for a file.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn get(channel: &Channel, path: &str) -> Result<Answer, HttpError> {
+    answer(channel, http::Request::get(path).body(Body::empty())?).await
+}
+
+/// Hands something in.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn post(channel: &Channel, path: &str, body: Vec<u8>) -> Result<Answer, HttpError> {
+    answer(channel, http::Request::post(path).body(Body::new(Full::from(body)))?).await
+}
+
+async fn answer(channel: &Channel, request: http::Request<Body>) -> Result<Answer, HttpError> {
+    let mut channel = channel.clone();
+    let answered = async {
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broken)?;
+        let response = channel.call(request).await.map_err(broken)?;
+        let code = response.status();
+        Ok(Answer { code, body: body(response.into_body(), MOST).await? })
+    };
+    tokio::time::timeout(PATIENCE, answered).await.unwrap_or(Err(HttpError::Late))
+}
+
+/// A body of at most so many bytes.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn body(body: Body, most: usize) -> Result<Bytes, HttpError> {
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(HttpError::TooLong),
+        Err(error) => Err(HttpError::Connection(error)),
+    }
+}
+
+/// An answer in the making.
+pub fn response(code: u16, kind: &'static str, bytes: Vec<u8>) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::new(Full::from(bytes)));
+    *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}
+
+fn broken(error: tonic::transport::Error) -> HttpError {
+    HttpError::Connection(error.into())
+}

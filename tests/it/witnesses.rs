@@ -1,0 +1,220 @@
+//! Witnesses: nothing is published that a quorum has not signed, a fork gets no quorum, and without witnesses nothing is disclosed
+//! for long.
+
+use std::time::Duration;
+
+use sluis::api::v1;
+use sluis::api::v1::event_proof::State;
+use sluis::config::WitnessConfig;
+use sluis::tlog::{Checkpoint, Policy, Proof, PublicKey, record_hash};
+use sluis::witness::desk;
+use tokio::sync::oneshot;
+use tonic::Code;
+
+use crate::direct::Players;
+use crate::network::{Network, id};
+use crate::tree::{Log, back_up, list, prove, restore, until};
+
+const BEFORE: &str = "checkpoint = \"hub/audit/checkpoint\" }";
+
+/// A witness at its desk.
+struct Seat {
+    key: PublicKey,
+    port: u16,
+    config: String,
+    running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), desk::DeskError>>)>,
+}
+
+impl Seat {
+    fn make(network: &Network, log: &PublicKey, nth: usize) -> Self {
+        let name = format!("w{nth}.example/witness");
+        let directory = network.path(&format!("witness-{nth}"));
+        let key = sluis::cli::init::witness(&directory, &name.parse().unwrap(), &mut Vec::new()).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        network.issue(&format!("witness-{nth}"), &format!("hub-{nth}"));
+        let config = format!(
+            r#"
+listen = {{ address = "127.0.0.1:{port}" }}
+tls = {{ certificate = "ca/witness-{nth}.pem", key = "ca/witness-{nth}.key", anchors = "ca/anchors.pem" }}
+trust = {{ environment = "test" }}
+witness = {{ name = "{name}", directory = "witness-{nth}", logs = ["{log}"] }}
+"#
+        );
+        Self { key, port, config, running: None }
+    }
+
+    fn start(&mut self, network: &Network) {
+        let config: WitnessConfig = sluis::config::parse(&network.path("witness.toml"), &self.config).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(desk::run(config, async move {
+            let _ = stopped.await;
+        }));
+        self.running = Some((stop, task));
+    }
+
+    async fn stop(&mut self) {
+        let (stop, task) = self.running.take().unwrap();
+        let _ = stop.send(());
+        task.await.unwrap().unwrap();
+    }
+}
+
+/// A network whose log is signed by two of three witnesses.
+async fn witnessed() -> (Network, Players, PublicKey, Vec<Seat>, Policy) {
+    let mut network = Network::start().await;
+    let players = Players::join(&network).await;
+    let log = Log::of(players.gemeente.client()).await.key;
+    let mut seats: Vec<Seat> = (1..=3).map(|nth| Seat::make(&network, &log, nth)).collect();
+    seats.iter_mut().for_each(|seat| seat.start(&network));
+    let mut text = format!("log {log}\n");
+    for (nth, seat) in (1..).zip(&seats) {
+        text.push_str(&format!("witness w{nth} {} https://127.0.0.1:{}\n", seat.key, seat.port));
+    }
+    text.push_str("group partners 2 w1 w2 w3\nquorum partners\n");
+    std::fs::write(network.path("audit.policy"), &text).unwrap();
+    let policy = Policy::from_bytes(text.as_bytes()).unwrap();
+    network.stop().await;
+    let witnesses = "policy = \"audit.policy\", certificate = \"ca/hub-1.pem\", key = \"ca/hub-1.key\"";
+    network.reconfigure(BEFORE, &format!("{}, witnesses = {{ {witnesses} }} }}", BEFORE.trim_end_matches(" }")));
+    network.restart().await;
+    (network, players, log, seats, policy)
+}
+
+async fn shown(log: &Log<'_>) -> Checkpoint {
+    log.checkpoint().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_is_shown_when_the_quorum_has_signed_it() {
+    let (network, players, key, mut seats, policy) = witnessed().await;
+    let log = Log { client: players.gemeente.client(), key };
+    let event = list(log.client).await.unwrap();
+    let first = log.newest(&event).await;
+    assert!(policy.is_met(&first), "{:?}", policy.cosigned(&first));
+    let proof = &prove(log.client, vec![event]).await.proofs[0];
+    policy.verify(&Proof::from_bytes(&proof.proof).unwrap(), record_hash(&proof.leaf)).unwrap();
+
+    // One is not missed; two are: what waits is not shown, and not proven.
+    seats[0].stop().await;
+    let event = list(log.client).await.unwrap();
+    assert!(policy.is_met(&log.newest(&event).await));
+    seats[1].stop().await;
+    // What was handed in before is settled by now.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let last = shown(&log).await;
+    let event = list(log.client).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(shown(&log).await.tree(), last.tree());
+    assert_eq!(prove(log.client, vec![event.clone()]).await.proofs[0].state(), State::Waiting);
+    let (code, _, note) = log.client.get("/checkpoint.pending").await;
+    let pending = Checkpoint::open(&note, &log.key).unwrap();
+    assert!(code == 200 && pending.tree().size > last.tree().size, "what waits can be seen");
+    // It is back, and remembers what it signed.
+    seats[1].start(&network);
+    assert!(policy.is_met(&log.newest(&event).await));
+    network.holds_together().await;
+}
+
+/// The hub has lost its memory and its newest rows: it signs another history. The witnesses do not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_gets_no_quorum() {
+    let (mut network, players, key, mut seats, policy) = witnessed().await;
+    let log = Log { client: players.gemeente.client(), key };
+    let event = list(log.client).await.unwrap();
+    log.newest(&event).await;
+    back_up(&network).await;
+    let event = list(log.client).await.unwrap();
+    let signed = log.newest(&event).await;
+    network.stop().await;
+    std::fs::remove_file(network.path("hub/audit/checkpoint")).unwrap();
+    restore(&network).await;
+    network.restart().await;
+    for _ in 0..30 {
+        list(log.client).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (_, _, note) = log.client.get("/checkpoint.pending").await;
+    let forked = Checkpoint::open(&note, &log.key).unwrap();
+    assert!(forked.tree().size > signed.tree().size, "the hub itself has noticed nothing");
+    assert!(shown(&log).await.tree().size < signed.tree().size, "and nothing of it is shown");
+    assert!(policy.cosigned(&forked).is_empty());
+    for seat in &mut seats {
+        seat.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signatures_are_taken_from_witnesses_alone() {
+    let (network, players, key, _seats, _) = witnessed().await;
+    let client = players.gemeente.client();
+    let log = Log { client, key };
+    let size = shown(&log).await.tree().size;
+    let forged = b"\xe2\x80\x94 w1.example/witness AAAAAAAA\n".to_vec();
+    let before = network.database().await.events().await;
+    let waiting = || async {
+        let event = list(client).await.unwrap();
+        let (code, _, note) = client.get("/checkpoint.pending").await;
+        drop(event);
+        (code == 200).then(|| Checkpoint::open(&note, &log.key).unwrap().tree().size)
+    };
+    let pending = until(waiting).await;
+    for (path, body, code) in [
+        (format!("/add-cosignature/{size}"), forged.clone(), 409),
+        (format!("/add-cosignature/{}", u64::MAX), forged.clone(), 409),
+        ("/add-cosignature/x".to_owned(), forged.clone(), 404),
+        ("/add-cosignature/".to_owned(), Vec::new(), 404),
+        (format!("/add-cosignature/{}", size + 1), vec![0; 40 << 10], 400),
+    ] {
+        assert_eq!(client.post(&path, body).await.0, code, "{path}");
+    }
+    // It may be published at any moment: then it waits no more.
+    let answer = client.post(&format!("/add-cosignature/{pending}"), forged.clone()).await.0;
+    assert!([403, 409].contains(&answer), "{answer}");
+    let unregistered = network.certificate(crate::network::GI).await;
+    assert_eq!(unregistered.client.post(&format!("/add-cosignature/{pending}"), forged).await.0, 403);
+    assert!(network.database().await.events().await > before);
+}
+
+/// Past the covenant's limit nothing is disclosed; what is refused is refused, and the log can be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_witnesses_nothing_is_disclosed_for_long() {
+    let (network, players, key, mut seats, policy) = witnessed().await;
+    let client = players.gemeente.client();
+    let log = Log { client, key };
+    let case = players.gemeente.refer(None).await.unwrap().message.name;
+    for seat in &mut seats {
+        seat.stop().await;
+    }
+    list(client).await.unwrap();
+    until(|| async { (client.get("/checkpoint.pending").await.0 == 200).then_some(()) }).await;
+    let hours = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds: 5 * 3600, nanos: 0 });
+    let forward = v1::AdvanceClockRequest { request_id: id(), by: Some(hours) };
+    network.operator.client.call::<_, v1::AdvanceClockResponse>("Simulation/AdvanceClock", &forward).await.unwrap();
+    let cases = || async {
+        let request = v1::ListCasesRequest {
+            context: crate::direct::why("36", "verantwoording", v1::Role::R01).context(),
+            ..Default::default()
+        };
+        client.call::<_, v1::ListCasesResponse>("Cases/ListCases", &request).await
+    };
+    let refused = until(|| async { cases().await.err() }).await;
+    assert_eq!(
+        (refused.code(), crate::calls::reason(&refused).as_deref()),
+        (Code::Unavailable, Some("LOG_UNAVAILABLE"))
+    );
+    let event = crate::calls::event_of(&refused).expect("a refusal is an event");
+    assert_eq!(network.database().await.event(&event).await.1, "LOG_UNAVAILABLE");
+    assert_eq!(players.gemeente.inbox("").await.unwrap_err().code(), Code::Unavailable);
+    // Who may not, hears so as before; the log is read as before.
+    let other = v1::GetCaseRequest { context: None, name: case, ..Default::default() };
+    let status = client.call::<_, v1::Case>("Cases/GetCase", &other).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(prove(&network.officer.client, vec![event.clone()]).await.proofs[0].state(), State::Waiting);
+    list(client).await.unwrap();
+
+    seats[0].start(&network);
+    seats[2].start(&network);
+    let again = until(|| async { cases().await.ok() }).await;
+    assert_eq!(again.message.cases.len(), 1);
+    assert!(policy.is_met(&log.newest(&event).await));
+}
