@@ -14,6 +14,9 @@ mod resource;
 mod tiles;
 mod whole;
 
+#[cfg(test)]
+mod tests;
+
 pub use checkpoint::{Checkpoint, CheckpointError, Tree};
 pub use cosign::{AddCheckpoint, Declined, cosign, cosignature};
 pub use edge::Edge;

@@ -17,6 +17,7 @@ mod deadlines;
 mod direct;
 mod disk;
 mod drain;
+mod foreign_log;
 mod fuzz;
 mod health;
 mod kills;

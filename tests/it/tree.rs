@@ -1,19 +1,13 @@
 //! The provable log from outside: its files as a partner reads them, and databases that are not what was signed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sluis::api::v1;
 use sluis::api::v1::event_proof::State;
-use sluis::audit::Draft;
-use sluis::clock::SystemClock;
-use sluis::ground::Refusal;
-use sluis::reason::Reason;
-use sluis::store::{Access, Deployment, Opening, Seen, Store};
 use sluis::tlog::{
-    Checkpoint, Edge, Hash, Missing, Place, PrivateKey, Proof, PublicKey, Receipt, Resource, Tiles, Tree, bundle,
-    entries, path, record_hash,
+    Checkpoint, Edge, Hash, Missing, Place, PrivateKey, Proof, PublicKey, Receipt, Resource, Tiles, Tree, entries,
+    path, record_hash,
 };
 use tonic::Code;
 
@@ -374,7 +368,7 @@ async fn a_database_that_is_replaced_under_a_running_hub_takes_nothing_more() {
 }
 
 /// The binary, with these arguments: exit code and what it said.
-fn sluis(args: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn sluis(args: &[&str]) -> (Option<i32>, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_sluis")).args(args).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
@@ -445,141 +439,4 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = audit(&["verify", "--log-key", &log_key, &shown("hashes")]);
     assert!(code == Some(0) && said.contains(" 0 of them here"), "{said}");
-}
-
-/// A log of 70 000 events in a directory, with some proofs beside it.
-async fn a_large_copy(folder: &std::path::Path) -> (PublicKey, Vec<std::path::PathBuf>) {
-    use sluis::store::tree;
-    const EVENTS: usize = 70_000;
-    let access = Access::new(&format!("sqlite:{}", folder.join("store.db").display()), None).unwrap();
-    let (node, clock, deployment) = ("node-1".to_owned(), Arc::new(SystemClock), Deployment::default());
-    let store = Arc::new(Store::open(Opening { access, node, clock, simulated: false, deployment }).await.unwrap());
-    let mut writing = tokio::task::JoinSet::new();
-    for _ in 0..500 {
-        let store = Arc::clone(&store);
-        writing.spawn(async move {
-            let mut last = String::new();
-            for _ in 0..EVENTS / 500 {
-                let draft = Draft { method: "proef", user_ref: "mdw-1".into(), ..Draft::default() };
-                let refusal = Refusal::denied(Reason::NotInvolved);
-                last = store.refuse(&refusal, draft, Seen::default()).await.unwrap().event_id;
-            }
-            last
-        });
-    }
-    let some: Vec<String> = writing.join_all().await.into_iter().step_by(100).collect();
-    while store.grow().await.unwrap().more {}
-
-    let key = PrivateKey::of_log("sluis.example/large".parse().unwrap(), &[5; 32]).unwrap();
-    let mut reader = store.read().await.unwrap();
-    let size = tree::size(&mut reader).await.unwrap();
-    assert!(size >= 70_000);
-    let checkpoint = Checkpoint::sign(&key, tree::tree(&mut reader, size).await.unwrap()).unwrap();
-    let copy = folder.join("copy");
-    let write = |resource: &Resource, bytes: &[u8]| {
-        let file = copy.join(path(resource).trim_start_matches('/'));
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, bytes).unwrap();
-    };
-    write(&Resource::Checkpoint, &checkpoint.to_bytes());
-    for resource in Resource::tiles(size) {
-        let Resource::Tile { level, index, width } = resource else { panic!("{resource:?}") };
-        let bytes = tree::tile(&mut reader, (level, index)).await.unwrap().unwrap();
-        assert_eq!(bytes.len(), width * 32);
-        write(&resource, &bytes);
-    }
-    for (_, resource) in Resource::leaves(size) {
-        let Resource::Entries { index, width } = resource else { panic!("{resource:?}") };
-        write(&resource, &bundle(&tree::entries(&mut reader, index, width).await.unwrap()).unwrap());
-    }
-    let mut proofs = Vec::new();
-    for event in some {
-        let standing = tree::standing(&mut reader, &event, None).await.unwrap().unwrap();
-        let place = standing.place.unwrap();
-        let make = |tiles: &Tiles| Proof::make(place, &checkpoint, tiles);
-        let proof = tree::work_out(&mut reader, &mut Tiles::default(), make).await.unwrap().unwrap();
-        let file = folder.join(event);
-        std::fs::write(file.with_extension("leaf"), &standing.leaf).unwrap();
-        std::fs::write(file.with_extension("tlog-proof"), proof.to_bytes()).unwrap();
-        proofs.push(file.with_extension("tlog-proof"));
-    }
-    (key.public().clone(), proofs)
-}
-
-/// Nobody has to believe our own code: Go's checksum database library and OpenSSL say the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn programs_that_nobody_here_wrote_verify_a_log_of_70_000_events() {
-    let folder = tempfile::tempdir().unwrap();
-    let (key, proofs) = a_large_copy(folder.path()).await;
-    let copy = folder.path().join("copy");
-    let (code, said) = sluis(&["audit", "verify", "--log-key", &key.to_string(), copy.to_str().unwrap()]);
-    assert_eq!(code, Some(0), "{said}");
-    openssl_verifies(&copy.join("checkpoint"), &key, folder.path());
-
-    let Some(go) = crate::processes::foreign("SLUIS_TEST_GO") else { return };
-    let program = folder.path().join("verify");
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/go/verify.go");
-    let build = std::process::Command::new(&go)
-        .args(["build", "-o"])
-        .args([&program, &source])
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOCACHE", folder.path().join("go"))
-        .output()
-        .unwrap();
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
-    let verified = || {
-        let run = std::process::Command::new(&program).arg(key.to_string()).arg(&copy).args(&proofs).output().unwrap();
-        (run.status.success(), String::from_utf8([run.stdout, run.stderr].concat()).unwrap())
-    };
-    let (good, said) = verified();
-    assert!(good && said.contains("5 proofs"), "{said}");
-    // It would notice.
-    for file in ["tile/entries/137", "tile/0/200", "tile/1/000", "checkpoint"] {
-        let file = copy.join(file);
-        let honest = std::fs::read(&file).unwrap();
-        let mut changed = honest.clone();
-        let middle = changed.len() / 2;
-        changed[middle] ^= 1;
-        std::fs::write(&file, changed).unwrap();
-        let (good, said) = verified();
-        let (code, ours) = sluis(&["audit", "verify", "--log-key", &key.to_string(), copy.to_str().unwrap()]);
-        assert_eq!(code, Some(1), "{ours}");
-        // Go reads only the tiles that its proofs need.
-        assert!(!good || file.ends_with("tile/0/200"), "{}: {said}", file.display());
-        std::fs::write(&file, honest).unwrap();
-    }
-    assert!(verified().0);
-}
-
-/// The log's signature with nothing but OpenSSL.
-fn openssl_verifies(checkpoint: &std::path::Path, key: &PublicKey, folder: &std::path::Path) {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    let note = std::fs::read_to_string(checkpoint).unwrap();
-    let (text, signature) = note.split_once("\n\n").unwrap();
-    let signature = STANDARD.decode(signature.trim().rsplit(' ').next().unwrap()).unwrap();
-    let (_, bytes) = key.to_string().rsplit_once('+').map(|(_, b)| ((), STANDARD.decode(b).unwrap())).unwrap();
-    // SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): twelve fixed bytes before the key.
-    let spki = [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..], &bytes[1..]].concat();
-    let at = |name: &str| folder.join(name);
-    std::fs::write(at("text"), format!("{text}\n")).unwrap();
-    std::fs::write(at("signature"), &signature[4..]).unwrap();
-    std::fs::write(at("key.der"), spki).unwrap();
-    let verify = || {
-        let output = std::process::Command::new("openssl")
-            .args(["pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-rawin", "-inkey"])
-            .args([at("key.der"), "-sigfile".into(), at("signature"), "-in".into(), at("text")])
-            .output();
-        match output {
-            Ok(output) => Some(output.status.success()),
-            Err(_) => {
-                eprintln!("skipped: there is no openssl on this machine");
-                None
-            }
-        }
-    };
-    assert!(verify().is_none_or(|good| good));
-    std::fs::write(at("text"), format!("{text} \n")).unwrap();
-    assert!(verify().is_none_or(|good| !good));
 }
