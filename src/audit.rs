@@ -4,15 +4,21 @@
 //! everything else stands in it as a salted SHA-256 digest of a disclosure group (SD-JWT form, RFC 9901 §4.2), so that a
 //! group can be erased later without touching the tree (guarantee G10).
 
+mod erase;
 mod leaf;
+
+use std::collections::BTreeMap;
 
 use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
+pub use erase::{Group, Left, NotAGroup, erase, erases, groups, listed, missing};
 pub use leaf::{Leaf, disclosed, encode, is_of, open};
 
 /// Number of disclosure groups.
 pub const GROUPS: usize = leaf::GROUPS;
+/// Number of salts.
+pub const SALTS: usize = leaf::SALTS;
 
 /// CRUDE code of NEN 7513 EventActionCode and FHIR AuditEvent.action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +119,10 @@ pub struct Draft {
     pub key_hash: String,
     /// W3C trace-id; empty: none.
     pub trace_id: String,
+    /// Cases that stood in the list that the caller was given: the hub's own ids.
+    pub listed: Vec<String>,
+    /// Whose disclosures this event erases: places of their digests, by event.
+    pub erases: BTreeMap<String, Vec<usize>>,
     /// Set when the line reports a refusal that happened at an agent.
     pub reported: Option<Reason>,
 }
@@ -137,8 +147,8 @@ pub struct Stamp {
     pub at: i64,
     /// Hub node.
     pub node: String,
-    /// One 128-bit salt for each group.
-    pub salts: [[u8; 16]; leaf::GROUPS],
+    /// One 128-bit salt for each group, and one for lists.
+    pub salts: [[u8; 16]; SALTS],
 }
 
 /// A complete event.

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use prost::Message;
 use ring::digest::{SHA256, digest};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::audit::Draft;
 use crate::clock::{Clock, micros};
@@ -183,6 +183,8 @@ pub struct Exchange {
     pub policy: Policy,
     /// Witnesses have not signed for longer than the covenant allows: nothing is disclosed.
     pub unwitnessed: AtomicBool,
+    /// Something was erased: what the database keeps of it can go.
+    pub erased: Notify,
     /// Settings of single operations.
     pub settings: Settings,
     /// Which fields of the API hold text.

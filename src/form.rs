@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use crate::api::v1;
 use crate::ground::{FieldViolation, Refusal};
 use crate::party::{Article, Oin, Role};
+use crate::pseudonym::Pseudonym;
 use crate::pseudonym::scan::contains_bsn;
 use crate::reason::Reason;
 use crate::wire::{Numbered, moment};
@@ -82,6 +83,11 @@ impl Fields {
             return None;
         }
         self.without_bsn(field, text).then(|| text.to_owned())
+    }
+
+    /// An own pseudonym of a youth.
+    pub fn pseudonym(&mut self, field: &str, text: &str) -> Option<Pseudonym> {
+        self.require(field, "an own pseudonym, 32 characters of base64url", text.parse().ok())
     }
 
     /// The employee that a call without a case names.

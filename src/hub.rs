@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::service::Routes;
@@ -41,6 +41,7 @@ use crate::transport::{Bounds, Hub};
 mod bootstrap;
 mod notary;
 mod readiness;
+mod retention;
 mod witnesses;
 
 use notary::Notary;
@@ -222,6 +223,7 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
     tasks.spawn(Arc::clone(exchange).follow_registry());
     tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
     tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
+    tasks.spawn(retention::follow(Arc::clone(exchange)));
     tasks
 }
 
@@ -262,6 +264,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
         log: Arc::new(log),
         policy,
         unwitnessed: AtomicBool::new(false),
+        erased: Notify::new(),
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,

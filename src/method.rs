@@ -98,6 +98,7 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Audit/ReportRefusal", Organisations, false, Create),
     row("sluis.v1.Audit/ProveEvents", Registered, false, Read),
     row("sluis.v1.Audit/ReadEntries", Officers, false, Read),
+    row("sluis.v1.Audit/EraseEvents", Officers, false, Delete),
     row("sluis.v1.Registry/RegisterPartner", Operators, false, Create),
     row("sluis.v1.Registry/RegisterCertificate", Operators, false, Create),
     row("sluis.v1.Registry/RevokeCertificate", Operators, false, Delete),

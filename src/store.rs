@@ -22,11 +22,13 @@ pub mod checkpoint;
 pub mod consent;
 pub mod copy;
 pub mod deployment;
-pub mod event;
+pub mod erasure;
+mod event;
 pub mod inbox;
 pub mod record;
 pub mod registry;
 pub mod request;
+pub mod search;
 mod sign;
 pub mod tree;
 
@@ -381,7 +383,7 @@ impl Store {
         // The next event is no older than the last one, whatever small step the clock made.
         let at = self.newest.fetch_max(now, Ordering::Relaxed).max(now);
         let now = from_micros(at);
-        let mut salts = [[0; 16]; crate::audit::GROUPS];
+        let mut salts = [[0; 16]; crate::audit::SALTS];
         ring::rand::SecureRandom::fill(&self.rng, salts.as_flattened_mut()).map_err(|_| StoreError::Busy)?;
         let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
         let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond());

@@ -154,6 +154,7 @@ service! { audit_server::Audit, AuditClient, "Audit":
         query_events "QueryEvents" (QueryEventsRequest) QueryEventsResponse;
         prove_events "ProveEvents" (ProveEventsRequest) ProveEventsResponse;
         read_entries "ReadEntries" (ReadEntriesRequest) ReadEntriesResponse;
+        erase_events "EraseEvents" (EraseEventsRequest) EraseEventsResponse;
     }
     conceal {}
 

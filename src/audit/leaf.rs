@@ -1,15 +1,20 @@
 //! The leaf: UTF-8 JSON, stored and hashed as written here and never serialised again.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
+use ring::hmac;
 use serde::Serialize;
 
 use super::{Action, Event};
 use crate::party::{Article, Form, Role};
 
-/// Number of disclosure groups: actor, subject, case, data, decision, network.
+/// Number of disclosure groups that every event has: actor, subject, case, data, decision, network, in this order.
 pub(super) const GROUPS: usize = 6;
+/// Salts of an event: one for each of those groups, and one from which those of listed cases are made.
+pub(super) const SALTS: usize = GROUPS + 1;
 
 /// Exact bytes of an event's leaf and of its disclosures.
 #[derive(Debug, Clone)]
@@ -26,8 +31,8 @@ pub struct Leaf {
 /// keeps the form of the events that are there already.
 pub fn encode(event: &Event) -> Leaf {
     let (draft, verdict, stamp) = (&event.draft, &event.verdict, &event.stamp);
-    let [actor, subject, case, data, decision, network] = &stamp.salts;
-    let disclosures: [String; GROUPS] = [
+    let [actor, subject, case, data, decision, network, list] = &stamp.salts;
+    let mut disclosures = vec![
         disclose(actor, "actor", Actor { role: draft.role.map(Role::code), user_ref: &draft.user_ref }),
         disclose(subject, "subject", Subject { pseudonym: &draft.subject }),
         disclose(case, "case", Case { case: draft.case_id.as_deref() }),
@@ -53,13 +58,18 @@ pub fn encode(event: &Event) -> Leaf {
         ),
         disclose(network, "network", Network { key_hash: &draft.key_hash, node: &stamp.node, trace: &draft.trace_id }),
     ];
+    // Each by itself: one can be erased without the others.
+    disclosures.extend(
+        (0..).zip(&draft.listed).map(|(nth, case)| disclose(&salt_of(list, nth), "listed", Case { case: Some(case) })),
+    );
     let leaf = Clear {
-        _sd: disclosures.each_ref().map(|text| URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))),
+        _sd: disclosures.iter().map(|text| digest_of(text)).collect(),
         act: draft.action.map_or("E", Action::code),
         article: draft.article.map_or(0, Article::number),
         at: stamp.at,
         clauses: &verdict.clauses,
         covenant: verdict.covenant_version,
+        erases: Some(&draft.erases).filter(|erases| !erases.is_empty()),
         id: &stamp.event_id,
         method: draft.method,
         out: verdict.outcome.code(),
@@ -81,9 +91,14 @@ pub fn disclosed(disclosures: &[u8], hidden: &[&str]) -> Option<Vec<String>> {
 
 /// Of which group a disclosure is.
 fn group(disclosure: &str) -> Option<String> {
+    opened(disclosure).map(|(group, _)| group)
+}
+
+/// What a disclosure holds: the name of its group, and the value.
+pub(super) fn opened(disclosure: &str) -> Option<(String, serde_json::Value)> {
     let bytes = URL_SAFE_NO_PAD.decode(disclosure).ok()?;
-    let (_, group, _): (String, String, serde_json::Value) = serde_json::from_slice(&bytes).ok()?;
-    Some(group)
+    let (_, group, value): (String, String, serde_json::Value) = serde_json::from_slice(&bytes).ok()?;
+    Some((group, value))
 }
 
 /// Whether a leaf is that of the event with this id.
@@ -104,12 +119,23 @@ pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Opti
     let mut digests = serde_json::from_slice::<Digests>(leaf).ok()?._sd;
     let mut groups = Vec::new();
     for disclosure in disclosures {
-        let found = URL_SAFE_NO_PAD.encode(digest(&SHA256, disclosure.as_bytes()));
+        let found = digest_of(disclosure);
         // Each digest once: no disclosure twice.
         digests.swap_remove(digests.iter().position(|digest| *digest == found)?);
         groups.push(group(disclosure)?);
     }
     Some(groups)
+}
+
+/// The digest of a disclosure, as it stands in the leaf.
+pub(super) fn digest_of(disclosure: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, disclosure.as_bytes()))
+}
+
+/// 128 bits that nobody can work out once the first salt is forgotten, which is at once.
+fn salt_of(list: &[u8], nth: u32) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, list);
+    hmac::sign(&key, &nth.to_be_bytes()).as_ref().iter().take(16).copied().collect()
 }
 
 fn disclose(salt: &[u8], name: &str, value: impl Serialize) -> String {
@@ -124,12 +150,15 @@ fn bytes(value: &impl Serialize) -> Vec<u8> {
 /// What is not personal.
 #[derive(Serialize)]
 struct Clear<'a> {
-    _sd: [String; GROUPS],
+    _sd: Vec<String>,
     act: &'a str,
     article: u8,
     at: i64,
     clauses: &'a [String],
     covenant: u32,
+    /// Whose disclosures this event erased, by the places of their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erases: Option<&'a BTreeMap<String, Vec<usize>>>,
     id: &'a str,
     method: &'a str,
     out: &'a str,
@@ -205,7 +234,7 @@ mod tests {
                 clauses: vec!["1.rol".into()],
                 covenant_version: 1,
             },
-            stamp: Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; GROUPS] },
+            stamp: Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; SALTS] },
         }
     }
 
@@ -258,7 +287,7 @@ mod tests {
             (vec!["case".to_owned()], vec![]),
             "as few as one likes"
         );
-        let other = encode(&Event { stamp: Stamp { salts: [[8; 16]; GROUPS], ..event().stamp }, ..event() });
+        let other = encode(&Event { stamp: Stamp { salts: [[8; 16]; SALTS], ..event().stamp }, ..event() });
         assert_eq!(open(&other.leaf, disclosures.iter().map(String::as_str)), None);
         assert_eq!(open(&leaf, [&*disclosures[0], &*disclosures[0]].into_iter()), None, "twice");
         assert_eq!(open(b"{}", std::iter::empty()), None);

@@ -66,7 +66,10 @@ pub struct Limits {
 #[serde(deny_unknown_fields)]
 pub struct Log {
     pub min_retention_years: u8,
-    pub destroy_after_years: u8,
+    /// Years that events are kept, by kind: work on cases; partners, certificates and covenant; reading the log.
+    pub casus_years: u8,
+    pub beheer_years: u8,
+    pub log_years: u8,
     /// Hours that checkpoints of the log may wait for its witnesses before nothing is disclosed any more; 0: for ever.
     pub witness_hours: u16,
 }
@@ -97,6 +100,19 @@ pub enum RetentionStart {
     Evaluated,
     /// Kept at the source, by its own law.
     Source,
+}
+
+impl Log {
+    /// The moment so many years ago: what was written before it is older.
+    pub fn years_before(now: OffsetDateTime, years: u8) -> OffsetDateTime {
+        let year = now.year() - i32::from(years);
+        // 29 February counts from the day before.
+        let day = now
+            .date()
+            .replace_year(year)
+            .or_else(|_| now.date().replace_day(28).and_then(|day| day.replace_year(year)));
+        day.map_or(OffsetDateTime::UNIX_EPOCH, |day| now.replace_date(day))
+    }
 }
 
 impl Retention {
@@ -136,8 +152,9 @@ impl Parameters {
         if self.covenant.valid_from >= self.covenant.valid_until {
             return Err("covenant.valid_until must lie after covenant.valid_from");
         }
-        if self.log.min_retention_years < 5 || self.log.destroy_after_years < self.log.min_retention_years {
-            return Err("log.min_retention_years is at least 5 and at most log.destroy_after_years");
+        let kept = [self.log.casus_years, self.log.beheer_years, self.log.log_years];
+        if self.log.min_retention_years < 5 || kept.iter().any(|years| *years < self.log.min_retention_years) {
+            return Err("log.min_retention_years is at least 5 and at most casus_years, beheer_years and log_years");
         }
         if self.terms.consent_months == 0 || self.terms.consent_months > 6 {
             return Err("terms.consent_months is 1 to 6 (article 7)");

@@ -72,6 +72,22 @@ pub async fn names(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
+/// An organisation's cases, with key epoch and tag of their subjects.
+pub async fn tags(reader: &mut Reader, oin: &str) -> Result<Vec<(String, u32, Vec<u8>)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT n.case_id, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
+         WHERE n.oin = $1",
+    )
+    .bind(oin)
+    .fetch_all(reader.conn().await?)
+    .await?;
+    let read = |row: &AnyRow| {
+        let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
+        Ok((row.try_get(0)?, epoch, row.try_get(2)?))
+    };
+    rows.iter().map(read).collect()
+}
+
 /// What an organisation calls a case, with key epoch and tag of its subject.
 pub async fn label(
     reader: &mut Reader,

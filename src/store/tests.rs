@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 mod clock;
 mod faults;
+mod finding;
 mod opening;
 mod proxy;
 mod tree;
@@ -99,6 +100,33 @@ impl Engine {
         let table = if on.is_empty() { "" } else { table };
         let statement = format!("DROP TRIGGER forbidden{on}{table}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
+    /// Any statement.
+    pub(super) async fn any(&self, statement: String) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut self.beside().await).await.unwrap();
+    }
+
+    /// These bytes as this engine writes them.
+    pub(super) fn bytes_of(&self, text: &str) -> String {
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        if self.access.engine() == super::engine::Engine::Sqlite { format!("X'{hex}'") } else { format!("'\\x{hex}'") }
+    }
+
+    /// All that a table holds, with what disclosures in it hold.
+    pub(super) async fn text_of(&self, table: &str) -> String {
+        let whole = if self.access.engine() == super::engine::Engine::Sqlite {
+            let columns = format!("SELECT group_concat(name, ' || '' '' || ') FROM pragma_table_info('{table}')");
+            let row = sqlx::query(sqlx::AssertSqlSafe(columns)).fetch_one(&mut self.beside().await).await.unwrap();
+            let columns: String = sqlx::Row::get(&row, 0);
+            let columns: Vec<String> =
+                columns.split(" || ' ' || ").map(|name| format!("COALESCE(CAST({name} AS TEXT), '')")).collect();
+            format!("SELECT COALESCE(group_concat({}), '') FROM {table}", columns.join(" || ' ' || "))
+        } else {
+            format!("SELECT COALESCE(string_agg(t::text, ' '), '') FROM {table} t")
+        };
+        let row = sqlx::query(sqlx::AssertSqlSafe(whole)).fetch_one(&mut self.beside().await).await.unwrap();
+        sqlx::Row::get(&row, 0)
     }
 
     /// Events, without the one of the first start.
@@ -203,8 +231,8 @@ async fn a_commit_holds_its_effect_and_its_event(engine: Engine) {
     let again = engine.open().await.unwrap();
     assert_eq!(places(&again).await, [1]);
     let mut reader = again.read().await.unwrap();
-    let filter = event::Filter { event_id: Some(committed.event_id), limit: 10, ..event::Filter::default() };
-    let lines = event::select(&mut reader, &filter).await.unwrap();
+    let filter = search::Filter { event_id: Some(committed.event_id), limit: 10, ..search::Filter::default() };
+    let lines = search::select(&mut reader, &filter).await.unwrap();
     assert_eq!((lines.len(), lines[0].outcome.as_str(), lines[0].node.as_str()), (1, "allowed", "node-1"));
     assert_eq!(engine.count("SELECT COUNT(*) FROM audit_outbox").await, 2, "it and the first start wait for the tree");
 }
@@ -214,8 +242,8 @@ async fn a_refusal_is_an_event_and_no_effect(engine: Engine) {
     let event_id =
         store.refuse(&Refusal::denied(Reason::NotInvolved), draft(), Seen::default()).await.unwrap().event_id;
     let mut reader = store.read().await.unwrap();
-    let filter = event::Filter { event_id: Some(event_id), limit: 10, ..event::Filter::default() };
-    let lines = event::select(&mut reader, &filter).await.unwrap();
+    let filter = search::Filter { event_id: Some(event_id), limit: 10, ..search::Filter::default() };
+    let lines = search::select(&mut reader, &filter).await.unwrap();
     assert_eq!((lines[0].outcome.as_str(), lines[0].reason.as_str()), ("refused", "NOT_INVOLVED"));
     assert_eq!(engine.count("SELECT COUNT(*) FROM inbox_item").await, 0);
 }

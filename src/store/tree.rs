@@ -51,6 +51,8 @@ pub(super) enum Change {
     Grow(oneshot::Sender<Result<Progress, StoreError>>),
     /// What the log or a witness says of it is stored.
     Say(Word, oneshot::Sender<Result<(), StoreError>>),
+    /// What was overwritten goes from the write-ahead log.
+    Scrub(oneshot::Sender<Result<bool, StoreError>>),
 }
 
 impl Store {
@@ -61,6 +63,17 @@ impl Store {
     pub async fn grow(&self) -> Result<Progress, StoreError> {
         let (reply, done) = oneshot::channel();
         self.change_tree(Change::Grow(reply)).await?;
+        done.await.map_err(|_| StoreError::Busy)?
+    }
+
+    /// Empties the write-ahead log of a file, and says whether that could be done now. A server's is its administrator's to
+    /// see to: see docs/postgresql.md.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn scrub(&self) -> Result<bool, StoreError> {
+        let (reply, done) = oneshot::channel();
+        self.change_tree(Change::Scrub(reply)).await?;
         done.await.map_err(|_| StoreError::Busy)?
     }
 
@@ -92,6 +105,12 @@ pub(super) async fn perform(session: &mut Session, change: Change) -> bool {
             let grown = grow(session).await;
             let usable = grown.is_ok();
             drop(reply.send(grown));
+            usable
+        }
+        Change::Scrub(reply) => {
+            let scrubbed = scrub(session).await;
+            let usable = scrubbed.is_ok();
+            drop(reply.send(scrubbed));
             usable
         }
         Change::Say(word, reply) => {
@@ -127,6 +146,15 @@ async fn grow(session: &mut Session) -> Result<Progress, StoreError> {
     query("COMMIT").execute(session).await?;
     let placed = waiting.len();
     Ok(Progress { placed, more: i64::try_from(placed).unwrap_or(ROUND) >= ROUND })
+}
+
+async fn scrub(session: &mut Session) -> Result<bool, StoreError> {
+    if session.engine() == Engine::Postgres {
+        return Ok(true);
+    }
+    let done = query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_optional(session).await?;
+    // The first column says whether somebody was reading.
+    Ok(done.map(|row| row.number(0)).transpose()? == Some(0))
 }
 
 static TILES: Many = Many::new(

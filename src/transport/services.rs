@@ -18,8 +18,8 @@ use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, evidence, inbox, newcomer, pseudonyms, publish,
-    records, refer, registry, roles, route, simulation,
+    audit, case_read, case_state, consents, covenants, directory, erase, evidence, inbox, newcomer, pseudonyms,
+    publish, query, records, refer, registry, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -251,7 +251,7 @@ impl Inbox for Hub {
 #[tonic::async_trait]
 impl Audit for Hub {
     async fn query_events(&self, r: Request<QueryEventsRequest>) -> Reply<QueryEventsResponse> {
-        self.unary::<audit::QueryEvents>(r).await
+        self.unary::<query::QueryEvents>(r).await
     }
     async fn report_refusal(&self, r: Request<ReportRefusalRequest>) -> Reply<ReportRefusalResponse> {
         self.unary::<audit::ReportRefusal>(r).await
@@ -261,6 +261,9 @@ impl Audit for Hub {
     }
     async fn read_entries(&self, r: Request<ReadEntriesRequest>) -> Reply<ReadEntriesResponse> {
         self.unary::<evidence::ReadEntries>(r).await
+    }
+    async fn erase_events(&self, r: Request<EraseEventsRequest>) -> Reply<EraseEventsResponse> {
+        self.unary::<erase::EraseEvents>(r).await
     }
 }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, evidence, inbox, newcomer, pseudonyms, records,
-    refer, registry, roles, route, simulation,
+    audit, case_read, case_state, consents, covenants, directory, erase, evidence, inbox, newcomer, pseudonyms, query,
+    records, refer, registry, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -53,7 +53,8 @@ fn every_operation(bytes: &[u8]) {
     feed::<newcomer::AddRecipient>(bytes);
     feed::<inbox::OpenInbox>(bytes);
     feed::<inbox::AcknowledgeInbox>(bytes);
-    feed::<audit::QueryEvents>(bytes);
+    feed::<query::QueryEvents>(bytes);
+    feed::<erase::EraseEvents>(bytes);
     feed::<audit::ReportRefusal>(bytes);
     feed::<evidence::ProveEvents>(bytes);
     feed::<evidence::ReadEntries>(bytes);

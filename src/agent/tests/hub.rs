@@ -225,7 +225,7 @@ impl v1::pseudonyms_server::Pseudonyms for FakeHub {
         self.note(&request);
         self.carry_out("").await?;
         self.state().subjects.push(request.into_inner().subject);
-        Ok(answered(v1::ResolvePseudonymResponse { pseudonym: "p".repeat(32), epoch: 1 }))
+        Ok(answered(v1::ResolvePseudonymResponse { pseudonym: "p".repeat(32), epoch: 1, ..Default::default() }))
     }
 
     async fn check_known_answer(
@@ -261,6 +261,13 @@ impl v1::audit_server::Audit for FakeHub {
         &self,
         _: Request<v1::ReadEntriesRequest>,
     ) -> Result<Response<v1::ReadEntriesResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
+    async fn erase_events(
+        &self,
+        _: Request<v1::EraseEventsRequest>,
+    ) -> Result<Response<v1::EraseEventsResponse>, Status> {
         Err(Status::unimplemented("not in this stand-in"))
     }
 

@@ -163,13 +163,14 @@ impl Operation for ListCases {
         hub: &Exchange,
         _: &mut Tx<'_>,
         done: &Decided<Self>,
-        _: &mut Draft,
+        draft: &mut Draft,
     ) -> Result<v1::ListCasesResponse, WorkError> {
         let oin = done.facts.caller.oin();
         let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
         let more = done.rows.len() > size;
         let page: Vec<&CaseFile> = done.rows.iter().take(size).collect();
         let next = page.last().filter(|_| more).and_then(|case| case.name_for(oin)).unwrap_or_default().to_owned();
+        draft.listed = page.iter().map(|case| case.id.clone()).collect();
         let cases = page.into_iter().map(|case| seats_reply(hub, &done.facts, case)).collect();
         Ok(v1::ListCasesResponse { cases, next_page_token: next })
     }

@@ -46,45 +46,7 @@ impl Operation for ProveEvents {
     }
 
     async fn gather(&self, hub: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Self::Rows, StoreError> {
-        let whole = facts.caller.function() == Some(Function::NetworkOfficer);
-        let own = facts.caller.oin().as_str();
-        let officer = whole || facts.caller.function() == Some(Function::Officer);
-        let checkpoint = match newest_published(reader, hub.log.public().name()).await? {
-            Some(row) => Checkpoint::open(&row.note, hub.log.public()).ok(),
-            None => None,
-        };
-        let mut tiles = Tiles::default();
-        let mut proofs = Vec::with_capacity(self.events.len());
-        for event_id in &self.events {
-            let event = format!("events/{event_id}");
-            let scope = (!whole).then_some(own);
-            let Some(standing) = tree::standing(reader, event_id, scope).await? else {
-                proofs.push(v1::EventProof { event, state: State::Unknown.into(), ..v1::EventProof::default() });
-                continue;
-            };
-            let proof = match (&checkpoint, standing.place) {
-                (Some(checkpoint), Some(place)) if place < checkpoint.tree().size => {
-                    let made = tree::work_out(reader, &mut tiles, |tiles| Proof::make(place, checkpoint, tiles));
-                    Some(made.await?.ok_or(StoreError::Inconsistent("log_tile"))?)
-                }
-                _ => None,
-            };
-            let may_open = officer && (whole || standing.organisation == own);
-            let hidden = hidden(&standing, whole);
-            let Standing { leaf, disclosures, .. } = standing;
-            proofs.push(v1::EventProof {
-                event,
-                state: if proof.is_some() { State::Proven } else { State::Waiting }.into(),
-                leaf,
-                disclosures: if may_open {
-                    disclosed(&disclosures, hidden).ok_or(StoreError::Inconsistent("audit_event"))?
-                } else {
-                    Vec::new()
-                },
-                proof: proof.map(|proof| proof.to_bytes()).unwrap_or_default(),
-            });
-        }
-        Ok(proofs)
+        proofs(hub, facts, &self.events, reader).await
     }
 
     /// A proof tells nothing of an event that its leaf does not, and whose events these are was asked with the rows.
@@ -103,14 +65,62 @@ impl Operation for ProveEvents {
     }
 }
 
+/// For each event what proves it, and what the caller may open of it.
+pub(super) async fn proofs(
+    hub: &Exchange,
+    facts: &Facts,
+    events: &[String],
+    reader: &mut Reader,
+) -> Result<Vec<v1::EventProof>, StoreError> {
+    let whole = facts.caller.function() == Some(Function::NetworkOfficer);
+    let own = facts.caller.oin().as_str();
+    let officer = whole || facts.caller.function() == Some(Function::Officer);
+    let checkpoint = match newest_published(reader, hub.log.public().name()).await? {
+        Some(row) => Checkpoint::open(&row.note, hub.log.public()).ok(),
+        None => None,
+    };
+    let mut tiles = Tiles::default();
+    let mut proofs = Vec::with_capacity(events.len());
+    for event_id in events {
+        let event = format!("events/{event_id}");
+        let scope = (!whole).then_some(own);
+        let Some(standing) = tree::standing(reader, event_id, scope).await? else {
+            proofs.push(v1::EventProof { event, state: State::Unknown.into(), ..v1::EventProof::default() });
+            continue;
+        };
+        let proof = match (&checkpoint, standing.place) {
+            (Some(checkpoint), Some(place)) if place < checkpoint.tree().size => {
+                let made = tree::work_out(reader, &mut tiles, |tiles| Proof::make(place, checkpoint, tiles));
+                Some(made.await?.ok_or(StoreError::Inconsistent("log_tile"))?)
+            }
+            _ => None,
+        };
+        let may_open = officer && (whole || standing.organisation == own);
+        let hidden = hidden(&standing, whole);
+        let Standing { leaf, disclosures, .. } = standing;
+        proofs.push(v1::EventProof {
+            event,
+            state: if proof.is_some() { State::Proven } else { State::Waiting }.into(),
+            leaf,
+            disclosures: if may_open {
+                disclosed(&disclosures, hidden).ok_or(StoreError::Inconsistent("audit_event"))?
+            } else {
+                Vec::new()
+            },
+            proof: proof.map(|proof| proof.to_bytes()).unwrap_or_default(),
+        });
+    }
+    Ok(proofs)
+}
+
 /// Groups that a partner's officer does not get to open: the hub's own name of a case, which all organisations would share; and
 /// whatever tells whether somebody else has a case.
 fn hidden(standing: &Standing, whole: bool) -> &'static [&'static str] {
     let covers = [Reason::CaseUnknown, Reason::NotInvolved].map(Reason::code);
     match standing.reason.as_str() {
         _ if whole => &[],
-        reason if covers.contains(&reason) => &["case", "subject", "decision"],
-        _ => &["case"],
+        reason if covers.contains(&reason) => &["case", "listed", "subject", "decision"],
+        _ => &["case", "listed"],
     }
 }
 

@@ -88,7 +88,11 @@ impl Operation for ResolvePseudonym {
         let log = hub.keys.pseudonym(&tag, oin, Scope::Log).map_err(|_| missing())?;
         draft.subject = log.to_text();
         let pseudonym = hub.keys.pseudonym(&tag, oin, Scope::Case).map_err(|_| missing())?;
-        Ok(v1::ResolvePseudonymResponse { pseudonym: pseudonym.to_text(), epoch: hub.keys.pseudonym_epoch.number() })
+        Ok(v1::ResolvePseudonymResponse {
+            pseudonym: pseudonym.to_text(),
+            epoch: hub.keys.pseudonym_epoch.number(),
+            log_pseudonym: log.to_text(),
+        })
     }
 }
 

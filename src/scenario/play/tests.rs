@@ -79,7 +79,8 @@ impl api::pseudonyms_server::Pseudonyms for StandIn {
             status.metadata_mut().insert("sluis-event", EVENT.parse().unwrap());
             return Err(status);
         }
-        let mut reply = Response::new(api::ResolvePseudonymResponse { pseudonym: "p".into(), epoch: 1 });
+        let mut reply =
+            Response::new(api::ResolvePseudonymResponse { pseudonym: "p".into(), epoch: 1, ..Default::default() });
         reply.metadata_mut().insert("sluis-event", "events/seen".parse().unwrap());
         Ok(reply)
     }
@@ -114,6 +115,13 @@ impl api::audit_server::Audit for StandIn {
         &self,
         _: Request<api::ReadEntriesRequest>,
     ) -> Result<Response<api::ReadEntriesResponse>, Status> {
+        Err(Status::unimplemented("not in this stand-in"))
+    }
+
+    async fn erase_events(
+        &self,
+        _: Request<api::EraseEventsRequest>,
+    ) -> Result<Response<api::EraseEventsResponse>, Status> {
         Err(Status::unimplemented("not in this stand-in"))
     }
 

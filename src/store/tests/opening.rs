@@ -95,8 +95,8 @@ async fn a_store_moves_to_another_engine_as_it_is() {
     assert!(copied.contains(&("audit_event".to_owned(), 2)), "{copied:?}");
     assert!(check::check(&server.access).await.unwrap().findings.is_empty());
     let moved = server.open().await.unwrap();
-    let filter = event::Filter { event_id: Some(event.unwrap().event_id), limit: 10, ..event::Filter::default() };
-    assert_eq!(event::select(&mut moved.read().await.unwrap(), &filter).await.unwrap().len(), 1);
+    let filter = search::Filter { event_id: Some(event.unwrap().event_id), limit: 10, ..search::Filter::default() };
+    assert_eq!(search::select(&mut moved.read().await.unwrap(), &filter).await.unwrap().len(), 1);
     let again = copy::copy(&file.access, &server.access).await;
     assert!(matches!(again, Err(StoreError::Unfit(Unfit::NotEmpty))));
     let backwards = copy::copy(&server.access, &file.access).await;

@@ -427,6 +427,14 @@ impl<'n> Stage<'n> {
             }),
             "Audit/ProveEvents" => one(&v1::ProveEventsRequest { events: vec![format!("events/{}", id())] }),
             "Audit/ReadEntries" => one(&v1::ReadEntriesRequest { tile: 0, width: 1 }),
+            "Audit/EraseEvents" => one(&v1::EraseEventsRequest {
+                request_id: id(),
+                context: why("36", "verantwoording", v1::Role::R14)
+                    .because("proef van het wissen van regels")
+                    .context(),
+                events: vec![format!("events/{}", id())],
+                ..v1::EraseEventsRequest::default()
+            }),
             "Audit/ReportRefusal" => one(&v1::ReportRefusalRequest {
                 request_id: id(),
                 context,
@@ -479,7 +487,7 @@ impl<'n> Stage<'n> {
 
 fn kind(rpc: &str) -> Kind {
     match rpc {
-        "Audit/QueryEvents" | "Audit/ReadEntries" => Kind::Officer,
+        "Audit/QueryEvents" | "Audit/ReadEntries" | "Audit/EraseEvents" => Kind::Officer,
         "Cases/RecordMeasure" => Kind::Gi,
         "Records/FetchRecord" | "Records/ListRecords" | "Records/RequestRecords" => Kind::Netwerk,
         _ if rpc.starts_with("Registry/") || rpc.starts_with("Simulation/") => Kind::Operator,

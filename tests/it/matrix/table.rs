@@ -239,6 +239,10 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Audit/EraseEvents",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
         rpc: "Registry/RegisterPartner",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },

@@ -1,0 +1,226 @@
+//! Erasing what an event says of somebody: disclosures go, the leaf with their digests stays, and so does every proof.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use super::leaf::{GROUPS, digest_of, opened};
+
+/// A part of an event that can be erased by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Employee and role.
+    Actor,
+    /// The youth's pseudonym.
+    Subject,
+    /// The case.
+    Case,
+    /// Categories, form, recipients, record.
+    Data,
+    /// Consents, emergency, motivation, reason.
+    Decision,
+    /// Certificate, node, trace.
+    Network,
+    /// Cases that stood in a list.
+    Listed,
+}
+
+impl Group {
+    /// Every group; the first six in the order of their digests.
+    pub const ALL: [Self; GROUPS + 1] =
+        [Self::Actor, Self::Subject, Self::Case, Self::Data, Self::Decision, Self::Network, Self::Listed];
+
+    /// The name in disclosures.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::Subject => "subject",
+            Self::Case => "case",
+            Self::Data => "data",
+            Self::Decision => "decision",
+            Self::Network => "network",
+            Self::Listed => "listed",
+        }
+    }
+}
+
+/// Not the name of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("actor, subject, case, data, decision, network or listed")]
+pub struct NotAGroup;
+
+impl FromStr for Group {
+    type Err = NotAGroup;
+    fn from_str(text: &str) -> Result<Self, NotAGroup> {
+        Self::ALL.into_iter().find(|group| group.code() == text).ok_or(NotAGroup)
+    }
+}
+
+/// What erasing leaves of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// JSON array of the disclosures that stay.
+    pub disclosures: Vec<u8>,
+    /// Places of the digests whose disclosures go.
+    pub erased: Vec<usize>,
+}
+
+/// Takes groups out of an event; of listed cases all, or the one that is named. `None`: it is not what was written.
+pub fn erase(leaf: &[u8], disclosures: &[u8], groups: &[Group], listed: Option<&str>) -> Option<Left> {
+    let digests = digests(leaf)?;
+    let (mut stay, mut erased) = (Vec::new(), Vec::new());
+    for disclosure in serde_json::from_slice::<Vec<String>>(disclosures).ok()? {
+        let (group, value) = opened(&disclosure)?;
+        let group: Group = group.parse().ok()?;
+        let is_meant = match group {
+            Group::Listed => listed.is_none_or(|case| value.get("case").and_then(Value::as_str) == Some(case)),
+            _ => true,
+        };
+        if is_meant && groups.contains(&group) {
+            erased.push(digests.iter().position(|digest| *digest == digest_of(&disclosure))?);
+        } else {
+            stay.push(disclosure);
+        }
+    }
+    Some(Left { disclosures: serde_json::to_vec(&stay).ok()?, erased })
+}
+
+/// Places of digests in a leaf whose disclosures are not there. `None`: a disclosure is not one of the leaf's.
+pub fn missing(leaf: &[u8], disclosures: &[u8]) -> Option<Vec<usize>> {
+    let digests = digests(leaf)?;
+    let there: Vec<String> =
+        serde_json::from_slice::<Vec<String>>(disclosures).ok()?.iter().map(|d| digest_of(d)).collect();
+    let mut rest = there.iter().peekable();
+    let mut missing = Vec::new();
+    for (place, digest) in digests.iter().enumerate() {
+        if rest.next_if(|found| *found == digest).is_none() {
+            missing.push(place);
+        }
+    }
+    // In their order, and nothing besides.
+    rest.peek().is_none().then_some(missing)
+}
+
+/// What an event says that it erased, by event.
+pub fn erases(leaf: &[u8]) -> Vec<(String, Vec<usize>)> {
+    #[derive(serde::Deserialize)]
+    struct Erases {
+        #[serde(default)]
+        erases: std::collections::BTreeMap<String, Vec<usize>>,
+    }
+    serde_json::from_slice::<Erases>(leaf).map(|leaf| leaf.erases.into_iter().collect()).unwrap_or_default()
+}
+
+/// Cases that stood in a list.
+pub fn listed(disclosures: &[u8]) -> Vec<String> {
+    let all: Vec<String> = serde_json::from_slice(disclosures).unwrap_or_default();
+    let case = |disclosure: &String| match opened(disclosure)? {
+        (group, value) if group == Group::Listed.code() => value.get("case")?.as_str().map(ToOwned::to_owned),
+        _ => None,
+    };
+    all.iter().filter_map(case).collect()
+}
+
+/// Names of the groups of a leaf at these places.
+pub fn groups(places: &[usize]) -> Vec<Group> {
+    let group = |place: &usize| Group::ALL.get(*place).copied().unwrap_or(Group::Listed);
+    let mut groups: Vec<Group> = places.iter().map(group).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    groups
+}
+
+fn digests(leaf: &[u8]) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Digests {
+        _sd: Vec<String>,
+    }
+    Some(serde_json::from_slice::<Digests>(leaf).ok()?._sd)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Draft, Event, Leaf, Outcome, SALTS, Stamp, Verdict, encode, open};
+    use super::*;
+
+    fn event() -> Leaf {
+        let draft = Draft {
+            user_ref: "mdw-17".into(),
+            case_id: Some("case-1".into()),
+            listed: vec!["case-2".into(), "case-3".into()],
+            motivation: "waarom".into(),
+            ..Draft::default()
+        };
+        let verdict = Verdict { outcome: Outcome::Allowed, clauses: vec![], covenant_version: 1 };
+        let stamp = Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; SALTS] };
+        encode(&Event { draft, verdict, stamp })
+    }
+
+    fn holds(left: &Left, value: &str) -> bool {
+        let all: Vec<String> = serde_json::from_slice(&left.disclosures).unwrap();
+        all.iter().any(|disclosure| opened(disclosure).unwrap().1.to_string().contains(value))
+    }
+
+    #[test]
+    fn what_is_erased_is_gone_and_what_stays_opens_the_same_leaf() {
+        let Leaf { leaf, disclosures } = event();
+        let left = erase(&leaf, &disclosures, &[Group::Case, Group::Decision], None).unwrap();
+        assert_eq!(left.erased, [2, 4]);
+        assert!(!holds(&left, "case-1") && !holds(&left, "waarom") && holds(&left, "mdw-17") && holds(&left, "case-2"));
+        assert_eq!(missing(&leaf, &left.disclosures), Some(vec![2, 4]));
+        let stay: Vec<String> = serde_json::from_slice(&left.disclosures).unwrap();
+        assert_eq!(open(&leaf, stay.iter().map(String::as_str)).unwrap().len(), 6);
+        // Once more, and the rest.
+        let rest = erase(&leaf, &left.disclosures, &Group::ALL, None).unwrap();
+        assert_eq!((rest.erased, &*rest.disclosures), (vec![0, 1, 3, 5, 6, 7], &b"[]"[..]));
+        assert_eq!(groups(&[0, 2, 6, 7]), [Group::Actor, Group::Case, Group::Listed]);
+    }
+
+    #[test]
+    fn one_case_goes_out_of_a_list_and_the_others_stay() {
+        let Leaf { leaf, disclosures } = event();
+        assert_eq!(listed(&disclosures), ["case-2", "case-3"]);
+        let left = erase(&leaf, &disclosures, &[Group::Listed], Some("case-3")).unwrap();
+        assert_eq!((left.erased.clone(), listed(&left.disclosures)), (vec![7], vec!["case-2".to_owned()]));
+        assert_eq!(
+            erase(&leaf, &left.disclosures, &[Group::Listed], Some("case-3")).unwrap().erased,
+            Vec::<usize>::new()
+        );
+        assert_eq!(erase(&leaf, &disclosures, &[Group::Actor], Some("case-3")).unwrap().erased, [0]);
+    }
+
+    #[test]
+    fn what_was_not_written_is_not_taken() {
+        let Leaf { leaf, disclosures } = event();
+        assert_eq!(missing(&leaf, &disclosures), Some(vec![]));
+        let mut all: Vec<String> = serde_json::from_slice(&disclosures).unwrap();
+        all.swap(0, 1);
+        assert_eq!(missing(&leaf, &serde_json::to_vec(&all).unwrap()), None, "another order");
+        all.swap(0, 1);
+        all[1].push('A');
+        let changed = serde_json::to_vec(&all).unwrap();
+        assert_eq!((missing(&leaf, &changed), erase(&leaf, &changed, &[Group::Subject], None)), (None, None));
+        assert_eq!(missing(b"{}", b"[]"), None);
+        assert_eq!(missing(&leaf, b"no"), None);
+    }
+
+    #[test]
+    fn an_erasure_names_what_it_erased() {
+        let mut erased = std::collections::BTreeMap::new();
+        erased.insert("0192f3a0".to_owned(), vec![1, 2]);
+        let draft = Draft { erases: erased, ..Draft::default() };
+        let verdict = Verdict { outcome: Outcome::Allowed, clauses: vec![], covenant_version: 0 };
+        let stamp = Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; SALTS] };
+        let leaf = encode(&Event { draft, verdict, stamp }).leaf;
+        assert_eq!(erases(&leaf), [("0192f3a0".to_owned(), vec![1, 2])]);
+        assert!(erases(&event().leaf).is_empty());
+    }
+
+    #[test]
+    fn groups_have_one_name() {
+        for group in Group::ALL {
+            assert_eq!(group.code().parse(), Ok(group));
+        }
+        assert_eq!("Actor".parse::<Group>(), Err(NotAGroup));
+    }
+}

@@ -1,0 +1,293 @@
+//! The one way in which an event changes: groups of it are emptied, and an event of its own says so.
+
+use sqlx::Row as _;
+
+use super::engine::Engine;
+use super::session::query;
+use super::tx::Tx;
+use super::{Reader, StoreError};
+use crate::audit::{Group, groups};
+
+/// What is to become of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasing {
+    /// UUID.
+    pub event_id: String,
+    /// JSON array of the disclosures that stay.
+    pub rest: Vec<u8>,
+    /// Places of the digests whose disclosures go now.
+    pub places: Vec<usize>,
+    /// Groups of which something was erased, now or before.
+    pub erased: Vec<Group>,
+    /// Of listed cases only this one.
+    pub listed: Option<String>,
+}
+
+/// An event as it can be erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erasable {
+    /// UUID.
+    pub event_id: String,
+    /// Microseconds.
+    pub at: i64,
+    /// What stands in the tree.
+    pub leaf: Vec<u8>,
+    /// JSON array of disclosures.
+    pub disclosures: Vec<u8>,
+    /// Names of groups separated by spaces.
+    pub erased: String,
+}
+
+/// Which events.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// These.
+    Named(Vec<String>),
+    /// In which a case stands, or stood in a list; or a subject by an organisation's pseudonym.
+    About {
+        /// The hub's own ids.
+        cases: Vec<String>,
+        /// An organisation and its pseudonym.
+        subject: Option<(String, String)>,
+    },
+    /// Of a kind or of all, written after one moment and event, and before another moment.
+    Between {
+        /// The kind; `None` for all.
+        kind: Option<Kind>,
+        /// Seen to already: microseconds and UUID.
+        after: (i64, String),
+        /// Microseconds.
+        until: i64,
+    },
+}
+
+/// What is seen to for events of all kinds together.
+const ALL: &str = "alle";
+
+/// Kinds of event, each with its own retention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Work on cases.
+    Casus,
+    /// Partners, certificates, covenant.
+    Beheer,
+    /// Reading and erasing the log.
+    Log,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Casus, Self::Beheer, Self::Log];
+
+    /// The name in the covenant's parameters.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Casus => "casus",
+            Self::Beheer => "beheer",
+            Self::Log => "log",
+        }
+    }
+
+    /// Which methods are of this kind, as SQL.
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Log => "method LIKE 'sluis.v1.Audit/%'",
+            Self::Beheer => {
+                "(method LIKE 'sluis.v1.Registry/%' OR method LIKE 'sluis.v1.Directory/%' \
+                 OR method LIKE 'sluis.v1.Covenants/%' OR method LIKE 'sluis.v1.Simulation/%' OR method NOT LIKE 'sluis.v1.%')"
+            }
+            Self::Casus => {
+                "(method LIKE 'sluis.v1.Cases/%' OR method LIKE 'sluis.v1.Consents/%' OR method LIKE 'sluis.v1.Records/%' \
+                 OR method LIKE 'sluis.v1.Inbox/%' OR method LIKE 'sluis.v1.Pseudonyms/%')"
+            }
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Empties groups of events, under the event of this transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn erase(&mut self, events: &[Erasing]) -> Result<(), StoreError> {
+        let by = self.event_id().to_owned();
+        let session = self.conn().await?;
+        for event in events {
+            for place in &event.places {
+                query("INSERT INTO audit_erasure (event_id, place, erased_by) VALUES ($1, $2, $3)")
+                    .bind(&event.event_id)
+                    .bind(i64::try_from(*place).unwrap_or(i64::MAX))
+                    .bind(&by)
+                    .execute(&mut *session)
+                    .await?;
+            }
+            let words = event.erased.iter().map(|group| group.code()).collect::<Vec<_>>().join(" ");
+            let listed = event.listed.as_deref().unwrap_or_default();
+            let statements: &[&'static str] = match session.engine() {
+                Engine::Postgres => &["SELECT erase_event($2, $1, $3, $4, $5)"],
+                Engine::Sqlite => &[EMPTY, NO_PARTY, NOT_LISTED],
+            };
+            for statement in statements {
+                query(statement)
+                    .bind(&words)
+                    .bind(&event.event_id)
+                    .bind(&event.rest)
+                    .bind(listed)
+                    .bind(&by)
+                    .execute(&mut *session)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers how far the end of retention has been seen to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn retained(&mut self, kind: Option<Kind>, until: i64, event_id: &str) -> Result<(), StoreError> {
+        let session = self.conn().await?;
+        query(
+            "INSERT INTO log_retention (kind, until, event_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (kind) DO UPDATE SET until = excluded.until, event_id = excluded.event_id",
+        )
+        .bind(kind.map_or(ALL, Kind::code))
+        .bind(until)
+        .bind(event_id)
+        .execute(session)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The same as the function of the other engine, in three statements: words, event, rest, listed case, eraser.
+const EMPTY: &str = "UPDATE audit_event SET disclosures = $3, erased = $1, \
+     user_ref = CASE WHEN ' ' || $1 || ' ' LIKE '% actor %' THEN '' ELSE user_ref END, \
+     role = CASE WHEN ' ' || $1 || ' ' LIKE '% actor %' THEN '' ELSE role END, \
+     subject = CASE WHEN ' ' || $1 || ' ' LIKE '% subject %' THEN '' ELSE subject END, \
+     case_id = CASE WHEN ' ' || $1 || ' ' LIKE '% case %' THEN NULL ELSE case_id END, \
+     categories = CASE WHEN ' ' || $1 || ' ' LIKE '% data %' THEN '' ELSE categories END, \
+     form = CASE WHEN ' ' || $1 || ' ' LIKE '% data %' THEN '' ELSE form END, \
+     recipients = CASE WHEN ' ' || $1 || ' ' LIKE '% data %' THEN '' ELSE recipients END, \
+     record_id = CASE WHEN ' ' || $1 || ' ' LIKE '% data %' THEN '' ELSE record_id END, \
+     consents = CASE WHEN ' ' || $1 || ' ' LIKE '% decision %' THEN '' ELSE consents END, \
+     emergency = CASE WHEN ' ' || $1 || ' ' LIKE '% decision %' THEN 0 ELSE emergency END, \
+     motivation = CASE WHEN ' ' || $1 || ' ' LIKE '% decision %' THEN '' ELSE motivation END, \
+     reason = CASE WHEN ' ' || $1 || ' ' LIKE '% decision %' THEN '' ELSE reason END, \
+     key_hash = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE key_hash END, \
+     node = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE node END, \
+     trace_id = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE trace_id END \
+     WHERE event_id = $2 AND $4 = $4 AND EXISTS (SELECT 1 FROM audit_erasure WHERE event_id = $2 AND erased_by = $5)";
+const NO_PARTY: &str = "DELETE FROM audit_event_party WHERE event_id = $2 AND ' ' || $1 || ' ' LIKE '% data %' \
+     AND at = (SELECT at FROM audit_event WHERE event_id = $2) \
+     AND oin NOT IN (SELECT req_oin FROM audit_event WHERE event_id = $2) \
+     AND oin NOT IN (SELECT src_oin FROM audit_event WHERE event_id = $2) AND $3 = $3 AND $4 = $4 AND $5 = $5";
+const NOT_LISTED: &str = "DELETE FROM audit_event_listed WHERE event_id = $2 AND ' ' || $1 || ' ' LIKE '% listed %' \
+     AND ($4 = '' OR case_id = $4) AND $3 = $3 AND $5 = $5";
+
+/// Events of a selection, oldest first, that are not wholly erased as far as the groups say.
+pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<Vec<Erasable>, StoreError> {
+    let mut found = Vec::new();
+    match which {
+        Which::Named(events) => {
+            for event in events {
+                found.extend(rows(reader, "event_id = $1", &[event.clone()], limit, None).await?);
+            }
+        }
+        Which::About { cases, subject } => {
+            for case in cases {
+                found.extend(rows(reader, "case_id = $1", &[case.clone()], limit, None).await?);
+                let listed = "event_id IN (SELECT event_id FROM audit_event_listed WHERE case_id = $1)";
+                found.extend(rows(reader, listed, &[case.clone()], limit, None).await?);
+            }
+            if let Some((oin, subject)) = subject {
+                let own = "req_oin = $1 AND subject = $2 AND subject <> ''";
+                found.extend(rows(reader, own, &[oin.clone(), subject.clone()], limit, None).await?);
+            }
+        }
+        Which::Between { kind, after: (at, event_id), until } => {
+            let texts = [event_id.clone()];
+            found
+                .extend(rows(reader, kind.map_or("1 = 1", Kind::condition), &texts, limit, Some((*at, *until))).await?);
+        }
+    }
+    found.sort_by(|a, b| (a.at, &a.event_id).cmp(&(b.at, &b.event_id)));
+    found.dedup();
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+async fn rows(
+    reader: &mut Reader,
+    condition: &'static str,
+    texts: &[String],
+    limit: i64,
+    between: Option<(i64, i64)>,
+) -> Result<Vec<Erasable>, StoreError> {
+    let columns = "SELECT event_id, at, leaf, disclosures, erased FROM audit_event WHERE";
+    let text = match between {
+        Some(_) => {
+            format!("{columns} (at, event_id) > ($3, $1) AND at < $4 AND {condition} ORDER BY at, event_id LIMIT $2")
+        }
+        None => {
+            let limit = format!("${}", texts.len() + 1);
+            format!("{columns} {condition} ORDER BY at, event_id LIMIT {limit}")
+        }
+    };
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+    for text in texts {
+        query = query.bind(text.clone());
+    }
+    query = query.bind(limit);
+    if let Some((after, until)) = between {
+        query = query.bind(after).bind(until);
+    }
+    let rows = query.fetch_all(reader.conn().await?).await?;
+    let read = |row: &sqlx::any::AnyRow| {
+        Ok(Erasable {
+            event_id: row.try_get(0)?,
+            at: row.try_get(1)?,
+            leaf: row.try_get(2)?,
+            disclosures: row.try_get(3)?,
+            erased: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// How far the end of retention has been seen to.
+pub async fn retained(reader: &mut Reader, kind: Option<Kind>) -> Result<(i64, String), StoreError> {
+    let row = sqlx::query("SELECT until, event_id FROM log_retention WHERE kind = $1")
+        .bind(kind.map_or(ALL, Kind::code))
+        .fetch_optional(reader.conn().await?)
+        .await?;
+    Ok(match row {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (i64::MIN, String::new()),
+    })
+}
+
+impl Erasable {
+    /// Takes groups out of it; nothing if nothing of them is there any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Inconsistent`]: it is not what was written.
+    pub fn without(&self, wanted: &[Group], listed: Option<&str>) -> Result<Option<Erasing>, StoreError> {
+        let left = crate::audit::erase(&self.leaf, &self.disclosures, wanted, listed)
+            .ok_or(StoreError::Inconsistent("audit_event"))?;
+        if left.erased.is_empty() {
+            return Ok(None);
+        }
+        let mut erased: Vec<Group> = self.erased.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        erased.extend(groups(&left.erased));
+        erased.sort_unstable();
+        erased.dedup();
+        Ok(Some(Erasing {
+            event_id: self.event_id.clone(),
+            rest: left.disclosures,
+            places: left.erased,
+            erased,
+            listed: listed.map(ToOwned::to_owned),
+        }))
+    }
+}
