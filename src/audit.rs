@@ -5,7 +5,9 @@
 //! group can be erased later without touching the tree (guarantee G10).
 
 mod erase;
+pub mod export;
 mod leaf;
+pub mod read;
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ pub use decide::{Denial, Permit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::party::Article;
+use crate::party::{Article, Basis};
 
 /// One version of the covenant, checked and ready to decide. Immutable.
 pub struct Covenant {
@@ -102,6 +102,12 @@ impl Covenant {
     /// All clauses as one policy set, and the vocabulary they are written in: for the proof step.
     pub fn policies(&self) -> (&cedar_policy::PolicySet, &cedar_policy::Schema) {
         (self.index.whole(), self.engine.schema())
+    }
+
+    /// The legal bases of every clause that allows something, by the clause's number.
+    pub fn clause_bases(&self) -> BTreeMap<&str, &[Basis]> {
+        let permits = self.clauses.values().filter_map(|c| Some((c.id.as_str(), c.as_permit()?.bases.as_slice())));
+        permits.collect()
     }
 
     /// The one purpose for which an article exchanges or manages anything, if it grants anything at all.

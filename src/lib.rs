@@ -45,6 +45,8 @@ pub mod pseudonym;
 pub mod seal;
 
 pub mod audit;
+pub mod folder;
+pub mod report;
 pub mod tlog;
 
 pub mod store;

@@ -224,7 +224,7 @@ fn covers(given: &Given, ask: &Ask<'_>, explicit: bool) -> bool {
 }
 
 /// The same day `months` later, or the last day of that month.
-pub(super) fn add_months(day: Date, months: u16) -> Option<Date> {
+pub(crate) fn add_months(day: Date, months: u16) -> Option<Date> {
     let index = i32::from(u8::from(day.month())) - 1 + i32::from(months);
     let month = Month::try_from(u8::try_from(index.rem_euclid(12)).ok()? + 1).ok()?;
     let year = day.year().checked_add(index.div_euclid(12))?;

@@ -1,4 +1,4 @@
-//! `parameters.toml`: terms, limits, retention and calendar. Unknown keys are refused.
+//! `parameters.toml`: terms, limits, retention, thresholds of review and calendar. Unknown keys are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,7 @@ pub struct Parameters {
     pub terms: Terms,
     pub limits: Limits,
     pub log: Log,
+    pub review: Review,
     /// By class, `B0`–`B6`.
     pub retention: BTreeMap<String, Retention>,
     pub calendar: Calendar,
@@ -72,6 +73,62 @@ pub struct Log {
     pub log_years: u8,
     /// Hours that checkpoints of the log may wait for its witnesses before nothing is disclosed any more; 0: for ever.
     pub witness_hours: u16,
+}
+
+/// From where a report of the privacy officers gives a signal (REFERENCE §8.2); the unit is in the name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Review {
+    /// Q2: more than this share of a partner's requests refused.
+    pub denial_share_percent: u8,
+    /// Q2: this often "not involved" for one employee on one day.
+    pub not_involved_per_day: u32,
+    /// Q3: more emergencies than this, for each partner.
+    pub break_glass_per_month: u32,
+    /// Q5: consent that ends within this many days.
+    pub consent_expiring_days: u16,
+    /// Q5: more than this share of exceptions to the rules of age.
+    pub consent_exception_percent: u8,
+    /// Q6: a disclosure later than this after its consent was withdrawn.
+    pub withdrawal_stop_seconds: u32,
+    /// Q9: a clock that went back further than this on one node.
+    pub clock_drift_seconds: u32,
+    /// Q11: this share of the events of a quarter, for each partner and outcome.
+    pub sample_percent: u8,
+    /// Q11: and at least this many in a quarter.
+    pub sample_minimum: u32,
+    /// Q12: an article that nobody used for this long.
+    pub article_unused_months: u8,
+    /// Q12: more than this share of all requests on one article.
+    pub article_share_percent: u8,
+    /// Q14: a certificate that ends within this many days.
+    pub certificate_amber_days: u16,
+    /// Q14: the same, and it is urgent.
+    pub certificate_red_days: u16,
+}
+
+impl Review {
+    fn check(&self) -> Result<(), &'static str> {
+        let percents = [
+            self.denial_share_percent,
+            self.consent_exception_percent,
+            self.sample_percent,
+            self.article_share_percent,
+        ];
+        if percents.iter().any(|percent| !(1..=100).contains(percent)) {
+            return Err("every percentage of review is 1 to 100");
+        }
+        if self.not_involved_per_day == 0 || self.sample_minimum == 0 || self.article_unused_months == 0 {
+            return Err("review.not_involved_per_day, sample_minimum and article_unused_months are at least 1");
+        }
+        if self.withdrawal_stop_seconds > 60 {
+            return Err("review.withdrawal_stop_seconds is at most 60 (article 35)");
+        }
+        if self.certificate_red_days > self.certificate_amber_days {
+            return Err("review.certificate_red_days is at most certificate_amber_days");
+        }
+        Ok(())
+    }
 }
 
 /// How long data of a class is kept: the sum of the parts, from the named moment.
@@ -159,6 +216,7 @@ impl Parameters {
         if self.terms.consent_months == 0 || self.terms.consent_months > 6 {
             return Err("terms.consent_months is 1 to 6 (article 7)");
         }
+        self.review.check()?;
         self.calendar.check()
     }
 }

@@ -56,9 +56,17 @@ impl Proof {
     /// [`ProofError`].
     pub fn verify(&self, entry: Hash, log: &PublicKey) -> Result<Checkpoint, ProofError> {
         let checkpoint = Checkpoint::open(&self.checkpoint, log)?;
-        let Tree { size, root } = *checkpoint.tree();
-        check_record(&self.hashes, size, root, self.index, entry).map_err(|_| ProofError::Inclusion)?;
-        Ok(checkpoint)
+        if self.leads_to(entry, checkpoint.tree()) { Ok(checkpoint) } else { Err(ProofError::Inclusion) }
+    }
+
+    /// The note under which it proves, not verified.
+    pub fn note(&self) -> &[u8] {
+        &self.checkpoint
+    }
+
+    /// Whether the entry with this hash is in the tree. Whether the log signed that tree is another question.
+    pub fn leads_to(&self, entry: Hash, tree: &Tree) -> bool {
+        check_record(&self.hashes, tree.size, tree.root, self.index, entry).is_ok()
     }
 
     /// The file.
