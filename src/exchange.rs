@@ -21,7 +21,7 @@ mod witnesses;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use prost::Message;
 use ring::digest::{SHA256, digest};
@@ -283,6 +283,7 @@ impl Exchange {
             facts.describe(&mut draft_now);
             operation.describe(&facts, &mut draft_now);
             if let Some(again) = again.take().filter(|_| facts.may_repeat(self)) {
+                self.may_disclose(call)?;
                 call.progress.begin();
                 match self.repeat(again, admitted, draft_now, &facts).await? {
                     Some(answer) => return Ok(answer),
@@ -302,9 +303,7 @@ impl Exchange {
                     continue;
                 }
             };
-            if call.method.covenant && self.unwitnessed.load(Ordering::Relaxed) {
-                return Err(Stop::own(Refusal::denied(Reason::LogUnavailable)));
-            }
+            self.may_disclose(call)?;
             let decided = Decided { facts, rows, plan };
             let changes = operation.changes(&decided);
             let seen = Seen {

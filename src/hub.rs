@@ -224,6 +224,7 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
     tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
     tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
     tasks.spawn(retention::follow(Arc::clone(exchange)));
+    tasks.spawn(witnesses::watch(Arc::clone(exchange)));
     tasks
 }
 

@@ -112,7 +112,24 @@ pub fn find(path: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.name == name)
 }
 
+/// Acts by which less is shown to fewer: they go on when nothing may be disclosed.
+const PROTECTS: [&str; 8] = [
+    "sluis.v1.Consents/WithdrawConsent",
+    "sluis.v1.Cases/RestrictCase",
+    "sluis.v1.Cases/EndRole",
+    "sluis.v1.Cases/CloseCase",
+    "sluis.v1.Cases/EndEscalation",
+    "sluis.v1.Cases/UpdateConsentRegime",
+    "sluis.v1.Cases/RecordMeasure",
+    "sluis.v1.Inbox/AcknowledgeInbox",
+];
+
 impl Method {
+    /// Whether something is shown to somebody by it, or will be because of it.
+    pub fn discloses(&self) -> bool {
+        self.covenant && !PROTECTS.contains(&self.name)
+    }
+
     /// Whether this caller may call this method at all. Case and covenant are asked afterwards.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use tonic::transport::Channel;
 
 pub use http::StatusCode;
 
-/// Largest answer in bytes: 256 entries of 64 KiB.
-const MOST: usize = 17 << 20;
+/// Largest answer in bytes: 256 entries of 64 KiB; and any other.
+const ENTRIES: usize = 17 << 20;
+const MOST: usize = 1 << 20;
 /// For a call.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,7 +28,7 @@ pub enum HttpError {
     #[error("no answer within {} seconds", PATIENCE.as_secs())]
     Late,
     /// More than anybody has to say.
-    #[error("an answer beyond {MOST} bytes")]
+    #[error("an answer that is longer than any")]
     TooLong,
 }
 
@@ -45,7 +46,8 @@ pub struct Answer {
 /// # Errors
 /// [`HttpError`].
 pub async fn get(channel: &Channel, path: &str) -> Result<Answer, HttpError> {
-    answer(channel, http::Request::get(path).body(Body::empty())?).await
+    let most = if path.starts_with("/tile/entries/") { ENTRIES } else { MOST };
+    answer(channel, http::Request::get(path).body(Body::empty())?, most).await
 }
 
 /// Hands something in.
@@ -53,16 +55,16 @@ pub async fn get(channel: &Channel, path: &str) -> Result<Answer, HttpError> {
 /// # Errors
 /// [`HttpError`].
 pub async fn post(channel: &Channel, path: &str, body: Vec<u8>) -> Result<Answer, HttpError> {
-    answer(channel, http::Request::post(path).body(Body::new(Full::from(body)))?).await
+    answer(channel, http::Request::post(path).body(Body::new(Full::from(body)))?, MOST).await
 }
 
-async fn answer(channel: &Channel, request: http::Request<Body>) -> Result<Answer, HttpError> {
+async fn answer(channel: &Channel, request: http::Request<Body>, most: usize) -> Result<Answer, HttpError> {
     let mut channel = channel.clone();
     let answered = async {
         std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(broken)?;
         let response = channel.call(request).await.map_err(broken)?;
         let code = response.status();
-        Ok(Answer { code, body: body(response.into_body(), MOST).await? })
+        Ok(Answer { code, body: body(response.into_body(), most).await? })
     };
     tokio::time::timeout(PATIENCE, answered).await.unwrap_or(Err(HttpError::Late))
 }

@@ -266,6 +266,8 @@ pub struct Store {
     forked: OnceLock<Unfit>,
     /// Time of the newest event that this node knows of, in microseconds: none is written before it.
     newest: AtomicI64,
+    /// The same as it was found at the start.
+    found: i64,
     /// What the last commit showed of the database since somebody asked: see [`sign`].
     shown: AtomicU8,
     /// Tells the writer to end.
@@ -375,6 +377,11 @@ impl Store {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// Time of the newest event that was there at the start, if there was one.
+    pub fn found(&self) -> Option<time::OffsetDateTime> {
+        (self.found > i64::MIN).then(|| from_micros(self.found))
     }
 
     fn stamp(&self) -> Result<Stamp, StoreError> {

@@ -49,7 +49,7 @@ pub enum WitnessError {
     #[error("{}: another witness works with it", .0.display())]
     Taken(PathBuf),
     /// What it remembers.
-    #[error("{}: not a checkpoint of a log under its key; put back a copy, or, if the log is a new one, remove the file", .0.display())]
+    #[error("{}: not the checkpoint that was signed last, or gone; a witness that goes on without could be led to sign a fork", .0.display())]
     Memory(PathBuf),
 }
 
@@ -92,7 +92,12 @@ impl Witness {
                     let known = logs.iter().find_map(|log| of_log(&log)).ok_or(WitnessError::Memory(file))?;
                     signed.insert(log.name().clone(), *known.tree());
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // What it has signed once it must not forget.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if has_signed(directory, log.name()).map_err(failed)? {
+                        return Err(WitnessError::Memory(file));
+                    }
+                }
                 Err(error) => return Err(failed(error)),
             }
         }
@@ -120,16 +125,30 @@ impl Witness {
         let checkpoint = request.consider(&self.logs, signed.get(&origin)).inspect_err(|why| {
             if matches!(why, Declined::Unproven) || self.is_fork(request, signed.get(&origin)) {
                 tracing::error!(log = origin.as_str(), why = %why, "ALARM: a log that was forked or rolled back");
+                self.keep_evidence(&origin, &request.note);
             }
         })?;
         let line = cosign(&self.key, &checkpoint, time).ok_or(NotSigned::Unusable)?;
         let tree = *checkpoint.tree();
         if signed.get(&origin) != Some(&tree) {
+            if !signed.contains_key(&origin) {
+                note_signed(&self.directory, &origin).map_err(NotSigned::Memory)?;
+            }
             replace(&memory(&self.directory, &origin), &checkpoint.to_bytes()).map_err(NotSigned::Memory)?;
             tracing::debug!(log = origin.as_str(), size = log(&tree.size), "a checkpoint is signed");
             signed.insert(origin, tree);
         }
         Ok(line)
+    }
+
+    /// What the log signed and can't have signed is the proof against it. The first of a size is enough.
+    fn keep_evidence(&self, log: &Origin, note: &[u8]) {
+        let file = memory(&self.directory, log).with_extension("conflict");
+        if !file.exists()
+            && let Err(error) = replace(&file, note)
+        {
+            tracing::error!(error = %error, "the note that proves it can't be kept");
+        }
     }
 
     /// Whether the log has signed another tree of a size that this witness signed.
@@ -148,6 +167,26 @@ pub fn private_key(directory: &Path, name: Origin) -> Result<PrivateKey, Witness
     let key = secret(&directory.join(KEY))?;
     let seed = key.derive(b"witness/ed25519");
     PrivateKey::from_seed(name, Kind::Witness, seed.as_bytes()).ok_or(WitnessError::Unusable)
+}
+
+/// Logs of which something was signed, one in a line.
+const LOGS: &str = "logs";
+
+fn has_signed(directory: &Path, log: &Origin) -> io::Result<bool> {
+    match std::fs::read_to_string(directory.join(LOGS)) {
+        Ok(names) => Ok(names.lines().any(|name| name == log.as_str())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn note_signed(directory: &Path, log: &Origin) -> io::Result<()> {
+    if has_signed(directory, log)? {
+        return Ok(());
+    }
+    let file = directory.join(LOGS);
+    let names = std::fs::read_to_string(&file).unwrap_or_default();
+    replace(&file, format!("{names}{log}\n").as_bytes())
 }
 
 /// Where it remembers a log. A log's name may hold what a file's name can't.
@@ -231,6 +270,15 @@ mod tests {
         drop(open(directory.path()).unwrap());
         std::fs::write(memory(directory.path(), &LOG.parse().unwrap()), "nothing").unwrap();
         assert!(matches!(open(directory.path()), Err(WitnessError::Memory(_))));
+        std::fs::remove_file(memory(directory.path(), &LOG.parse().unwrap())).unwrap();
+        let witness = open(directory.path()).unwrap();
+        witness.sign(&request(0, 5, false), 7).unwrap();
+        assert!(witness.sign(&request(5, 6, true), 8).is_err());
+        let evidence = memory(directory.path(), &LOG.parse().unwrap()).with_extension("conflict");
+        assert_eq!(std::fs::read(evidence).unwrap(), request(5, 6, true).note, "what proves the fork is kept");
+        drop(witness);
+        std::fs::remove_file(memory(directory.path(), &LOG.parse().unwrap())).unwrap();
+        assert!(matches!(open(directory.path()), Err(WitnessError::Memory(_))), "it has signed, and forgot what");
         assert!(matches!(open(&directory.path().join("elsewhere")), Err(WitnessError::Key(_))));
     }
 }

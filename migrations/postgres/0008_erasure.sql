@@ -15,9 +15,11 @@ CREATE TABLE audit_event_listed (
 CREATE TABLE audit_erasure (
     event_id TEXT NOT NULL,               -- as in audit_event
     place BIGINT NOT NULL,                -- of the digest in the leaf, from 0
-    erased_by TEXT NOT NULL,              -- the event of the erasure, as in audit_event
+    erased_by TEXT NOT NULL               -- the event of the erasure: it is there when this is committed
+        REFERENCES audit_event (event_id) DEFERRABLE INITIALLY DEFERRED,
     PRIMARY KEY (event_id, place)
 );
+CREATE INDEX audit_erasure_by ON audit_erasure (erased_by);
 
 -- How far the end of retention has been seen to, for each kind of event.
 CREATE TABLE log_retention (
@@ -32,18 +34,25 @@ CREATE INDEX audit_event_emergency ON audit_event (at, event_id) WHERE emergency
 CREATE INDEX audit_event_trace ON audit_event (trace_id) WHERE trace_id <> '';
 
 -- The hub's role can't change an event. This is the one change there is: groups are emptied, for an erasure that is written down
--- in the same transaction.
-CREATE FUNCTION erase_event(the_event TEXT, the_words TEXT, the_rest BYTEA, the_case TEXT, the_eraser TEXT) RETURNS VOID
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+-- in the same transaction. Says whether the event was as the eraser knew it.
+CREATE FUNCTION erase_event(
+    the_words TEXT, the_event TEXT, the_rest BYTEA, the_cases TEXT, the_eraser TEXT, the_old BYTEA, all_words TEXT
+) RETURNS BIGINT
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     gone TEXT[] := string_to_array(the_words, ' ');
+    the_row audit_event%ROWTYPE;
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM audit_erasure WHERE event_id = the_event AND erased_by = the_eraser) THEN
         RAISE EXCEPTION 'no erasure of this event is written down';
     END IF;
+    SELECT * INTO the_row FROM audit_event WHERE event_id = the_event AND disclosures = the_old FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
     UPDATE audit_event SET
         disclosures = the_rest,
-        erased = the_words,
+        erased = all_words,
         user_ref = CASE WHEN 'actor' = ANY (gone) THEN '' ELSE user_ref END,
         role = CASE WHEN 'actor' = ANY (gone) THEN '' ELSE role END,
         subject = CASE WHEN 'subject' = ANY (gone) THEN '' ELSE subject END,
@@ -61,15 +70,16 @@ BEGIN
         trace_id = CASE WHEN 'network' = ANY (gone) THEN '' ELSE trace_id END
     WHERE event_id = the_event;
     IF 'data' = ANY (gone) THEN
-        DELETE FROM audit_event_party p USING audit_event e
-        WHERE p.event_id = the_event AND e.event_id = the_event AND p.oin NOT IN (e.req_oin, e.src_oin);
+        DELETE FROM audit_event_party p
+        WHERE p.oin = ANY (string_to_array(the_row.recipients, ' ')) AND p.at = the_row.at AND p.event_id = the_event
+        AND p.oin NOT IN (the_row.req_oin, the_row.src_oin);
     END IF;
-    IF 'listed' = ANY (gone) THEN
-        DELETE FROM audit_event_listed l WHERE l.event_id = the_event AND (the_case = '' OR l.case_id = the_case);
-    END IF;
+    DELETE FROM audit_event_listed l
+    WHERE l.case_id = ANY (string_to_array(the_cases, ' ')) AND l.at = the_row.at AND l.event_id = the_event;
+    RETURN 1;
 END
 $$;
-REVOKE ALL ON FUNCTION erase_event(TEXT, TEXT, BYTEA, TEXT, TEXT) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION erase_event(TEXT, TEXT, BYTEA, TEXT, TEXT) TO sluis_hub;
+REVOKE ALL ON FUNCTION erase_event(TEXT, TEXT, BYTEA, TEXT, TEXT, BYTEA, TEXT) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION erase_event(TEXT, TEXT, BYTEA, TEXT, TEXT, BYTEA, TEXT) TO sluis_hub;
 GRANT SELECT, INSERT ON audit_event_listed, audit_erasure TO sluis_hub;
 GRANT SELECT, INSERT, UPDATE ON log_retention TO sluis_hub;

@@ -15,9 +15,11 @@ CREATE TABLE audit_event_listed (
 CREATE TABLE audit_erasure (
     event_id TEXT NOT NULL,               -- as in audit_event
     place BIGINT NOT NULL,                -- of the digest in the leaf, from 0
-    erased_by TEXT NOT NULL,              -- the event of the erasure, as in audit_event
+    erased_by TEXT NOT NULL               -- the event of the erasure: it is there when this is committed
+        REFERENCES audit_event (event_id) DEFERRABLE INITIALLY DEFERRED,
     PRIMARY KEY (event_id, place)
 );
+CREATE INDEX audit_erasure_by ON audit_erasure (erased_by);
 
 -- How far the end of retention has been seen to, for each kind of event.
 CREATE TABLE log_retention (

@@ -36,8 +36,8 @@ enum Unsigned {
     Answer(String, StatusCode),
     #[error("what the hub shows is not a checkpoint of its log")]
     Checkpoint,
-    #[error("the log is smaller than what was signed of it: it was rolled back")]
-    RolledBack,
+    #[error("the log is smaller than what was signed of it: if that lasts it was rolled back")]
+    Behind,
     #[error("the log was forked: it does not hold what was signed of it")]
     Forked,
     #[error(transparent)]
@@ -49,7 +49,7 @@ enum Unsigned {
 impl Unsigned {
     /// Whether the log is to blame.
     const fn is_alarm(&self) -> bool {
-        matches!(self, Self::RolledBack | Self::Forked | Self::Checkpoint)
+        matches!(self, Self::Behind | Self::Forked | Self::Checkpoint)
     }
 }
 
@@ -57,7 +57,7 @@ impl Agent {
     /// Signs what waits, for ever.
     pub(super) async fn bear_witness(self) {
         let Some(eye) = &self.eye else { return };
-        let (mut pause, mut said) = (PAUSE, None::<Instant>);
+        let (mut pause, mut said, mut behind) = (PAUSE, None::<Instant>, None::<Instant>);
         loop {
             tokio::time::sleep(pause).await;
             let time = u64::try_from(self.clock.now().unix_timestamp()).unwrap_or_default();
@@ -69,8 +69,10 @@ impl Agent {
                 }
             };
             match self.links.hub.call(Again::Yes, look).await {
+                // Only when it lasts: a node may be behind the others.
+                Ok(Err(Unsigned::Behind)) if behind.get_or_insert_with(Instant::now).elapsed() < AGAIN => pause = PAUSE,
                 Ok(Ok(())) => {
-                    pause = PAUSE;
+                    (pause, behind) = (PAUSE, None);
                     if said.take().is_some() {
                         tracing::info!("the log is signed again");
                     }
@@ -99,7 +101,8 @@ async fn look(eye: &Eye, hub: &Channel, time: u64) -> Result<(), Unsigned> {
     let known = eye.witness.signed(eye.log.name());
     let old = known.map_or(0, |known| known.size);
     let proof = match known {
-        Some(known) if known.size > new.size => return rolled_back(eye, hub, &known).await,
+        // Another node's, perhaps, which is behind. If none comes that is ahead, the log was rolled back.
+        Some(known) if known.size > new.size => return Err(Unsigned::Behind),
         Some(known) => grown_from(hub, &new, &known).await?.ok_or(Unsigned::Forked)?,
         None => Vec::new(),
     };
@@ -114,19 +117,6 @@ async fn look(eye: &Eye, hub: &Channel, time: u64) -> Result<(), Unsigned> {
     }
 }
 
-/// What waits may be older than what was signed last: then the log must show that one or a larger one elsewhere.
-async fn rolled_back(eye: &Eye, hub: &Channel, known: &Tree) -> Result<(), Unsigned> {
-    let Some(note) = file(hub, Resource::Checkpoint).await? else { return Err(Unsigned::RolledBack) };
-    let shown = Checkpoint::open(&note, &eye.log).map_err(|_| Unsigned::Checkpoint)?;
-    if shown.tree().size < known.size {
-        return Err(Unsigned::RolledBack);
-    }
-    match grown_from(hub, shown.tree(), known).await? {
-        Some(_) => Ok(()),
-        None => Err(Unsigned::Forked),
-    }
-}
-
 /// Proves from the log's tiles that a tree holds all of another. `None`: it does not.
 async fn grown_from(hub: &Channel, new: &Tree, known: &Tree) -> Result<Option<Vec<Hash>>, Unsigned> {
     let mut tiles = Tiles::default();
@@ -137,8 +127,12 @@ async fn grown_from(hub: &Channel, new: &Tree, known: &Tree) -> Result<Option<Ve
             Err(Missing::Impossible) => return Ok(None),
         };
         for place in places {
-            let bytes = file(hub, Resource::tile(place, new.size)).await?.unwrap_or_default();
-            tiles.add(place, bytes);
+            let tile = Resource::tile(place, new.size);
+            match file(hub, tile).await? {
+                Some(bytes) if bytes.len() == 32 * tile.width() => tiles.add(place, bytes),
+                // No answer to go by: a log that was forked has its tiles.
+                _ => return Err(Unsigned::Answer(path(&tile), StatusCode::NOT_FOUND)),
+            }
         }
     }
 }

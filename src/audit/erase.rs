@@ -63,26 +63,27 @@ pub struct Left {
     pub disclosures: Vec<u8>,
     /// Places of the digests whose disclosures go.
     pub erased: Vec<usize>,
+    /// Cases that go from a list.
+    pub cases: Vec<String>,
 }
 
-/// Takes groups out of an event; of listed cases all, or the one that is named. `None`: it is not what was written.
-pub fn erase(leaf: &[u8], disclosures: &[u8], groups: &[Group], listed: Option<&str>) -> Option<Left> {
+/// Takes groups out of an event; of listed cases all, or those that are named. `None`: it is not what was written.
+pub fn erase(leaf: &[u8], disclosures: &[u8], groups: &[Group], listed: Option<&[String]>) -> Option<Left> {
     let digests = digests(leaf)?;
-    let (mut stay, mut erased) = (Vec::new(), Vec::new());
+    let (mut stay, mut erased, mut cases) = (Vec::new(), Vec::new(), Vec::new());
     for disclosure in serde_json::from_slice::<Vec<String>>(disclosures).ok()? {
         let (group, value) = opened(&disclosure)?;
         let group: Group = group.parse().ok()?;
-        let is_meant = match group {
-            Group::Listed => listed.is_none_or(|case| value.get("case").and_then(Value::as_str) == Some(case)),
-            _ => true,
-        };
+        let case = value.get("case").and_then(Value::as_str).filter(|_| group == Group::Listed);
+        let is_meant = case.is_none_or(|case| listed.is_none_or(|named| named.iter().any(|name| name == case)));
         if is_meant && groups.contains(&group) {
+            cases.extend(case.map(ToOwned::to_owned));
             erased.push(digests.iter().position(|digest| *digest == digest_of(&disclosure))?);
         } else {
             stay.push(disclosure);
         }
     }
-    Some(Left { disclosures: serde_json::to_vec(&stay).ok()?, erased })
+    Some(Left { disclosures: serde_json::to_vec(&stay).ok()?, erased, cases })
 }
 
 /// Places of digests in a leaf whose disclosures are not there. `None`: a disclosure is not one of the leaf's.
@@ -180,13 +181,13 @@ mod tests {
     fn one_case_goes_out_of_a_list_and_the_others_stay() {
         let Leaf { leaf, disclosures } = event();
         assert_eq!(listed(&disclosures), ["case-2", "case-3"]);
-        let left = erase(&leaf, &disclosures, &[Group::Listed], Some("case-3")).unwrap();
+        let left = erase(&leaf, &disclosures, &[Group::Listed], Some(&["case-3".to_owned()])).unwrap();
         assert_eq!((left.erased.clone(), listed(&left.disclosures)), (vec![7], vec!["case-2".to_owned()]));
         assert_eq!(
-            erase(&leaf, &left.disclosures, &[Group::Listed], Some("case-3")).unwrap().erased,
+            erase(&leaf, &left.disclosures, &[Group::Listed], Some(&["case-3".to_owned()])).unwrap().erased,
             Vec::<usize>::new()
         );
-        assert_eq!(erase(&leaf, &disclosures, &[Group::Actor], Some("case-3")).unwrap().erased, [0]);
+        assert_eq!(erase(&leaf, &disclosures, &[Group::Actor], Some(&["case-3".to_owned()])).unwrap().erased, [0]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 pub use bundle::{Bundle, BundleError, Folder, Unproven};
+pub use compare::compare;
 pub use line::{Line, NotALine};
 pub use manifest::{File, Manifest, Story};
 pub use verify::{Fault, Verified, verify};

@@ -65,11 +65,11 @@ pub enum CliError {
 
 impl CliError {
     /// 1: another outcome. 2: arguments or configuration. 3: the rest.
-    pub(super) const fn exit_code(&self) -> u8 {
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) => 1,
             Self::Audit(error) if error.is_finding() => 1,
-            Self::Audit(super::audit::AuditError::Key(_)) => 2,
+            Self::Audit(error) if error.is_usage() => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)

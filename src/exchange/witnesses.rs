@@ -3,18 +3,26 @@
 //!
 //! None of this is an event: there is nothing in it but hashes, and a log that grew by being signed would never come to rest.
 
+use std::sync::atomic::Ordering;
+
 use time::OffsetDateTime;
 
-use super::Exchange;
+use super::{Call, Exchange, Stop};
 use crate::clock::micros;
+use crate::ground::Refusal;
+use crate::reason::Reason;
 use crate::store::StoreError;
-use crate::store::checkpoint::{CheckpointRow, CosignatureRow, cosignatures, newest_published, unpublished};
+use crate::store::checkpoint::{
+    CheckpointRow, CosignatureRow, Waiting, cosignatures, newest_published, newest_signed, uncovered_since, unpublished,
+};
 use crate::store::tree;
 use crate::tlog::{Checkpoint, PublicKey, Tiles, Tree, cosignature};
 
 /// All witnesses are shown the same checkpoint for so long, microseconds: if each signed the newest that it saw, no quorum
 /// would ever sign the same one.
 const ROUND: i64 = 3_000_000;
+/// And one that a witness has signed for so long: the others may be slow.
+const BEGUN: i64 = 30_000_000;
 
 /// What became of a witness's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +52,8 @@ impl Exchange {
     /// [`StoreError`].
     pub async fn hear(&self, size: u64, lines: &[u8]) -> Result<Heard, StoreError> {
         let waiting = unpublished(&mut self.store.reader(), self.log.public().name()).await?;
-        let Some(row) = waiting.into_iter().find(|row| row.size == size) else { return Ok(Heard::TooLate) };
+        let row = waiting.into_iter().map(|waiting| waiting.row).find(|row| row.size == size);
+        let Some(row) = row else { return Ok(Heard::TooLate) };
         let checkpoint = self.own(&row)?;
         let mut heard = Heard::NotAWitness;
         for witness in self.policy.witnesses() {
@@ -84,13 +93,27 @@ impl Exchange {
         self.store.publish_checkpoint(published).await
     }
 
-    /// Since when checkpoints wait for witnesses.
+    /// Since when events wait to be under a checkpoint that is shown, whatever they wait for: a place, a signature, witnesses.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn unwitnessed_since(&self) -> Result<Option<i64>, StoreError> {
-        let waiting = unpublished(&mut self.store.reader(), self.log.public().name()).await?;
-        Ok(waiting.iter().map(|row| row.at).min())
+    pub async fn uncovered_since(&self) -> Result<Option<i64>, StoreError> {
+        uncovered_since(&mut self.store.reader(), self.log.public().name()).await
+    }
+
+    /// Size of the largest tree that this log is known to have signed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn signed_size(&self) -> Result<u64, StoreError> {
+        let newest = newest_signed(&mut self.store.reader(), self.log.public().name()).await?;
+        Ok(newest.map_or(0, |row| row.size))
+    }
+
+    /// Nothing is shown while nobody can hold the log to what it says of that.
+    pub(super) fn may_disclose(&self, call: &Call) -> Result<(), Stop> {
+        let stopped = call.method.discloses() && self.unwitnessed.load(Ordering::Relaxed);
+        if stopped { Err(Stop::own(Refusal::denied(Reason::LogUnavailable))) } else { Ok(()) }
     }
 
     /// Proof that the tree of a checkpoint holds all of the one of this size, for a witness that signed that one.
@@ -120,14 +143,17 @@ impl Exchange {
     }
 }
 
-/// The first that was signed in this round, or the newest: the same one whoever asks, until it is published or the round ends.
-fn candidate(mut waiting: Vec<CheckpointRow>, now: OffsetDateTime) -> Option<CheckpointRow> {
-    let round = micros(now).div_euclid(ROUND) * ROUND;
-    waiting.sort_by_key(|row| row.size);
-    let first = waiting.iter().position(|row| row.at >= round);
+/// The first that a witness has signed and that is not given up, else the first that was signed in this round, else the newest:
+/// the same one whoever asks.
+fn candidate(mut waiting: Vec<Waiting>, now: OffsetDateTime) -> Option<CheckpointRow> {
+    let now = micros(now);
+    let round = now.div_euclid(ROUND) * ROUND;
+    waiting.sort_by_key(|waiting| waiting.row.size);
+    let begun = waiting.iter().position(|waiting| waiting.has_begun && waiting.row.at > now - BEGUN);
+    let first = begun.or_else(|| waiting.iter().position(|waiting| waiting.row.at >= round));
     match first {
-        Some(first) => Some(waiting.swap_remove(first)),
-        None => waiting.pop(),
+        Some(first) => Some(waiting.swap_remove(first).row),
+        None => waiting.pop().map(|waiting| waiting.row),
     }
 }
 
@@ -139,9 +165,11 @@ mod tests {
     #[test]
     fn all_witnesses_are_shown_the_same_until_the_round_ends() {
         let row = |size: u64, at: i64| CheckpointRow { origin: String::new(), size, at, note: Vec::new() };
-        let shown = |rows: &[(u64, i64)], now: i64| {
-            candidate(rows.iter().map(|(size, at)| row(*size, *at)).collect(), from_micros(now)).map(|row| row.size)
+        let begun = |rows: &[(u64, i64)], begun: u64, now: i64| {
+            let waiting = rows.iter().map(|(size, at)| Waiting { row: row(*size, *at), has_begun: *size == begun });
+            candidate(waiting.collect(), from_micros(now)).map(|row| row.size)
         };
+        let shown = |rows: &[(u64, i64)], now: i64| begun(rows, 0, now);
         let second = 1_000_000;
         assert_eq!(shown(&[], 0), None);
         assert_eq!(shown(&[(5, second)], 2 * second), Some(5));
@@ -154,5 +182,9 @@ mod tests {
         assert_eq!(shown(&[(5, second), (6, 2 * second)], 3 * second), Some(6), "then the newest");
         assert_eq!(shown(&[(5, second), (6, 2 * second), (7, 4 * second)], 5 * second), Some(7), "of this round");
         assert_eq!(shown(&[(5, second), (7, 4 * second), (8, 5 * second)], 5 * second), Some(7));
+        // A slow witness is waited for, and not for ever.
+        let rows = [(5, second), (7, 4 * second), (8, 5 * second)];
+        assert_eq!(begun(&rows, 5, 20 * second), Some(5));
+        assert_eq!(begun(&rows, 5, 31 * second), Some(8));
     }
 }

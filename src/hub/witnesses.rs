@@ -28,6 +28,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(300);
 /// What waits is not late before it was seen to wait for so long.
 const SETTLED: Duration = Duration::from_secs(10);
+/// Between two looks how long something waits.
+const LOOK: Duration = Duration::from_secs(1);
 /// Checkpoints that wait for so long are an alarm, microseconds.
 const LATE: i64 = 300_000_000;
 
@@ -98,9 +100,6 @@ pub(super) fn call(
         let desk = Desk { key: witness.key.clone(), path, channel };
         tasks.spawn(desk.hand_in(Arc::clone(exchange)));
     }
-    if exchange.policy.asks_witnesses() {
-        tasks.spawn(watch(Arc::clone(exchange)));
-    }
     Ok(())
 }
 
@@ -123,7 +122,7 @@ enum Unsigned {
     Answer(StatusCode),
     #[error("what it signed is not its signature under this checkpoint")]
     Signature,
-    #[error("it has signed another history of this log")]
+    #[error("it has signed another history of this log, or a longer one: was the database put back?")]
     Forked,
 }
 
@@ -149,8 +148,12 @@ impl Desk {
                     pause = (pause * 2).min(LONGEST);
                     if said.is_none_or(|said| said.elapsed() >= AGAIN) {
                         said = Some(Instant::now());
-                        let alarm = if matches!(error, Unsigned::Forked) { "ALARM: " } else { "" };
-                        tracing::warn!(witness = %self.key.name(), error = %Chain(&error), "{alarm}a witness does not sign");
+                        let (witness, why) = (self.key.name(), Chain(&error));
+                        if matches!(error, Unsigned::Forked) {
+                            tracing::error!(witness = %witness, error = %why, "ALARM: a witness refuses this log");
+                        } else {
+                            tracing::warn!(witness = %witness, error = %why, "a witness does not sign");
+                        }
                     }
                 }
             }
@@ -180,6 +183,8 @@ impl Desk {
                 StatusCode::CONFLICT => {
                     let known = std::str::from_utf8(&body).ok().and_then(|size| size.trim_end().parse().ok());
                     match known {
+                        // It knows a tree that this log never signed: it was rolled back.
+                        Some(known) if known > exchange.signed_size().await? => return Err(Unsigned::Forked),
                         Some(known) if known != *old => *old = known,
                         _ => return Err(Unsigned::Forked),
                     }
@@ -192,37 +197,43 @@ impl Desk {
     }
 }
 
-/// Looks since when checkpoints wait, for ever: first an alarm, then no more disclosures.
-async fn watch(exchange: Arc<Exchange>) {
+/// Looks since when events wait to be signed, by the log itself or by its witnesses, for ever: first an alarm, then no more
+/// disclosures.
+pub(super) async fn watch(exchange: Arc<Exchange>) {
     let hours = i64::from(exchange.terms().log.witness_hours);
     let mut said = None::<Instant>;
-    // Since when something waits, as this process saw it: a clock that jumps ahead makes nothing late at once, and after a start
-    // the witnesses get a moment.
+    // Since when something waits, as this process saw it: a clock that jumps ahead makes nothing late at once. What was late when
+    // the process started is late.
     let mut seen = None::<(i64, Instant)>;
+    let mut is_first = true;
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let Ok(since) = exchange.unwitnessed_since().await else { continue };
+        let Ok(since) = exchange.uncovered_since().await else {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        };
         seen = since.map(|since| seen.filter(|(first, _)| *first == since).unwrap_or_else(|| (since, Instant::now())));
-        let is_settled = seen.is_some_and(|(_, first)| first.elapsed() >= SETTLED);
+        let is_settled = is_first || seen.is_some_and(|(_, first)| first.elapsed() >= SETTLED);
+        is_first = false;
         let since = since.filter(|_| is_settled);
         let waits = since.map_or(0, |since| micros(exchange.clock.now()).saturating_sub(since));
         let stops = hours > 0 && waits > hours * 3_600_000_000;
         if exchange.unwitnessed.swap(stops, Ordering::Relaxed) != stops {
             if stops {
                 tracing::error!(
-                    "ALARM: witnesses have not signed for longer than the covenant allows: nothing is disclosed"
+                    "ALARM: the log has not been signed for longer than the covenant allows: nothing is disclosed"
                 );
             } else {
-                tracing::info!("witnesses have signed: the hub discloses again");
+                tracing::info!("the log is signed: the hub discloses again");
             }
         }
         if waits > LATE && said.is_none_or(|said| said.elapsed() >= AGAIN) {
             said = Some(Instant::now());
             let seconds = u64::try_from(waits / 1_000_000).unwrap_or_default();
-            tracing::error!(seconds = log(&seconds), "ALARM: no quorum of witnesses has signed the log");
+            tracing::error!(seconds = log(&seconds), "ALARM: events wait to be signed by the log and its witnesses");
         } else if waits <= LATE {
             said = None;
         }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

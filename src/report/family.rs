@@ -235,8 +235,8 @@ impl Overview {
         let period = heads.get(self.language).replacen("{}", &self.from, 1).replacen("{}", &self.until, 1);
         let as_of = text("Stand van", "As of");
         let empty = text(
-            "Er is in deze periode niets met uw gegevens gedaan.",
-            "Nothing was done with your data in this period.",
+            "In het logboek staat over deze periode niets over u. Regels die zijn gewist of te oud zijn, staan er niet meer in.",
+            "The log says nothing about you in this period. What was erased or is too old is not in it any more.",
         );
         let mut out = format!("# {}\n\n{period}  \n", escaped(&self.title));
         out.push_str(&format!("{}: {}\n\n", as_of.get(self.language), self.as_of));

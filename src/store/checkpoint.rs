@@ -87,15 +87,10 @@ impl Word {
         match self {
             Self::Signed(row) => {
                 insert(SIGNED, row, session).await?;
-                // The first that waits stays: it says since when.
-                query(
-                    "DELETE FROM log_checkpoint WHERE origin = $1 AND at < $2 \
-                     AND size > (SELECT MIN(size) FROM log_checkpoint WHERE origin = $1)",
-                )
-                .bind(&row.origin)
-                .bind(row.at - WAITING)
-                .execute(session)
-                .await?;
+                // Nobody will sign them any more.
+                for statement in GIVEN_UP {
+                    query(statement).bind(&row.origin).bind(row.at - WAITING).execute(&mut *session).await?;
+                }
                 Ok(())
             }
             Self::Cosigned(row) => {
@@ -116,6 +111,13 @@ impl Word {
     }
 }
 
+/// The signatures first: what they are under says which.
+const GIVEN_UP: [&str; 2] = [
+    "DELETE FROM log_cosignature WHERE origin = $1 AND size IN (SELECT size FROM log_checkpoint WHERE origin = $1 AND at < $2 \
+     AND size < (SELECT MAX(size) FROM log_checkpoint WHERE origin = $1))",
+    "DELETE FROM log_checkpoint WHERE origin = $1 AND at < $2 \
+     AND size < (SELECT MAX(size) FROM log_checkpoint WHERE origin = $1)",
+];
 const SIGNED: &str = "INSERT INTO log_checkpoint (origin, size, at, note) VALUES ($1, $2, $3, $4) \
      ON CONFLICT (origin, size) DO NOTHING";
 const PUBLISHED: &str = "INSERT INTO log_published (origin, size, at, note) VALUES ($1, $2, $3, $4) \
@@ -167,16 +169,46 @@ async fn one(
     row.map(|row| checkpoint(&row, origin)).transpose()
 }
 
+/// A checkpoint that waits to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The checkpoint.
+    pub row: CheckpointRow,
+    /// A witness has signed it.
+    pub has_begun: bool,
+}
+
 /// Checkpoints that were signed and not published, smallest first.
-pub async fn unpublished(reader: &mut Reader, origin: &Origin) -> Result<Vec<CheckpointRow>, StoreError> {
+pub async fn unpublished(reader: &mut Reader, origin: &Origin) -> Result<Vec<Waiting>, StoreError> {
     let rows = sqlx::query(
-        "SELECT size, at, note FROM log_checkpoint WHERE origin = $1 \
-         AND size > COALESCE((SELECT MAX(size) FROM log_published WHERE origin = $1), -1) ORDER BY size",
+        "SELECT c.size, c.at, c.note, (SELECT COUNT(*) FROM log_cosignature w WHERE w.origin = c.origin AND w.size = c.size) \
+         FROM log_checkpoint c WHERE c.origin = $1 \
+         AND c.size > COALESCE((SELECT MAX(size) FROM log_published WHERE origin = $1), -1) ORDER BY c.size",
     )
     .bind(origin.as_str())
     .fetch_all(reader.conn().await?)
     .await?;
-    rows.iter().map(|row| checkpoint(row, origin)).collect()
+    let read = |row: &AnyRow| Ok(Waiting { row: checkpoint(row, origin)?, has_begun: row.try_get::<i64, _>(3)? > 0 });
+    rows.iter().map(read).collect()
+}
+
+/// When the oldest event was written that is not under a published checkpoint.
+pub async fn uncovered_since(reader: &mut Reader, origin: &Origin) -> Result<Option<i64>, StoreError> {
+    let conn = reader.conn().await?;
+    let placed = sqlx::query(
+        "SELECT e.at FROM log_leaf l JOIN audit_event e ON e.event_id = l.event_id \
+         WHERE l.seq = (SELECT COALESCE(MAX(size), 0) FROM log_published WHERE origin = $1)",
+    )
+    .bind(origin.as_str())
+    .fetch_optional(&mut *conn)
+    .await?;
+    let waiting =
+        "SELECT e.at FROM audit_event e JOIN audit_outbox o ON o.event_id = e.event_id ORDER BY o.event_id LIMIT 1";
+    let row = match placed {
+        Some(row) => Some(row),
+        None => sqlx::query(waiting).fetch_optional(&mut *conn).await?,
+    };
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
 /// What witnesses have signed of a tree of this size: their keys and lines.

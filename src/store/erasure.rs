@@ -3,8 +3,8 @@
 use sqlx::Row as _;
 
 use super::engine::Engine;
-use super::session::query;
-use super::tx::Tx;
+use super::session::{Session, query};
+use super::tx::{Tx, WorkError};
 use super::{Reader, StoreError};
 use crate::audit::{Group, groups};
 
@@ -13,14 +13,20 @@ use crate::audit::{Group, groups};
 pub struct Erasing {
     /// UUID.
     pub event_id: String,
-    /// JSON array of the disclosures that stay.
-    pub rest: Vec<u8>,
+    /// Microseconds.
+    at: i64,
+    /// JSON array of the disclosures that were there, and of those that stay.
+    old: Vec<u8>,
+    rest: Vec<u8>,
     /// Places of the digests whose disclosures go now.
     pub places: Vec<usize>,
-    /// Groups of which something was erased, now or before.
-    pub erased: Vec<Group>,
-    /// Of listed cases only this one.
-    pub listed: Option<String>,
+    /// Groups of which something goes now; and of which something was erased, now or before.
+    now: Vec<Group>,
+    ever: Vec<Group>,
+    /// Cases that go from a list.
+    cases: Vec<String>,
+    /// OINs that find the event by its data alone.
+    parties: Vec<String>,
 }
 
 /// An event as it can be erased.
@@ -36,6 +42,10 @@ pub struct Erasable {
     pub disclosures: Vec<u8>,
     /// Names of groups separated by spaces.
     pub erased: String,
+    /// Full name of the RPC.
+    pub method: String,
+    /// OINs that got something, and are neither who asked nor whose data it was.
+    parties: Vec<String>,
 }
 
 /// Which events.
@@ -47,8 +57,8 @@ pub enum Which {
     About {
         /// The hub's own ids.
         cases: Vec<String>,
-        /// An organisation and its pseudonym.
-        subject: Option<(String, String)>,
+        /// Organisations and their pseudonyms.
+        subjects: Vec<(String, String)>,
     },
     /// Of a kind or of all, written after one moment and event, and before another moment.
     Between {
@@ -108,8 +118,8 @@ impl Tx<'_> {
     /// Empties groups of events, under the event of this transaction.
     ///
     /// # Errors
-    /// [`StoreError`].
-    pub async fn erase(&mut self, events: &[Erasing]) -> Result<(), StoreError> {
+    /// [`WorkError::Stale`] if an event is not as it was read.
+    pub async fn erase(&mut self, events: &[Erasing]) -> Result<(), WorkError> {
         let by = self.event_id().to_owned();
         let session = self.conn().await?;
         for event in events {
@@ -119,23 +129,11 @@ impl Tx<'_> {
                     .bind(i64::try_from(*place).unwrap_or(i64::MAX))
                     .bind(&by)
                     .execute(&mut *session)
-                    .await?;
+                    .await
+                    .map_err(StoreError::from)?;
             }
-            let words = event.erased.iter().map(|group| group.code()).collect::<Vec<_>>().join(" ");
-            let listed = event.listed.as_deref().unwrap_or_default();
-            let statements: &[&'static str] = match session.engine() {
-                Engine::Postgres => &["SELECT erase_event($2, $1, $3, $4, $5)"],
-                Engine::Sqlite => &[EMPTY, NO_PARTY, NOT_LISTED],
-            };
-            for statement in statements {
-                query(statement)
-                    .bind(&words)
-                    .bind(&event.event_id)
-                    .bind(&event.rest)
-                    .bind(listed)
-                    .bind(&by)
-                    .execute(&mut *session)
-                    .await?;
+            if !empty(session, event, &by).await? {
+                return Err(WorkError::Stale);
             }
         }
         Ok(())
@@ -160,8 +158,40 @@ impl Tx<'_> {
     }
 }
 
-/// The same as the function of the other engine, in three statements: words, event, rest, listed case, eraser.
-const EMPTY: &str = "UPDATE audit_event SET disclosures = $3, erased = $1, \
+/// Empties an event, if it is as it was read.
+async fn empty(session: &mut Session, event: &Erasing, by: &str) -> Result<bool, StoreError> {
+    let words = |groups: &[Group]| groups.iter().map(|group| group.code()).collect::<Vec<_>>().join(" ");
+    let (now, ever, cases) = (words(&event.now), words(&event.ever), event.cases.join(" "));
+    let bound = |text: &'static str| {
+        query(text)
+            .bind(&now)
+            .bind(&event.event_id)
+            .bind(&event.rest)
+            .bind(&cases)
+            .bind(by)
+            .bind(&event.old)
+            .bind(&ever)
+    };
+    if session.engine() == Engine::Postgres {
+        return Ok(bound("SELECT erase_event($1, $2, $3, $4, $5, $6, $7)").fetch_number(session).await? == 1);
+    }
+    if bound(EMPTY).execute(session).await? != 1 {
+        return Ok(false);
+    }
+    let (at, event_id) = (event.at, &event.event_id);
+    for oin in event.parties.iter().filter(|_| event.now.contains(&Group::Data)) {
+        let gone = query("DELETE FROM audit_event_party WHERE oin = $1 AND at = $2 AND event_id = $3");
+        gone.bind(oin).bind(at).bind(event_id).execute(session).await?;
+    }
+    for case in &event.cases {
+        let gone = query("DELETE FROM audit_event_listed WHERE case_id = $1 AND at = $2 AND event_id = $3");
+        gone.bind(case).bind(at).bind(event_id).execute(session).await?;
+    }
+    Ok(true)
+}
+
+/// The same as the function of the other engine.
+const EMPTY: &str = "UPDATE audit_event SET disclosures = $3, erased = $7, \
      user_ref = CASE WHEN ' ' || $1 || ' ' LIKE '% actor %' THEN '' ELSE user_ref END, \
      role = CASE WHEN ' ' || $1 || ' ' LIKE '% actor %' THEN '' ELSE role END, \
      subject = CASE WHEN ' ' || $1 || ' ' LIKE '% subject %' THEN '' ELSE subject END, \
@@ -177,13 +207,8 @@ const EMPTY: &str = "UPDATE audit_event SET disclosures = $3, erased = $1, \
      key_hash = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE key_hash END, \
      node = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE node END, \
      trace_id = CASE WHEN ' ' || $1 || ' ' LIKE '% network %' THEN '' ELSE trace_id END \
-     WHERE event_id = $2 AND $4 = $4 AND EXISTS (SELECT 1 FROM audit_erasure WHERE event_id = $2 AND erased_by = $5)";
-const NO_PARTY: &str = "DELETE FROM audit_event_party WHERE event_id = $2 AND ' ' || $1 || ' ' LIKE '% data %' \
-     AND at = (SELECT at FROM audit_event WHERE event_id = $2) \
-     AND oin NOT IN (SELECT req_oin FROM audit_event WHERE event_id = $2) \
-     AND oin NOT IN (SELECT src_oin FROM audit_event WHERE event_id = $2) AND $3 = $3 AND $4 = $4 AND $5 = $5";
-const NOT_LISTED: &str = "DELETE FROM audit_event_listed WHERE event_id = $2 AND ' ' || $1 || ' ' LIKE '% listed %' \
-     AND ($4 = '' OR case_id = $4) AND $3 = $3 AND $5 = $5";
+     WHERE event_id = $2 AND disclosures = $6 AND $4 = $4 \
+     AND EXISTS (SELECT 1 FROM audit_erasure WHERE event_id = $2 AND erased_by = $5)";
 
 /// Events of a selection, oldest first, that are not wholly erased as far as the groups say.
 pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<Vec<Erasable>, StoreError> {
@@ -194,13 +219,13 @@ pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<
                 found.extend(rows(reader, "event_id = $1", &[event.clone()], limit, None).await?);
             }
         }
-        Which::About { cases, subject } => {
+        Which::About { cases, subjects } => {
             for case in cases {
                 found.extend(rows(reader, "case_id = $1", &[case.clone()], limit, None).await?);
                 let listed = "event_id IN (SELECT event_id FROM audit_event_listed WHERE case_id = $1)";
                 found.extend(rows(reader, listed, &[case.clone()], limit, None).await?);
             }
-            if let Some((oin, subject)) = subject {
+            for (oin, subject) in subjects {
                 let own = "req_oin = $1 AND subject = $2 AND subject <> ''";
                 found.extend(rows(reader, own, &[oin.clone(), subject.clone()], limit, None).await?);
             }
@@ -224,7 +249,8 @@ async fn rows(
     limit: i64,
     between: Option<(i64, i64)>,
 ) -> Result<Vec<Erasable>, StoreError> {
-    let columns = "SELECT event_id, at, leaf, disclosures, erased FROM audit_event WHERE";
+    let columns =
+        "SELECT event_id, at, leaf, disclosures, erased, method, req_oin, src_oin, recipients FROM audit_event WHERE";
     let text = match between {
         Some(_) => {
             format!("{columns} (at, event_id) > ($3, $1) AND at < $4 AND {condition} ORDER BY at, event_id LIMIT $2")
@@ -244,7 +270,11 @@ async fn rows(
     }
     let rows = query.fetch_all(reader.conn().await?).await?;
     let read = |row: &sqlx::any::AnyRow| {
+        let (asked, source, recipients): (String, String, String) = (row.try_get(6)?, row.try_get(7)?, row.try_get(8)?);
+        let others = recipients.split_whitespace().filter(|oin| *oin != asked && *oin != source);
         Ok(Erasable {
+            method: row.try_get(5)?,
+            parties: others.map(ToOwned::to_owned).collect(),
             event_id: row.try_get(0)?,
             at: row.try_get(1)?,
             leaf: row.try_get(2)?,
@@ -272,22 +302,27 @@ impl Erasable {
     ///
     /// # Errors
     /// [`StoreError::Inconsistent`]: it is not what was written.
-    pub fn without(&self, wanted: &[Group], listed: Option<&str>) -> Result<Option<Erasing>, StoreError> {
+    pub fn without(&self, wanted: &[Group], listed: Option<&[String]>) -> Result<Option<Erasing>, StoreError> {
         let left = crate::audit::erase(&self.leaf, &self.disclosures, wanted, listed)
             .ok_or(StoreError::Inconsistent("audit_event"))?;
         if left.erased.is_empty() {
             return Ok(None);
         }
-        let mut erased: Vec<Group> = self.erased.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        erased.extend(groups(&left.erased));
-        erased.sort_unstable();
-        erased.dedup();
+        let now = groups(&left.erased);
+        let mut ever: Vec<Group> = self.erased.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        ever.extend(&now);
+        ever.sort_unstable();
+        ever.dedup();
         Ok(Some(Erasing {
             event_id: self.event_id.clone(),
+            at: self.at,
+            old: self.disclosures.clone(),
             rest: left.disclosures,
             places: left.erased,
-            erased,
-            listed: listed.map(ToOwned::to_owned),
+            now,
+            ever,
+            cases: left.cases,
+            parties: self.parties.clone(),
         }))
     }
 }

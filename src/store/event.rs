@@ -51,6 +51,10 @@ static OUTBOX: Many = Many::new("INSERT INTO audit_outbox (event_id) VALUES ", 1
 
 /// Writes events, for whom each is to be read, and that they wait for the tree. Called at the end of every group.
 pub(super) async fn write(session: &mut Session, rows: &[EventRow]) -> Result<(), StoreError> {
+    // Nobody could read a bundle with a longer one (C2SP tlog-tiles).
+    if rows.iter().any(|row| row.encoded.leaf.len() > usize::from(u16::MAX)) {
+        return Err(StoreError::Inconsistent("audit_event"));
+    }
     if session.engine() == Engine::Postgres {
         EVENTS_AND_OUTBOX.execute(session, rows, bind).await?;
     } else {

@@ -61,7 +61,8 @@ impl Store {
         migrate(&access).await?;
         let mut conn = connect(&access.options()?).await.map_err(not_a_database)?;
         verify(&mut conn, engine).await?;
-        let newest = if simulated { i64::MIN } else { newest(&mut conn).await? };
+        let found = newest(&mut conn).await?;
+        let newest = if simulated { i64::MIN } else { found };
         not_before(newest, &*clock)?;
         if engine == Engine::Postgres {
             keeps_its_word(&mut conn).await?;
@@ -100,6 +101,7 @@ impl Store {
             adrift,
             forked: OnceLock::new(),
             newest: AtomicI64::new(newest),
+            found,
             shown: AtomicU8::new(sign::NOTHING),
             last_orders: Mutex::new(Some(last_orders)),
             _end: end,

@@ -3,9 +3,18 @@
 //! Rows are text here; [`crate::registry`] turns them into domain types.
 
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::session::query;
 use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
+use crate::party::Oin;
+
+/// OINs of all partners, also of those that have left.
+pub async fn oins(reader: &mut Reader) -> Result<Vec<Oin>, StoreError> {
+    let rows = sqlx::query("SELECT oin FROM partner ORDER BY oin").fetch_all(reader.conn().await?).await?;
+    let read = |row: &AnyRow| row.try_get::<String, _>(0)?.parse().map_err(|_| StoreError::Inconsistent("partner"));
+    rows.iter().map(read).collect()
+}
 
 /// A row of `partner`.
 #[derive(Debug, Clone)]

@@ -152,7 +152,11 @@ async fn scrub(session: &mut Session) -> Result<bool, StoreError> {
     if session.engine() == Engine::Postgres {
         return Ok(true);
     }
-    let done = query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_optional(session).await?;
+    // Nobody's commit waits for a reader to end.
+    query("PRAGMA busy_timeout = 0").fetch_all(session).await?;
+    let done = query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_optional(session).await;
+    query("PRAGMA busy_timeout = 5000").fetch_all(session).await?;
+    let done = done?;
     // The first column says whether somebody was reading.
     Ok(done.map(|row| row.number(0)).transpose()? == Some(0))
 }

@@ -133,8 +133,8 @@ impl Tree {
     /// Whether the proof shows that this tree holds all of the older one in its place.
     pub fn has_grown_from(&self, older: &Self, proof: &Vec<Hash>) -> bool {
         match older.size {
-            0 => proof.is_empty(),
             size if size == self.size => proof.is_empty() && older.root == self.root,
+            0 => proof.is_empty(),
             size if size > self.size => false,
             size => check_tree(proof, self.size, self.root, size, older.root).is_ok(),
         }

@@ -24,6 +24,8 @@ use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
 
 /// Largest body in bytes: 63 hashes, a checkpoint, and the signatures of many.
 const MOST: usize = 32 << 10;
+/// For a body to come.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 /// Calls at the same time on one connection.
 const STREAMS: u32 = 32;
 /// What a log hands in ends with this.
@@ -130,8 +132,8 @@ where
 }
 
 async fn add(witness: Arc<Witness>, body: Body) -> http::Response<Body> {
-    let Ok(bytes) = plain_http::body(body, MOST).await else {
-        return plain_http::response(400, TEXT, b"a body of at most 32 KiB\n".to_vec());
+    let Ok(Ok(bytes)) = tokio::time::timeout(PATIENCE, plain_http::body(body, MOST)).await else {
+        return plain_http::response(400, TEXT, b"a body of at most 32 KiB, within ten seconds\n".to_vec());
     };
     let time = u64::try_from(SystemClock.now().unix_timestamp()).unwrap_or_default();
     let signed = tokio::task::spawn_blocking(move || witness.sign(&AddCheckpoint::from_bytes(&bytes)?, time)).await;

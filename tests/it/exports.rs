@@ -12,7 +12,7 @@ use sluis::audit::export::{Bundle, Format, Line, Story, Unproven, verify, write}
 use sluis::audit::{Action, Draft, Event, Outcome, SALTS, Stamp, Verdict, disclosed, encode};
 use sluis::folder::Directory;
 use sluis::method::METHODS;
-use sluis::tlog::{Checkpoint, Edge, PrivateKey, Proof, PublicKey, Tiles, Tree, record_hash};
+use sluis::tlog::{Checkpoint, Edge, Policy, PrivateKey, Proof, PublicKey, Tiles, Tree, record_hash};
 
 use crate::calls::Client;
 use crate::direct::{AANMELDING, Draft as Content, Players, why};
@@ -192,10 +192,15 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
     for format in Format::ALL {
         let directory = tempfile::tempdir().unwrap();
         let folder = Directory::new(directory.path().to_owned());
-        let begin = || Bundle::new(folder.clone(), key.public().clone(), *format, Unproven::Fails);
+        let begin = || Bundle::new(folder.clone(), Policy::of_log(key.public().clone()), *format, Unproven::Fails);
         // One that broke off is none, and is begun anew.
         begin().unwrap().page(&[answers[0].0.clone()], &[answers[0].1.clone()]).unwrap();
-        assert!(verify(&folder, key.public()).unwrap_err().to_string().contains("manifest.json is missing"));
+        assert!(
+            verify(&folder, &Policy::of_log(key.public().clone()))
+                .unwrap_err()
+                .to_string()
+                .contains("manifest.json is missing")
+        );
         let mut bundle = begin().unwrap();
         for page in answers.chunks(100) {
             let (events, proofs): (Vec<_>, Vec<_>) = page.iter().cloned().unzip();
@@ -203,7 +208,7 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
         }
         let manifest = bundle.finish(Story::default()).unwrap();
         assert!(begin().is_err(), "a whole one is not written over");
-        let verified = verify(&folder, key.public()).unwrap();
+        let verified = verify(&folder, &Policy::of_log(key.public().clone())).unwrap();
         assert_eq!((verified.proven, verified.waiting, verified.manifest), (1_000, 0, manifest.clone()));
         assert!(verified.uncovered.is_empty(), "{:?}", verified.uncovered);
         let mut names: Vec<_> = std::fs::read_dir(directory.path())
@@ -220,10 +225,10 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
             let middle = changed.len() / 2;
             changed[middle] ^= 1;
             std::fs::write(&file, changed).unwrap();
-            assert!(verify(&folder, key.public()).is_err(), "{}", file.display());
+            assert!(verify(&folder, &Policy::of_log(key.public().clone())).is_err(), "{}", file.display());
             std::fs::write(&file, honest).unwrap();
         }
-        assert!(verify(&folder, key.public()).is_ok());
+        assert!(verify(&folder, &Policy::of_log(key.public().clone())).is_ok());
     }
 }
 
@@ -283,11 +288,12 @@ async fn what_a_hub_answers_becomes_a_bundle_that_verifies() {
         let (log, answers) = seen_by(&officer.client, GEMEENTE).await;
         let directory = tempfile::tempdir().unwrap();
         let folder = Directory::new(directory.path().to_owned());
-        let mut bundle = Bundle::new(folder.clone(), log.clone(), Format::Fhir, Unproven::Fails).unwrap();
+        let mut bundle =
+            Bundle::new(folder.clone(), Policy::of_log(log.clone()), Format::Fhir, Unproven::Fails).unwrap();
         let (events, proofs): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         bundle.page(&events, &proofs).unwrap();
         bundle.finish(Story::default()).unwrap();
-        let verified = verify(&folder, &log).unwrap();
+        let verified = verify(&folder, &Policy::of_log(log.clone())).unwrap();
         assert!(verified.proven as usize == events.len() && !events.is_empty());
         assert!(verified.uncovered.keys().all(|field| most.contains(field)), "{:?}", verified.uncovered);
     }

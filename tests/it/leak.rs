@@ -57,7 +57,7 @@ fn the_search_finds_every_form() {
     assert_eq!(find(&planted, b"zand en bergen"), None);
 }
 
-fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+pub(crate) fn files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { files(&path, found) } else { found.push(path) }

@@ -28,6 +28,7 @@ mod log;
 mod matrix;
 mod network;
 mod nodes;
+mod officers;
 mod overload;
 mod processes;
 mod raw;

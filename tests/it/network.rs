@@ -180,6 +180,24 @@ impl Network {
         issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
     }
 
+    /// A registered privacy officer of a partner; the certificate's files are named after the person.
+    pub(crate) async fn officer_of(&self, oin: &str, person: &str) -> Holder {
+        let profile = Profile::Person { person: person.parse().unwrap(), oin: oin.parse().unwrap() };
+        self.authority.issue(person, &profile, DEFAULT_DAYS, now()).unwrap();
+        let holder = Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await;
+        self.register_certificate(&holder, v1::HolderKind::Officer, person).await;
+        holder
+    }
+
+    /// Arguments of a command that calls the hub with a certificate under `ca/`.
+    pub(crate) fn remote(&self, name: &str) -> Vec<String> {
+        let shown = |name: &str| self.path(name).display().to_string();
+        let own = |end: &str| shown(&format!("ca/{name}.{end}"));
+        let server = ["--address", &self.address, "--server-name", "127.0.0.1"].map(ToOwned::to_owned);
+        let files = ["--anchors", &shown("ca/anchors.pem"), "--certificate", &own("pem"), "--key", &own("key")];
+        [server.to_vec(), files.map(ToOwned::to_owned).to_vec()].concat()
+    }
+
     /// Files of a server's certificate and key, and of a client's, under `ca/`.
     pub(crate) fn issue(&self, server: &str, client: &str) {
         let alternatives = vec![alternative("127.0.0.1").unwrap()];

@@ -387,13 +387,7 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     log.newest(&last).await;
 
     let shown = |name: &str| network.path(name).display().to_string();
-    let as_whom = |name: &str| {
-        let own = |end: &str| shown(&format!("ca/{name}.{end}"));
-        let server = ["--address", &network.address, "--server-name", "127.0.0.1"].map(ToOwned::to_owned);
-        let files = ["--anchors", &shown("ca/anchors.pem"), "--certificate", &own("pem"), "--key", &own("key")];
-        [server.to_vec(), files.map(ToOwned::to_owned).to_vec()].concat()
-    };
-    let remote = as_whom("fg-netwerk");
+    let remote = network.remote("fg-netwerk");
     let remote: Vec<&str> = remote.iter().map(String::as_str).collect();
     let (proofs, whole, log_key, older) = (shown("proofs"), shown("copy"), log.key.to_string(), shown("older"));
     let audit = |args: &[&str]| tokio::task::block_in_place(|| sluis(&[&["audit"], args].concat()));
@@ -431,7 +425,7 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     std::fs::write(&older, forged.unwrap().to_bytes()).unwrap();
     assert_eq!(audit(&["verify", "--log-key", &log_key, "--older", &older, &whole]).0, Some(1));
     // A partner's officer gets hashes, not the entries of others.
-    let remote = as_whom("operator");
+    let remote = network.remote("operator");
     let remote: Vec<&str> = remote.iter().map(String::as_str).collect();
     let (code, said) = audit(&[&["copy"], &remote[..], &["--dir", &shown("other"), "--entries"]].concat());
     assert!(code == Some(3) && said.contains("403"), "{said}");

@@ -14,7 +14,7 @@ use super::verify::{Checks, Evidence, Fault};
 use super::{File, Format, Line, Manifest, Rendering, Story, json_line};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::tlog::PublicKey;
+use crate::tlog::Policy;
 
 /// Where the files of a bundle are.
 pub trait Folder {
@@ -90,7 +90,8 @@ type Out<F> = BufWriter<Measured<<F as Folder>::Writer>>;
 /// A bundle that is being written. What is handed over is verified on the way.
 pub struct Bundle<F: Folder> {
     folder: F,
-    log: PublicKey,
+    /// Name of the log.
+    log: String,
     format: Format,
     unproven: Unproven,
     checks: Checks,
@@ -105,7 +106,7 @@ impl<F: Folder> Bundle<F> {
     ///
     /// # Errors
     /// [`BundleError`].
-    pub fn new(folder: F, log: PublicKey, format: Format, unproven: Unproven) -> Result<Self, BundleError> {
+    pub fn new(folder: F, policy: Policy, format: Format, unproven: Unproven) -> Result<Self, BundleError> {
         if folder.open(MANIFEST).map_err(|error| BundleError::Write(MANIFEST, error))?.is_some() {
             return Err(BundleError::Exists);
         }
@@ -118,7 +119,8 @@ impl<F: Folder> Bundle<F> {
         };
         let (events, proofs) = (rendering(Format::Ndjson)?, create(PROOFS)?);
         let derived = if format == Format::Ndjson { None } else { Some(rendering(format)?) };
-        let checks = Checks::new(log.clone());
+        let log = policy.logs().first().map(|log| log.name().to_string()).unwrap_or_default();
+        let checks = Checks::new(policy);
         Ok(Self { folder, log, format, unproven, checks, events, proofs, derived })
     }
 
@@ -182,7 +184,7 @@ impl<F: Folder> Bundle<F> {
             tool: story.tool,
             created: story.created,
             query: story.query,
-            log: log.name().to_string(),
+            log,
             format: format.code().to_owned(),
             events: checks.events(),
             waiting: checks.waiting(),

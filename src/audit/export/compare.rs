@@ -12,7 +12,7 @@ use crate::audit::read::{Case, Clear, Data, Decision, Network, Opened};
 ///
 /// # Errors
 /// The field that differs.
-pub(super) fn compare(line: &Line, clear: &Clear, opened: &Opened) -> Result<Vec<&'static str>, NotALine> {
+pub fn compare(line: &Line, clear: &Clear, opened: &Opened) -> Result<Vec<&'static str>, NotALine> {
     in_clear(line, clear)?;
     let mut comparison = Comparison { line, uncovered: Vec::new() };
     if !line.erased.is_empty() {
@@ -25,6 +25,7 @@ pub(super) fn compare(line: &Line, clear: &Clear, opened: &Opened) -> Result<Vec
     comparison.decision(opened.decision.as_ref())?;
     comparison.network(opened.network.as_ref())?;
     comparison.group("listed", &[("listed", line.listed.is_empty(), None)])?;
+    comparison.withheld(opened);
     Ok(comparison.uncovered)
 }
 
@@ -69,6 +70,22 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A group that is neither opened nor erased may hold what an empty field does not say: no recipients, no emergency.
+    fn withheld(&mut self, opened: &Opened) {
+        for (name, group, is_open) in [
+            ("group actor, not opened", "actor", opened.actor.is_some()),
+            ("group subject, not opened", "subject", opened.subject.is_some()),
+            ("group case, not opened", "case", opened.case.is_some()),
+            ("group data, not opened", "data", opened.data.is_some()),
+            ("group decision, not opened", "decision", opened.decision.is_some()),
+            ("group network, not opened", "network", opened.network.is_some()),
+        ] {
+            if !is_open && !self.is_erased(group) {
+                self.uncovered.push(name);
+            }
+        }
     }
 
     fn is_erased(&self, group: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Whether a bundle is what it says it is. Needs the log's public key and nothing else.
+//! Whether a bundle is what it says it is. Needs the log's public key, or its policy, and nothing else.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -15,7 +15,7 @@ use super::manifest::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, measure};
 use super::{Format, Line, Manifest, Rendering};
 use crate::api::v1;
 use crate::audit::read;
-use crate::tlog::{Checkpoint, CheckpointError, Proof, ProofError, PublicKey, Tree, record_hash};
+use crate::tlog::{Checkpoint, Disbelief, NotProven, Policy, Proof, ProofError, Tree, record_hash};
 
 /// Bytes of a line or a manifest, at most: a leaf has 64 KiB, its disclosures are no longer.
 const MOST: u64 = 1 << 20;
@@ -46,7 +46,7 @@ pub enum Fault {
     Changed(String),
     /// `checkpoint`.
     #[error("checkpoint")]
-    Checkpoint(#[source] CheckpointError),
+    Checkpoint(#[source] Disbelief),
     /// Another number of events or of proofs than the manifest says.
     #[error("the manifest says another number of events than there are")]
     Count,
@@ -97,7 +97,7 @@ pub enum Fault {
     OtherLog(String),
     /// A proof that proves nothing.
     #[error("{0}")]
-    Proof(String, #[source] ProofError),
+    Proof(String, #[source] NotProven),
     /// A file can't be read.
     #[error("{0} can't be read")]
     Read(String, #[source] io::Error),
@@ -135,14 +135,14 @@ impl Evidence {
             event: proof.event.clone(),
             leaf: STANDARD.encode(&proof.leaf),
             disclosures: proof.disclosures.clone(),
-            proof: text.map_err(|_| Fault::Proof(proof.event.clone(), ProofError::Malformed))?,
+            proof: text.map_err(|_| Fault::Proof(proof.event.clone(), ProofError::Malformed.into()))?,
         })
     }
 }
 
 /// What is checked of each event, whoever writes or reads it.
 pub(super) struct Checks {
-    log: PublicKey,
+    policy: Policy,
     /// Ids of the events so far.
     seen: HashSet<u128>,
     /// The last of them: its time and id.
@@ -157,9 +157,9 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub(super) fn new(log: PublicKey) -> Self {
+    pub(super) fn new(policy: Policy) -> Self {
         let (seen, roots, uncovered) = (HashSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { log, seen, before: None, note: None, roots, newest: None, waiting: 0, uncovered }
+        Self { policy, seen, before: None, note: None, roots, newest: None, waiting: 0, uncovered }
     }
 
     pub(super) const fn newest(&self) -> Option<&Checkpoint> {
@@ -212,12 +212,12 @@ impl Checks {
     }
 
     fn proof(&mut self, line: &Line, leaf: &[u8], bytes: &[u8]) -> Result<(), Fault> {
-        let wrong = |error| Fault::Proof(line.name.clone(), error);
+        let wrong = |error: ProofError| Fault::Proof(line.name.clone(), error.into());
         let proof = Proof::from_bytes(bytes).map_err(wrong)?;
         let tree = match &self.note {
             Some((note, tree)) if note == proof.note() => *tree,
             _ => self.checkpoint(proof.note()).map_err(|fault| match fault {
-                Fault::Checkpoint(error) => wrong(ProofError::Checkpoint(error)),
+                Fault::Checkpoint(error) => Fault::Proof(line.name.clone(), error.into()),
                 other => other,
             })?,
         };
@@ -226,7 +226,7 @@ impl Checks {
 
     /// A checkpoint of this log, which may not contradict another.
     fn checkpoint(&mut self, note: &[u8]) -> Result<Tree, Fault> {
-        let checkpoint = Checkpoint::open(note, &self.log).map_err(Fault::Checkpoint)?;
+        let checkpoint = self.policy.open(note).map_err(Fault::Checkpoint)?;
         let tree = *checkpoint.tree();
         if *self.roots.entry(tree.size).or_insert(tree) != tree {
             return Err(Fault::Forked(tree.size));
@@ -245,8 +245,8 @@ impl Checks {
 ///
 /// # Errors
 /// [`Fault`]: the first that was found.
-pub fn verify(folder: &impl Folder, log: &PublicKey) -> Result<Verified, Fault> {
-    let manifest = manifest(folder, log)?;
+pub fn verify(folder: &impl Folder, policy: &Policy) -> Result<Verified, Fault> {
+    let manifest = manifest(folder, policy)?;
     let format: Format = manifest.format.parse().map_err(|_| Fault::Manifest)?;
     for (name, expected) in &manifest.files {
         let found = measure(file(folder, name)?).map_err(|error| Fault::Read(name.clone(), error))?;
@@ -257,7 +257,7 @@ pub fn verify(folder: &impl Folder, log: &PublicKey) -> Result<Verified, Fault> 
             return Err(Fault::Changed(name.clone()));
         }
     }
-    let mut checks = Checks::new(log.clone());
+    let mut checks = Checks::new(policy.clone());
     let mut events = Lines::new(EVENTS, file(folder, EVENTS)?);
     let mut proofs = Lines::new(PROOFS, file(folder, PROOFS)?);
     let mut derived = match format {
@@ -289,7 +289,7 @@ pub fn verify(folder: &impl Folder, log: &PublicKey) -> Result<Verified, Fault> 
 }
 
 /// The manifest, and whether it names the files that belong to it.
-fn manifest(folder: &impl Folder, log: &PublicKey) -> Result<Manifest, Fault> {
+fn manifest(folder: &impl Folder, policy: &Policy) -> Result<Manifest, Fault> {
     let mut bytes = Vec::new();
     let read = file(folder, MANIFEST)?.take(MOST).read_to_end(&mut bytes);
     read.map_err(|error| Fault::Read(MANIFEST.to_owned(), error))?;
@@ -306,7 +306,7 @@ fn manifest(folder: &impl Folder, log: &PublicKey) -> Result<Manifest, Fault> {
     if !manifest.files.keys().eq(expected) {
         return Err(Fault::Files);
     }
-    if manifest.log != log.name().as_str() {
+    if !policy.logs().iter().any(|log| log.name().as_str() == manifest.log) {
         return Err(Fault::OtherLog(manifest.log));
     }
     Ok(manifest)

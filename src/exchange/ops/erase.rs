@@ -1,10 +1,12 @@
 //! Erasing what events say of somebody.
 
+use std::collections::BTreeMap;
+
 use time::OffsetDateTime;
 
 use super::super::facts::Facts;
 use super::super::{Decided, Exchange, Operation};
-use super::query::of_subject;
+use super::query::pseudonym;
 use crate::api::v1;
 use crate::audit::{Draft, Group};
 use crate::clock::micros;
@@ -13,7 +15,7 @@ use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal};
 use crate::identity::Function;
 use crate::method::Admitted;
-use crate::party::Category;
+use crate::party::{Category, Oin};
 use crate::pseudonym::Pseudonym;
 use crate::reason::Reason;
 use crate::store::erasure::{Erasable, Erasing, Which, erasable, retained};
@@ -21,6 +23,8 @@ use crate::store::{Reader, StoreError, Tx, WorkError};
 
 /// Events in one erasure: their names stand in its leaf, which has 64 KiB.
 pub const MOST: i64 = 500;
+/// Bytes for them there.
+const ROOM: usize = 48 << 10;
 
 /// `Audit.EraseEvents`.
 pub struct EraseEvents {
@@ -33,11 +37,12 @@ pub struct EraseEvents {
 enum Selection {
     Events(Vec<String>),
     Case(String),
-    Subject(Pseudonym),
+    /// Whose pseudonym it is; nobody named: the officer's organisation's.
+    Subject(Option<Oin>, Pseudonym),
     Before(OffsetDateTime),
 }
 
-/// Events, of which list entries only these cases go, and whether there are more.
+/// Events, and of which cases only the entry goes from a list.
 #[derive(Default)]
 pub struct Chosen {
     events: Vec<Erasable>,
@@ -79,20 +84,20 @@ impl Operation for EraseEvents {
             return Ok(Chosen::default());
         }
         let oin = facts.caller.oin();
-        let cases = match &self.selection {
+        let (mut cases, mut subjects) = (Vec::new(), Vec::new());
+        match &self.selection {
             Selection::Case(name) => {
                 let named = crate::store::case::by_name(reader, name).await?;
-                named.filter(|(_, of)| of == oin.as_str()).map(|(case_id, _)| case_id).into_iter().collect()
+                cases.extend(named.filter(|(_, of)| of == oin.as_str()).map(|(case_id, _)| case_id));
             }
-            Selection::Subject(subject) => of_subject(hub, oin, subject, reader).await?,
-            Selection::Events(_) | Selection::Before(_) => Vec::new(),
-        };
+            Selection::Subject(of, subject) => {
+                (cases, subjects) = everywhere(hub, of.as_ref().unwrap_or(oin), subject, reader).await?;
+            }
+            Selection::Events(_) | Selection::Before(_) => {}
+        }
         let which = match &self.selection {
             Selection::Events(events) => Which::Named(events.clone()),
-            Selection::Case(_) => Which::About { cases: cases.clone(), subject: None },
-            Selection::Subject(subject) => {
-                Which::About { cases: cases.clone(), subject: Some((oin.to_string(), subject.to_text())) }
-            }
+            Selection::Case(_) | Selection::Subject(..) => Which::About { cases: cases.clone(), subjects },
             Selection::Before(before) => {
                 Which::Between { kind: None, after: retained(reader, None).await?, until: micros(*before) }
             }
@@ -100,17 +105,36 @@ impl Operation for EraseEvents {
         Ok(Chosen { events: erasable(reader, &which, MOST).await?, cases })
     }
 
-    fn decide(&self, hub: &Exchange, facts: &Facts, _: &Chosen, admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+    fn decide(
+        &self,
+        hub: &Exchange,
+        facts: &Facts,
+        chosen: &Chosen,
+        admitted: Admitted,
+    ) -> Result<(Ground, ()), Refusal> {
         if facts.caller.function() != Some(Function::NetworkOfficer) {
             return Err(Refusal::denied(Reason::RoleNotAllowed));
         }
         if self.context.reason.trim().chars().count() < hub.terms().limits.reason_min_chars {
             return Err(Refusal::malformed("context.reason", "the ground of the erasure, at least twenty characters"));
         }
+        let least = Log::years_before(facts.now, hub.terms().log.min_retention_years);
         if let Selection::Before(before) = self.selection {
-            if before > Log::years_before(facts.now, hub.terms().log.min_retention_years) {
+            if before > least {
                 return Err(Refusal::malformed("before", "a moment at least the covenant's least retention ago"));
             }
+        } else if chosen.events.is_empty() {
+            // Nothing erased must not look like everything erased.
+            return Err(Refusal::precondition("nothing in the log is about this"));
+        }
+        // Who did what, why and from where stays for as long as the covenant says: also of whoever erases.
+        let answerable = [Group::Actor, Group::Decision, Group::Network];
+        let young = chosen.events.iter().any(|event| event.at > micros(least));
+        if young && self.groups.iter().any(|group| answerable.contains(group)) {
+            return Err(Refusal::malformed(
+                "groups",
+                "of events younger than the least retention: subject, case, data, listed",
+            ));
         }
         Ok((admitted.office(), ()))
     }
@@ -123,31 +147,80 @@ impl Operation for EraseEvents {
         draft: &mut Draft,
     ) -> Result<v1::EraseEventsResponse, WorkError> {
         let Chosen { events, cases } = &done.rows;
-        let erasing = erasing(events, &self.groups, cases)?;
-        tx.erase(&erasing).await?;
+        let batch = Batch::of(events, &self.groups, cases)?;
+        tx.erase(&batch.erasing).await?;
         hub.erased.notify_one();
-        if let (Selection::Before(_), Some(last)) = (&self.selection, events.last()) {
-            tx.retained(None, last.at, &last.event_id).await?;
+        if let (Selection::Before(_), Some((at, event_id))) = (&self.selection, &batch.last) {
+            tx.retained(None, *at, event_id).await?;
         }
-        draft.erases = erasing.iter().map(|event| (event.event_id.clone(), event.places.clone())).collect();
-        let more = i64::try_from(events.len()).is_ok_and(|found| found >= MOST);
-        let more = more && !matches!(self.selection, Selection::Events(_));
-        Ok(v1::EraseEventsResponse { erased: u32::try_from(erasing.len()).unwrap_or_default(), more })
+        draft.erases = batch.erases();
+        let full = i64::try_from(events.len()).is_ok_and(|found| found >= MOST);
+        let more = batch.cut || (full && !matches!(self.selection, Selection::Events(_)));
+        Ok(v1::EraseEventsResponse { erased: u32::try_from(batch.erasing.len()).unwrap_or_default(), more })
     }
 }
 
-/// What becomes of each event. Of a list in which one of these cases stood, only its entry goes.
-pub(crate) fn erasing(events: &[Erasable], groups: &[Group], cases: &[String]) -> Result<Vec<Erasing>, StoreError> {
-    let mut all = Vec::new();
-    for event in events {
-        let listed = crate::audit::listed(&event.disclosures);
-        let entry = cases.iter().find(|case| listed.contains(case));
-        all.extend(match entry {
-            Some(case) => event.without(&[Group::Listed], Some(case))?,
-            None => event.without(groups, None)?,
-        });
+/// A youth's cases, and what each organisation knows the youth by, from what one of them does.
+async fn everywhere(
+    hub: &Exchange,
+    oin: &Oin,
+    subject: &Pseudonym,
+    reader: &mut Reader,
+) -> Result<(Vec<String>, Vec<(String, String)>), StoreError> {
+    let mut cases = Vec::new();
+    let mut subjects = vec![(oin.to_string(), subject.to_text())];
+    for (case_id, epoch, tag) in crate::store::case::tags(reader, oin.as_str()).await? {
+        if pseudonym(hub, oin, epoch, &tag).is_none_or(|own| own.to_text() != subject.to_text()) {
+            continue;
+        }
+        cases.push(case_id);
+        for other in crate::store::registry::oins(reader).await? {
+            let own = pseudonym(hub, &other, epoch, &tag).map(|own| (other.to_string(), own.to_text()));
+            subjects.extend(own.filter(|own| !subjects.contains(own)).into_iter().collect::<Vec<_>>());
+        }
     }
-    Ok(all)
+    Ok((cases, subjects))
+}
+
+/// What goes under one event of erasing.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) erasing: Vec<Erasing>,
+    /// The last event that was looked at: its time and UUID.
+    pub(crate) last: Option<(i64, String)>,
+    /// There was no room for all.
+    pub(crate) cut: bool,
+}
+
+impl Batch {
+    /// What becomes of each event, as far as the leaf of the erasure has room. Of a list in which some of these cases stood, only
+    /// their entries go.
+    pub(crate) fn of(events: &[Erasable], groups: &[Group], cases: &[String]) -> Result<Self, StoreError> {
+        let (mut batch, mut room) = (Self::default(), ROOM);
+        for event in events {
+            let listed = crate::audit::listed(&event.disclosures);
+            let erasing = if cases.iter().any(|case| listed.contains(case)) {
+                event.without(&[Group::Listed], Some(cases))?
+            } else {
+                event.without(groups, None)?
+            };
+            // A name and a few digits for each place.
+            let taken = erasing.as_ref().map_or(0, |erasing| 44 + 4 * erasing.places.len());
+            if taken > room {
+                batch.cut = true;
+                break;
+            }
+            room -= taken;
+            batch.erasing.extend(erasing);
+            batch.last = Some((event.at, event.event_id.clone()));
+        }
+        Ok(batch)
+    }
+
+    /// As the event says it.
+    pub(crate) fn erases(&self) -> BTreeMap<String, Vec<usize>> {
+        self.erasing.iter().map(|event| (event.event_id.clone(), event.places.clone())).collect()
+    }
 }
 
 fn selection(fields: &mut Fields, message: &v1::EraseEventsRequest) -> Option<Selection> {
@@ -169,7 +242,9 @@ fn selection(fields: &mut Fields, message: &v1::EraseEventsRequest) -> Option<Se
         return fields.named("case", "cases", &message.case).map(Selection::Case);
     }
     if !message.subject.is_empty() {
-        return fields.pseudonym("subject", &message.subject).map(Selection::Subject);
+        let of = fields.partner_or_none("subject_of", &message.subject_of);
+        let subject = fields.pseudonym("subject", &message.subject);
+        return Some(Selection::Subject(of?, subject?));
     }
     fields.moment_or_none("before", message.before.as_ref())?.map(Selection::Before)
 }
@@ -188,7 +263,7 @@ fn groups(fields: &mut Fields, message: &v1::EraseEventsRequest) -> Option<Vec<G
     if groups.is_empty() {
         return Some(match message.before {
             Some(_) => Group::ALL.to_vec(),
-            None => vec![Group::Subject, Group::Case, Group::Data, Group::Decision, Group::Listed],
+            None => vec![Group::Subject, Group::Case, Group::Data, Group::Listed],
         });
     }
     let needed: &[Group] = match message.before {

@@ -175,7 +175,7 @@ async fn named(
 }
 
 /// Cases of which an organisation knows that they are this youth's.
-pub(super) async fn of_subject(
+async fn of_subject(
     hub: &Exchange,
     oin: &Oin,
     subject: &Pseudonym,
@@ -191,7 +191,8 @@ pub(super) async fn of_subject(
     Ok(found)
 }
 
-fn pseudonym(hub: &Exchange, oin: &Oin, epoch: u32, tag: &[u8]) -> Option<Pseudonym> {
+/// What an organisation knows a youth by, in the log.
+pub(super) fn pseudonym(hub: &Exchange, oin: &Oin, epoch: u32, tag: &[u8]) -> Option<Pseudonym> {
     let tag = subject_tag(epoch, tag)?;
     hub.keys.pseudonym(&tag, oin, Scope::Log).ok()
 }
@@ -222,15 +223,15 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
     let (from, until, short) = period(fields, message)?;
     let selective = [&message.case, &message.subject, &message.organisation, &message.requester, &message.source]
         .into_iter()
-        .chain([&message.user_ref, &message.article, &message.event, &message.trace_id])
+        .chain([&message.user_ref, &message.event, &message.trace_id])
         .any(|text| !text.is_empty())
         || outcome.is_some_and(|outcome| outcome != "allowed")
         || message.emergency;
     if !selective && !short {
         fields.wrong(
             "",
-            "a case, subject, organisation, requester, source, user_ref, article, event, trace_id, an outcome that is \
-             not allowed, emergency, or a time range of at most 31 days",
+            "a case, subject, organisation, requester, source, user_ref, event, trace_id, an outcome that is not allowed, \
+             emergency, or a time range of at most 31 days",
         );
     }
     let about = about(fields, message);
@@ -305,7 +306,8 @@ fn page_token(fields: &mut Fields, token: &str) -> Option<Option<(i64, String)>>
     if token.is_empty() {
         return Some(None);
     }
-    let before = token.split_once('.').and_then(|(at, id)| Some((at.parse().ok()?, id.to_owned())));
+    let id = |id: &str| uuid::Uuid::try_parse(id).ok().map(|id| id.to_string());
+    let before = token.split_once('.').and_then(|(at, name)| Some((at.parse().ok()?, id(name)?)));
     if before.is_none() {
         fields.wrong("page_token", "a token from an earlier page");
     }

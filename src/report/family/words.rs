@@ -74,6 +74,7 @@ fn office(method: &str) -> Option<Both> {
         "Audit/ReportRefusal" => ("meldde een eigen weigering", "reported a refusal of its own"),
         "Audit/ProveEvents" => ("controleerde of het logboek klopt", "checked whether the log is right"),
         "Audit/ReadEntries" => ("rekende het logboek na", "verified the log"),
+        "Audit/EraseEvents" => ("wiste gegevens uit het logboek", "erased data from the log"),
         "Registry/RegisterPartner" => ("schreef een organisatie in", "registered an organisation"),
         "Registry/RegisterCertificate" => ("schreef een certificaat in", "registered a certificate"),
         "Registry/RevokeCertificate" => ("trok een certificaat in", "revoked a certificate"),

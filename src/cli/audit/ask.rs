@@ -1,0 +1,341 @@
+//! Asking the hub for events, page by page.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime, Time};
+use tonic::transport::Channel;
+use zeroize::Zeroizing;
+
+use super::super::remote::done;
+use super::files::cosigners;
+use super::{AuditError, Say};
+use crate::api::v1;
+use crate::api::v1::audit_client::AuditClient;
+use crate::api::v1::event_proof::State;
+use crate::api::v1::pseudonyms_client::PseudonymsClient;
+use crate::api::v1::query_events_request::Appearance;
+use crate::audit::export::Line;
+use crate::audit::read;
+use crate::party::Role;
+use crate::tlog::{Policy, Proof, record_hash};
+use crate::wire::{Numbered as _, timestamp};
+
+/// Events in one page.
+const PAGE: i32 = 500;
+/// With proofs.
+const PROVEN_PAGE: i32 = 100;
+/// An event that was written a moment ago is proven a moment later: so often it is asked for again.
+const AGAIN: usize = 30;
+/// Between two questions.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Which events. What is given narrows.
+#[derive(Debug, Clone, Default, Args)]
+pub(in crate::cli) struct Search {
+    /// cases/{case}, as the own organisation names it.
+    #[arg(long)]
+    pub(super) case: Option<String>,
+    /// The own organisation's log pseudonym of a youth: see `sluis audit subject`.
+    #[arg(long)]
+    pub(super) subject: Option<String>,
+    /// OIN that asked, sent or received.
+    #[arg(long)]
+    pub(super) organisation: Option<String>,
+    /// OIN that asked.
+    #[arg(long)]
+    pub(super) requester: Option<String>,
+    /// OIN whose data it concerns.
+    #[arg(long)]
+    pub(super) source: Option<String>,
+    /// Employee, of the own organisation.
+    #[arg(long)]
+    pub(super) user_ref: Option<String>,
+    /// Role, R01-R14.
+    #[arg(long)]
+    pub(super) role: Option<String>,
+    /// Number of an article.
+    #[arg(long)]
+    pub(super) article: Option<String>,
+    /// Purpose code.
+    #[arg(long)]
+    pub(super) purpose: Option<String>,
+    /// allowed, refused or failed.
+    #[arg(long)]
+    pub(super) outcome: Option<String>,
+    /// Reason code, for example NOT_INVOLVED.
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+    /// Only what rested on article 30.
+    #[arg(long)]
+    pub(super) emergency: bool,
+    /// W3C trace-id.
+    #[arg(long)]
+    pub(super) trace: Option<String>,
+    /// listed: the case stood in a list; consulted: the event is about the case itself.
+    #[arg(long)]
+    pub(super) appearance: Option<String>,
+    /// From this moment on: RFC 3339, or a day.
+    #[arg(long)]
+    pub(super) from: Option<String>,
+    /// Before this moment: RFC 3339, or a day. Left out: now.
+    #[arg(long)]
+    pub(super) until: Option<String>,
+}
+
+impl Search {
+    /// As the hub is asked. Whatever is written later than `now` stays out: pages would not end.
+    pub(super) fn request(&self, now: OffsetDateTime) -> Result<v1::QueryEventsRequest, AuditError> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let named = |text: &Option<String>, collection: &str| match text {
+            Some(name) if name.contains('/') => name.clone(),
+            Some(name) => format!("{collection}/{name}"),
+            None => String::new(),
+        };
+        let role = self.role.as_deref().map(str::parse::<Role>).transpose();
+        let role = role.map_err(|_| AuditError::Option("role", "R01 to R14"))?;
+        let outcome = match self.outcome.as_deref() {
+            None => v1::Outcome::Unspecified,
+            Some("allowed") => v1::Outcome::Allowed,
+            Some("refused") => v1::Outcome::Refused,
+            Some("failed") => v1::Outcome::Failed,
+            Some(_) => return Err(AuditError::Option("outcome", "allowed, refused or failed")),
+        };
+        let appearance = match self.appearance.as_deref() {
+            None => Appearance::Unspecified,
+            Some("listed") => Appearance::Listed,
+            Some("consulted") => Appearance::Consulted,
+            Some(_) => return Err(AuditError::Option("appearance", "listed or consulted")),
+        };
+        let from = self.from.as_deref().map(|text| moment("from", text)).transpose()?;
+        let until = self.until.as_deref().map_or(Ok(now), |text| moment("until", text))?;
+        Ok(v1::QueryEventsRequest {
+            context: context(),
+            case: named(&self.case, "cases"),
+            organisation: named(&self.organisation, "partners"),
+            user_ref: text(&self.user_ref),
+            article: text(&self.article),
+            outcome: outcome.into(),
+            reason: text(&self.reason),
+            start_time: from.map(timestamp),
+            end_time: Some(timestamp(until)),
+            event: String::new(),
+            page_size: PAGE,
+            page_token: String::new(),
+            subject: text(&self.subject),
+            requester: named(&self.requester, "partners"),
+            source: named(&self.source, "partners"),
+            role: role.map(|role| role.number()).unwrap_or_default(),
+            purpose: text(&self.purpose),
+            emergency: self.emergency,
+            trace_id: text(&self.trace),
+            appearance: appearance.into(),
+            proofs: false,
+        })
+    }
+}
+
+/// A moment, or the beginning of a day (UTC).
+pub(super) fn moment(option: &'static str, text: &str) -> Result<OffsetDateTime, AuditError> {
+    let day = || {
+        Date::parse(text, format_description!("[year]-[month]-[day]"))
+            .map(|day| day.with_time(Time::MIDNIGHT).assume_utc())
+    };
+    let found = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| day().ok());
+    found.ok_or(AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))
+}
+
+/// Why an officer asks. Who it is, the certificate says.
+pub(super) fn context() -> Option<v1::RequestContext> {
+    Some(v1::RequestContext {
+        article: "36".to_owned(),
+        purpose: "verantwoording".to_owned(),
+        acting_role: Role::R14.number(),
+        user_ref: "officer".to_owned(),
+        ..v1::RequestContext::default()
+    })
+}
+
+/// Events with their proofs, if they were asked for.
+pub(super) type Page<'p> = (&'p [v1::Event], &'p [v1::EventProof]);
+
+/// Asks for one page after the other, until there is none or `take` has enough.
+pub(super) async fn pages(
+    channel: Channel,
+    mut request: v1::QueryEventsRequest,
+    mut take: impl FnMut(Page<'_>) -> Result<bool, AuditError>,
+) -> Result<(), AuditError> {
+    let mut client = AuditClient::new(channel);
+    if request.proofs {
+        request.page_size = request.page_size.min(PROVEN_PAGE);
+    }
+    loop {
+        let answer = page(&mut client, &request).await?;
+        if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
+            return Ok(());
+        }
+        request.page_token = answer.next_page_token;
+    }
+}
+
+/// One page; with proofs, once all of it is under a checkpoint.
+async fn page(
+    client: &mut AuditClient<Channel>,
+    request: &v1::QueryEventsRequest,
+) -> Result<v1::QueryEventsResponse, AuditError> {
+    let mut again = 0;
+    loop {
+        let answer = done("reading the log", client.query_events(request.clone()).await)?;
+        let waits = answer.proofs.iter().any(|proof| proof.state() == State::Waiting);
+        if !waits || again >= AGAIN {
+            return Ok(answer);
+        }
+        again += 1;
+        tokio::time::sleep(SOON).await;
+    }
+}
+
+/// Prints events, newest first.
+pub(super) async fn query(
+    channel: Channel,
+    search: &Search,
+    limit: Option<usize>,
+    now: OffsetDateTime,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
+    let most = limit.unwrap_or(usize::MAX);
+    let (mut count, mut more) = (0, false);
+    out.note(format_args!("{HEAD}"))?;
+    pages(channel, search.request(now)?, |(events, _)| {
+        for event in events {
+            if count == most {
+                more = true;
+                return Ok(false);
+            }
+            count += 1;
+            out.say(Line::from(event), format_args!("{}", row(event)))?;
+        }
+        Ok(true)
+    })
+    .await?;
+    let and_more = if more { ", and more: raise --limit" } else { "" };
+    out.note(format_args!("{count} events{and_more}"))?;
+    if more && out.json {
+        out.say(json!({ "more": true, "limit": most }), format_args!(""))?;
+    }
+    Ok(())
+}
+
+const HEAD: &str = "time                         organisation          who               role  what                       outcome                      art.  case or list";
+
+fn row(event: &v1::Event) -> String {
+    let line = Line::from(event);
+    let outcome = match event.outcome() {
+        v1::Outcome::Allowed if event.emergency => "allowed, emergency".to_owned(),
+        v1::Outcome::Allowed => "allowed".to_owned(),
+        v1::Outcome::Refused => format!("refused {}", event.reason),
+        _ => format!("failed {}", event.reason),
+    };
+    let short = |name: &str, prefix: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+    let role = Role::from_number(event.role).map_or("", Role::code);
+    let case = match (event.case.as_str(), event.listed.len()) {
+        ("", 0) => String::new(),
+        ("", cases) => format!("a list of {cases}"),
+        (case, _) => case.to_owned(),
+    };
+    format!(
+        "{:<28} {:<21} {:<17} {:<5} {:<26} {:<28} {:<5} {case}",
+        line.time,
+        short(&event.organisation, "partners/"),
+        event.user_ref,
+        role,
+        short(&event.method, "sluis.v1."),
+        outcome,
+        event.article,
+    )
+}
+
+/// Prints everything about one event, and whether it is proven.
+pub(super) async fn show(
+    channel: Channel,
+    policy: &Policy,
+    event: &str,
+    now: OffsetDateTime,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
+    let name = if event.contains('/') { event.to_owned() } else { format!("events/{event}") };
+    let request =
+        v1::QueryEventsRequest { event: name.clone(), proofs: true, end_time: None, ..Search::default().request(now)? };
+    let answer = page(&mut AuditClient::new(channel), &request).await?;
+    let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
+        return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));
+    };
+    if event.name != name || proof.event != name {
+        return Err(AuditError::NotGiven(name, "the answer is about another event".to_owned()));
+    }
+    let line = Line::from(event);
+    let fields = serde_json::to_value(&line).map_err(std::io::Error::from)?;
+    let standing = prove(&line, proof, policy)?;
+    if out.json {
+        return out.say(json!({ "event": fields, "proof": standing.1 }), format_args!(""));
+    }
+    for (field, value) in fields.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        out.note(format_args!("{field:<18} {value}"))?;
+    }
+    out.note(format_args!("{:<18} {}", "proof", standing.0))
+}
+
+/// What a proof shows, in words and as JSON.
+fn prove(line: &Line, proof: &v1::EventProof, policy: &Policy) -> Result<(String, serde_json::Value), AuditError> {
+    if proof.state() != State::Proven {
+        return Ok(("not under a checkpoint yet: ask again in some seconds".to_owned(), json!({ "proven": false })));
+    }
+    let file = || std::path::PathBuf::from(&line.name);
+    let failed = |error| AuditError::Proof(file(), error);
+    let parsed = Proof::from_bytes(&proof.proof).map_err(|error| failed(error.into()))?;
+    let checkpoint = policy.verify(&parsed, record_hash(&proof.leaf)).map_err(failed)?;
+    let opened = read::opened(&proof.leaf, proof.disclosures.iter().map(String::as_str));
+    let (Some(clear), Some(opened)) = (read::clear(&proof.leaf), opened) else {
+        return Err(AuditError::Disclosures(file()));
+    };
+    let uncovered = crate::audit::export::compare(line, &clear, &opened)
+        .map_err(|field| AuditError::Differs(line.name.clone(), field.0))?;
+    let (index, size) = (parsed.index, checkpoint.tree().size);
+    let witnesses = cosigners(policy, &checkpoint);
+    let by = if witnesses.is_empty() { String::new() } else { format!(", signed by {}", witnesses.join(", ")) };
+    let word =
+        if uncovered.is_empty() { String::new() } else { format!("; the hub's word only: {}", uncovered.join(", ")) };
+    Ok((
+        format!("entry {index} of {size}{by}{word}"),
+        json!({ "proven": true, "entry": index, "entries": size, "witnesses": witnesses, "uncovered": uncovered }),
+    ))
+}
+
+/// Prints the pseudonym by which the log knows a youth to the own organisation.
+pub(super) async fn subject(channel: Channel, bsn_file: &Path, out: &mut Say<'_>) -> Result<(), AuditError> {
+    let failed = |error| AuditError::File(bsn_file.to_owned(), error);
+    let mut text = Zeroizing::new(String::new());
+    if bsn_file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+    } else {
+        std::fs::File::open(bsn_file).and_then(|mut file| file.read_to_string(&mut text)).map_err(failed)?;
+    }
+    let request = v1::ResolvePseudonymRequest {
+        context: Some(v1::RequestContext {
+            article: "5".to_owned(),
+            purpose: "beheer".to_owned(),
+            acting_role: Role::R01.number(),
+            user_ref: "officer".to_owned(),
+            ..v1::RequestContext::default()
+        }),
+        subject: Some(v1::Subject { id: Some(v1::subject::Id::Bsn(text.trim().to_owned())) }),
+    };
+    let answer = done("finding the subject", PseudonymsClient::new(channel).resolve_pseudonym(request).await)?;
+    out.say(json!({ "subject": answer.log_pseudonym }), format_args!("{}", answer.log_pseudonym))
+}

@@ -1,0 +1,302 @@
+//! `sluis audit report` and `sluis audit overview`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+use tonic::transport::Channel;
+
+use super::super::remote::{RemoteArgs, done};
+use super::ask::{Search, moment, pages};
+use super::files::verify_copy;
+use super::{AuditError, Say, TrustArgs};
+use crate::api::v1;
+use crate::api::v1::directory_client::DirectoryClient;
+use crate::covenant::Covenant;
+use crate::party::Oin;
+use crate::report::{Ask, Code, File, Integrity, Language, Level, Reports, Scope, Setting, Terms};
+use crate::wire::timestamp;
+
+/// History before the period, to know who held which role.
+const HISTORY: Duration = Duration::days(366);
+/// The longest period that the hub takes without another condition.
+const SLICE: Duration = Duration::days(31);
+
+/// What reports and overviews have in common.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    #[command(flatten)]
+    remote: RemoteArgs,
+    /// First day or moment of the period.
+    #[arg(long)]
+    from: String,
+    /// First day or moment after it. Left out: now.
+    #[arg(long)]
+    until: Option<String>,
+    /// As things stood at this moment: what came later is left out. Left out: the end of the period.
+    #[arg(long)]
+    as_of: Option<String>,
+    /// The whole network's log, for the network's officer. Left out: the own organisation's.
+    #[arg(long)]
+    network: bool,
+    /// md, json or csv.
+    #[arg(long, default_value = "md")]
+    format: String,
+    /// nl or en.
+    #[arg(long, default_value = "nl")]
+    language: String,
+    /// Directory for the files; left out: all of it to standard output.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// Arguments of `sluis audit report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Q1 to Q15; left out: all of them.
+    #[arg(long = "report")]
+    codes: Vec<String>,
+    /// When the log began: with it everything is known of who held which role. Left out: a year before the period is read.
+    #[arg(long)]
+    since: Option<String>,
+    /// Directory of a covenant; left out: the one that is built in.
+    #[arg(long)]
+    covenant: Option<PathBuf>,
+    /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9.
+    #[arg(long, requires = "trust")]
+    copy: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Option<TrustArgs>,
+    /// Exit with 1 if a report has a red signal.
+    #[arg(long)]
+    fail_on_red: bool,
+}
+
+/// Arguments of `sluis audit overview`.
+#[derive(Debug, Args)]
+pub(super) struct OverviewArgs {
+    #[command(flatten)]
+    common: Common,
+    /// cases/{case}, as the own organisation names it.
+    #[arg(long, required_unless_present = "subject")]
+    case: Option<String>,
+    /// The own organisation's log pseudonym of the youth: see `sluis audit subject`.
+    #[arg(long)]
+    subject: Option<String>,
+    /// Show refusals: only when somebody judged that this harms nobody's safety.
+    #[arg(long)]
+    refusals: bool,
+    /// Name the events behind every line, for whoever has to answer questions about it.
+    #[arg(long)]
+    events: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Markdown,
+    Json,
+    Csv,
+}
+
+/// What was said of the period, read.
+struct Frame {
+    from: OffsetDateTime,
+    until: OffsetDateTime,
+    as_of: OffsetDateTime,
+    form: Form,
+    language: Language,
+    scope: Scope,
+}
+
+impl Common {
+    fn frame(&self, now: OffsetDateTime) -> Result<Frame, AuditError> {
+        let from = moment("from", &self.from)?;
+        let until = self.until.as_deref().map_or(Ok(now), |text| moment("until", text))?;
+        if from >= until {
+            return Err(AuditError::Option("until", "a moment after --from"));
+        }
+        let as_of = self.as_of.as_deref().map_or(Ok(until), |text| moment("as-of", text))?;
+        let form = match self.format.as_str() {
+            "md" => Form::Markdown,
+            "json" => Form::Json,
+            "csv" => Form::Csv,
+            _ => return Err(AuditError::Option("format", "md, json or csv")),
+        };
+        let language = match self.language.as_str() {
+            "nl" => Language::Nl,
+            "en" => Language::En,
+            _ => return Err(AuditError::Option("language", "nl or en")),
+        };
+        let scope = if self.network { Scope::Network } else { Scope::Own(self.own()?) };
+        Ok(Frame { from, until, as_of, form, language, scope })
+    }
+
+    /// The officer's organisation, by the certificate.
+    fn own(&self) -> Result<Oin, AuditError> {
+        self.remote.oin().ok_or(AuditError::Option("certificate", "a certificate with an OIN"))
+    }
+}
+
+/// Writes reports.
+pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Say<'_>) -> Result<(), AuditError> {
+    let frame = args.common.frame(now)?;
+    let codes: Vec<Code> = args
+        .codes
+        .iter()
+        .map(|code| code.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| AuditError::Option("report", "Q1 to Q15"))?;
+    let covenant = match &args.covenant {
+        Some(directory) => Covenant::read(directory)?,
+        None => Covenant::embedded()?,
+    };
+    let since = args.since.as_deref().map(|text| moment("since", text)).transpose()?;
+    let integrity = args.integrity(now, out)?;
+    let channel = args.common.remote.channel(now).await?;
+    let mut reports = Reports::new(Setting {
+        from: frame.from,
+        until: frame.until,
+        as_of: frame.as_of,
+        since_start: since.is_some(),
+        scope: frame.scope.clone(),
+        terms: Terms::of(&covenant),
+        partners: partners(channel.clone()).await?,
+        integrity,
+    });
+    let begin = since.unwrap_or(frame.from - HISTORY);
+    let mut count = 0;
+    // Newest first, a month at a time: the hub takes no longer period without another condition.
+    let mut end = frame.until.min(now);
+    while end > begin {
+        let start = begin.max(end - SLICE);
+        let request = v1::QueryEventsRequest {
+            start_time: Some(timestamp(start)),
+            end_time: Some(timestamp(end)),
+            ..Search::default().request(now)?
+        };
+        pages(channel.clone(), request, |(events, _)| {
+            events.iter().for_each(|event| reports.add(event));
+            count += events.len();
+            out.progress(count, "events")?;
+            Ok(true)
+        })
+        .await?;
+        end = start;
+    }
+    let mut wanted = reports.finish();
+    wanted.retain(|report| codes.is_empty() || codes.contains(&report.code));
+    let mut files = Vec::new();
+    for report in &wanted {
+        match frame.form {
+            Form::Markdown => files.push(File {
+                name: format!("{}.md", report.code),
+                text: crate::report::markdown(report, frame.language),
+            }),
+            Form::Json => {
+                let text = crate::report::json(report).map_err(std::io::Error::from)?;
+                files.push(File { name: format!("{}.json", report.code), text });
+            }
+            Form::Csv => files.extend(crate::report::csv(report, frame.language)),
+        }
+    }
+    deliver(&files, args.common.dir.as_deref(), out)?;
+    let red = wanted.iter().filter(|report| report.level() == Some(Level::Red)).count();
+    if args.fail_on_red && red > 0 { Err(AuditError::Red(red)) } else { Ok(()) }
+}
+
+impl ReportArgs {
+    /// What a copy of the log shows of it.
+    fn integrity(&self, now: OffsetDateTime, out: &mut Say<'_>) -> Result<Option<Integrity>, AuditError> {
+        let (Some(copy), Some(trust)) = (&self.copy, &self.trust) else { return Ok(None) };
+        let found = verify_copy(copy, None, &trust.policy()?, out);
+        let (verified, tree_size) = match found {
+            Ok(size) => (true, size),
+            // That it does not verify is what the report is to say.
+            Err(error) if error.is_finding() => (false, 0),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Integrity { verified, tree_size, checked_at: now, unproven: 0, clock_back_seconds: None }))
+    }
+}
+
+/// Writes what a family may read.
+pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut Say<'_>) -> Result<(), AuditError> {
+    let frame = args.common.frame(now)?;
+    let channel = args.common.remote.channel(now).await?;
+    let search = Search {
+        case: args.case.clone(),
+        subject: args.subject.clone(),
+        from: Some(args.common.from.clone()),
+        until: args.common.until.clone(),
+        ..Search::default()
+    };
+    let request = search.request(now)?;
+    let mut found = Vec::new();
+    pages(channel.clone(), request.clone(), |(events, _)| {
+        found.extend_from_slice(events);
+        Ok(true)
+    })
+    .await?;
+    let ask = Ask {
+        cases: of(&request.case, found.iter().map(|event| &event.case)),
+        subjects: of(&request.subject, std::iter::empty()),
+        from: frame.from,
+        until: frame.until,
+        as_of: frame.as_of,
+        scope: frame.scope,
+        partners: partners(channel).await?,
+        refusals: args.refusals,
+        events: args.events,
+    };
+    let overview = crate::report::overview(&found, &ask, frame.language);
+    let (extension, text) = match frame.form {
+        Form::Markdown => ("md", overview.markdown()),
+        Form::Json => ("json", overview.json().map_err(std::io::Error::from)?),
+        Form::Csv => ("csv", overview.csv()),
+    };
+    let name = if frame.language == Language::Nl { "inzage" } else { "access" };
+    deliver(&[File { name: format!("{name}.{extension}"), text }], args.common.dir.as_deref(), out)
+}
+
+/// What was asked for, or else what was found for it: everything that a subject's query gives is about that subject.
+fn of<'e>(asked: &str, found: impl Iterator<Item = &'e String>) -> BTreeSet<String> {
+    if !asked.is_empty() {
+        return BTreeSet::from([asked.to_owned()]);
+    }
+    found.filter(|name| !name.is_empty()).cloned().collect()
+}
+
+async fn partners(channel: Channel) -> Result<Vec<v1::Partner>, AuditError> {
+    let mut client = DirectoryClient::new(channel);
+    let (mut all, mut request) = (Vec::new(), v1::ListPartnersRequest::default());
+    loop {
+        let page = done("reading the directory", client.list_partners(request.clone()).await)?;
+        all.extend(page.partners);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// To files, or to whoever reads along.
+fn deliver(files: &[File], dir: Option<&Path>, out: &mut Say<'_>) -> Result<(), AuditError> {
+    let Some(dir) = dir else {
+        for file in files {
+            out.out.write_all(file.text.as_bytes())?;
+            writeln!(out.out)?;
+        }
+        return Ok(());
+    };
+    crate::whole_file::private_directory(dir).map_err(|error| AuditError::File(dir.to_owned(), error))?;
+    for File { name, text } in files {
+        let path = dir.join(name);
+        crate::whole_file::replace(&path, text.as_bytes()).map_err(|error| AuditError::File(path.clone(), error))?;
+        out.say(json!({ "file": path }), format_args!("{}", path.display()))?;
+    }
+    Ok(())
+}
