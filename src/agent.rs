@@ -133,7 +133,7 @@ struct Parts {
     covenant: OwnCopy,
     shapes: Shapes,
     spool: SpoolDirectory,
-    receipts: Option<Receipts>,
+    receipts: Option<Arc<Receipts>>,
     eye: Option<Eye>,
     bodies: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
@@ -254,14 +254,15 @@ impl Parts {
         let pinned = PublicKey::from_bytes(&config.keyholder.public_key.0)?;
         let verifier = ChainVerifier::new(&anchors, revocation.clone(), config.trust.rules())?;
         let store = &config.store.directory;
+        let receipts = receipts(config, Arc::clone(&clock))?;
         Ok(Self {
             own: Own::load(config, clock.now())?,
             partners: Partners::open(store, verifier).map_err(AgentError::Store)?,
-            links: Links::new(hub, keyholder, pinned),
+            links: Links::new(hub, keyholder, pinned, receipts.clone()),
             covenant,
             shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
             spool: SpoolDirectory::open(store).map_err(AgentError::Store)?,
-            receipts: receipts(config)?,
+            receipts,
             eye: eye(config)?,
             bodies: Arc::new(Semaphore::new(BODIES)),
             clock,
@@ -270,7 +271,7 @@ impl Parts {
 }
 
 /// What the hub promises of its log is held against it, if the log's key is known.
-fn receipts(config: &AgentConfig) -> Result<Option<Receipts>, AgentError> {
+fn receipts(config: &AgentConfig, clock: Arc<dyn Clock>) -> Result<Option<Arc<Receipts>>, AgentError> {
     let Some(log) = &config.hub.log_key else {
         tracing::warn!("key `hub.log_key` is not set: nobody here notices when the hub drops or alters an event");
         return Ok(None);
@@ -282,7 +283,8 @@ fn receipts(config: &AgentConfig) -> Result<Option<Receipts>, AgentError> {
             policy.with_log(log.0.clone()).ok_or(AgentError::OtherLog)?
         }
     };
-    Receipts::open(&config.store.directory, log.0.clone(), policy).map(Some).map_err(AgentError::Store)
+    let opened = Receipts::open(&config.store.directory, log.0.clone(), policy, clock);
+    opened.map(|receipts| Some(Arc::new(receipts))).map_err(AgentError::Store)
 }
 
 /// The agent signs the log's checkpoints too, if it has a witness's key.

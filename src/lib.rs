@@ -46,6 +46,7 @@ pub mod seal;
 
 pub mod audit;
 pub mod folder;
+pub mod reconcile;
 pub mod report;
 pub mod tlog;
 

@@ -30,6 +30,8 @@ use crate::seal::{
 };
 use crate::wire::{Numbered as _, timestamp};
 
+const METHOD: &str = "sluis.v1.Records/FetchRecord";
+
 /// Why what the hub gave is not opened. Only the role can be the caller's doing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Unopened {
@@ -70,18 +72,18 @@ impl Agent {
     ) -> Result<Response<Messages<v1::FetchRecordResponse>>, Status> {
         let turn =
             self.bodies.clone().acquire_owned().await.map_err(|_| Status::unavailable("the agent is stopping"))?;
-        self.inspect("sluis.v1.Records/FetchRecord", request.get_ref()).await?;
+        self.inspect(METHOD, request.get_ref()).await?;
         let (asked, leash) = (request.get_ref().clone(), leash(&request));
         let request = onward(request);
         let ask = |node: Node| {
             let request = copy(&request);
             async move { RecordsClient::new(node.channel).fetch_record(request).await }
         };
-        let answer = self.at_hub(Again::No, ask).await;
+        let answer = self.at_hub(METHOD, Again::No, ask).await;
         let answer = answer.map_err(|status| upstream(&status, HUB))?;
         let event = event_of(answer.metadata());
         let mut messages = answer.into_inner();
-        let first = messages.message().await.map_err(|status| upstream(&status, HUB))?.unwrap_or_default();
+        let first = self.next_piece(&mut messages).await?.unwrap_or_default();
         let refuse = |why: Unopened| unopened(&asked.name, &why, event.as_deref());
         let opened = self.open(&asked, &first).map_err(refuse)?;
         let body = self.take_body(&opened, first.chunk, &mut messages).await?.map_err(refuse)?;
@@ -102,6 +104,16 @@ impl Agent {
             reply.metadata_mut().insert(EVENT, event);
         }
         Ok(reply)
+    }
+
+    async fn next_piece(
+        &self,
+        messages: &mut Streaming<v1::FetchRecordResponse>,
+    ) -> Result<Option<v1::FetchRecordResponse>, Status> {
+        messages.message().await.map_err(|status| {
+            self.stream_ended(METHOD, &status);
+            upstream(&status, HUB)
+        })
     }
 
     /// Checks everything that comes before the body, in the order in which it may be believed.
@@ -163,7 +175,7 @@ impl Agent {
                 Some(Chunk::Plain(_)) => return Ok(Err(Unopened::Incomplete)),
                 None => {}
             }
-            match messages.message().await.map_err(|status| upstream(&status, HUB))? {
+            match self.next_piece(messages).await? {
                 Some(message) => chunk = message.chunk,
                 None => break,
             }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::Agent;
 use super::links::HUB;
 use super::nodes::{Again, Node};
+use super::receipts::Asked;
 use super::refusal::{Violation, event_of, invalid, passed_on, upstream};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
@@ -40,12 +41,13 @@ impl Agent {
         F: Future<Output = Result<Response<O>, Status>>,
     {
         let look = self.inspect(method, request.get_ref()).await?;
-        self.send(request, Again::by(&look), call).await
+        self.send(method, request, Again::by(&look), call).await
     }
 
     /// Passes on what was looked through already.
     pub(super) async fn send<I, O, F>(
         &self,
+        method: &'static str,
         request: Request<I>,
         again: Again,
         call: impl Fn(Channel, Request<I>) -> F,
@@ -55,13 +57,14 @@ impl Agent {
         F: Future<Output = Result<Response<O>, Status>>,
     {
         let request = onward(request);
-        let answer = self.at_hub(again, |node| call(node.channel, copy(&request))).await;
+        let answer = self.at_hub(method, again, |node| call(node.channel, copy(&request))).await;
         answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
     /// As [`Self::send`], when the request is about a subject: to a node that finds the same known answer only.
     pub(super) async fn send_subject<I, O, F>(
         &self,
+        method: &'static str,
         request: Request<I>,
         again: Again,
         call: impl Fn(Channel, Request<I>) -> F,
@@ -78,7 +81,7 @@ impl Agent {
                 call.await
             }
         };
-        let answer = self.at_hub(again, at).await;
+        let answer = self.at_hub(method, again, at).await;
         answer.map(passed_on).map_err(|status| upstream(&status, HUB))
     }
 
@@ -116,7 +119,7 @@ impl Agent {
             let report = report.clone();
             async move { AuditClient::new(node.channel).report_refusal(report).await }
         };
-        let answer = self.at_hub(Again::Yes, tell).await;
+        let answer = self.at_hub(Asked::refusing(method), Again::Yes, tell).await;
         let event = match &answer {
             Ok(answer) => event_of(answer.metadata()),
             // The hub may refuse the report itself, for example because the covenant is not signed: an event too.

@@ -9,10 +9,13 @@ use super::Agent;
 use super::forward::{copy, leash, onward};
 use super::links::HUB;
 use super::nodes::{Again, Node, is_gone};
+use super::receipts::Listening;
 use super::refusal::{passed_on, upstream};
 use super::services::{Messages, held};
 use crate::api::v1;
 use crate::api::v1::inbox_client::InboxClient;
+
+const METHOD: &str = "sluis.v1.Inbox/StreamInbox";
 
 impl Agent {
     /// `Inbox.StreamInbox`.
@@ -20,7 +23,7 @@ impl Agent {
         &self,
         request: Request<v1::StreamInboxRequest>,
     ) -> Result<Response<Messages<v1::InboxItem>>, Status> {
-        self.inspect("sluis.v1.Inbox/StreamInbox", request.get_ref()).await?;
+        self.inspect(METHOD, request.get_ref()).await?;
         let leash = leash(&request);
         let request = onward(request);
         let answer = self.open_inbox(&request).await.map_err(|status| upstream(&status, HUB))?;
@@ -42,7 +45,7 @@ impl Agent {
             let request = copy(request);
             async move { InboxClient::new(node.channel).stream_inbox(request).await }
         };
-        self.at_hub(Again::Yes, open).await
+        self.at_hub(METHOD, Again::Yes, open).await
     }
 
     async fn pass_items(
@@ -53,6 +56,7 @@ impl Agent {
     ) {
         // Streams in a row that brought nothing: as many as there are nodes, then the reader hears of it.
         let mut empty = 0;
+        let listening = Listening::begin(self);
         loop {
             let item = tokio::select! {
                 item = items.message() => item,
@@ -61,6 +65,7 @@ impl Agent {
             let status = match item {
                 Ok(Some(item)) => {
                     empty = 0;
+                    listening.told(&item);
                     request.get_mut().cursor.clone_from(&item.cursor);
                     if sender.send(Ok(item)).await.is_err() {
                         return;
@@ -78,7 +83,10 @@ impl Agent {
                         Err(status) => status,
                     }
                 }
-                Err(status) => status,
+                Err(status) => {
+                    self.stream_ended(METHOD, &status);
+                    status
+                }
             };
             // There is nothing to do for a reader that is gone.
             drop(sender.send(Err(upstream(&status, HUB))).await);

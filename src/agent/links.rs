@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
@@ -14,6 +15,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use super::forward::within;
 use super::nodes::{Connection, Node, Nodes};
+use super::receipts::Receipts;
 use super::refusal::{is_too_late, is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
@@ -27,6 +29,7 @@ use crate::status::early::{self, Effect};
 use crate::tls::ClientTls;
 
 pub(super) const HUB: &str = "the hub";
+const CHECK: &str = "sluis.v1.Pseudonyms/CheckKnownAnswer";
 pub(super) const KEYHOLDER: &str = "the keyholder";
 
 /// How long a difference is believed before it is looked at again on the same connections: somebody may have repaired it
@@ -54,6 +57,8 @@ pub(super) struct Links {
     pub(super) hub: Nodes,
     keyholder: Link,
     pinned: PublicKey,
+    /// The hub's answers are held against its log, as all others.
+    receipts: Option<Arc<Receipts>>,
     checked: Mutex<Checks>,
 }
 
@@ -132,8 +137,8 @@ impl Difference {
 }
 
 impl Links {
-    pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey) -> Self {
-        Self { hub, keyholder, pinned, checked: Mutex::default() }
+    pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey, receipts: Option<Arc<Receipts>>) -> Self {
+        Self { hub, keyholder, pinned, receipts, checked: Mutex::default() }
     }
 
     /// The epoch under which subjects may leave now; checks again whenever a connection is new.
@@ -201,7 +206,12 @@ impl Links {
             return Ok(Outcome::Differs(Difference::Keyholder));
         }
         let question = v1::CheckKnownAnswerRequest { digest: found.as_bytes().to_vec(), keyholder_epoch: key.epoch };
-        match PseudonymsClient::new(node.channel.clone()).check_known_answer(question).await {
+        let mut hub = PseudonymsClient::new(node.channel.clone());
+        let answer = match &self.receipts {
+            Some(receipts) => receipts.watch(CHECK.into(), hub.check_known_answer(question)).await,
+            None => hub.check_known_answer(question).await,
+        };
+        match answer {
             Ok(_) => Ok(Outcome::Agrees { epoch: key.epoch }),
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),
             Err(status) => Err(upstream(&status, HUB)),

@@ -22,6 +22,8 @@ use crate::redact::log;
 use crate::seal::{Addition, Expectation, Header, HeaderError, Recipient, SealError, SignedHeader, seal_for_addition};
 use crate::wire::Numbered as _;
 
+const STREAM: &str = "sluis.v1.Records/StreamSealRequests";
+const ADD: &str = "sluis.v1.Records/AddRecipient";
 /// Pauses between attempts to listen.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -73,8 +75,8 @@ impl Agent {
         let ask = |node: Node| async move {
             RecordsClient::new(node.channel).stream_seal_requests(v1::StreamSealRequestsRequest {}).await
         };
-        let mut requests = self.at_hub(Again::Yes, ask).await?.into_inner();
-        while let Some(request) = requests.message().await? {
+        let mut requests = self.at_hub(STREAM, Again::Yes, ask).await?.into_inner();
+        while let Some(request) = requests.message().await.inspect_err(|status| self.stream_ended(STREAM, status))? {
             *pause = FIRST_PAUSE;
             let record = words::id(&request.record, "records").unwrap_or(Uuid::nil());
             match self.add_newcomer(record, &request) {
@@ -97,7 +99,7 @@ impl Agent {
             let addition = addition.clone();
             async move { RecordsClient::new(node.channel).add_recipient(addition).await }
         };
-        self.at_hub(Again::Yes, tell).await.map(|_| ())
+        self.at_hub(ADD, Again::Yes, tell).await.map(|_| ())
     }
 
     /// Decides, and seals the record's key to the newcomer.

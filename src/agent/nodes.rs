@@ -187,6 +187,6 @@ pub(super) fn is_gone(status: &Status) -> bool {
 }
 
 /// There was no connection that the call could have gone over.
-fn was_never_sent(status: &Status) -> bool {
+pub(super) fn was_never_sent(status: &Status) -> bool {
     is_caused_by::<ConnectError>(status)
 }

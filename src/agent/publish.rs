@@ -32,6 +32,7 @@ use crate::seal::{BodySealer, FreshKey, SealedBody};
 use crate::wire::Numbered as _;
 
 const METHOD: &str = "sluis.v1.Records/PublishRecord";
+const PLAN: &str = "sluis.v1.Records/PlanRoute";
 /// Largest piece in one message, in either direction: 1 MiB.
 pub(super) const PIECE: usize = 1 << 20;
 /// How long a local system may be silent in the middle of content, in either direction.
@@ -153,7 +154,7 @@ impl Agent {
                 let question = along.request(plan_of(open, record));
                 async move { RecordsClient::new(node.channel).plan_route(question).await }
             };
-            let plan = self.at_hub(again, ask).await;
+            let plan = self.at_hub(PLAN, again, ask).await;
             let routes = plan.map_err(|status| upstream(&status, HUB))?.into_inner().routes;
             let now = self.clock.now();
             let sealed =
@@ -170,7 +171,7 @@ impl Agent {
                     RecordsClient::new(node.channel).publish_record(along.request(pieces)).await
                 }
             };
-            match self.at_hub(again, send).await {
+            match self.at_hub(METHOD, again, send).await {
                 Err(status) if plans > 0 && route_changed(&status) => {
                     tracing::info!(
                         record = log(&record),

@@ -2,18 +2,22 @@
 //! it, asks for the proof before long, and says ALARM when there is none or another one: a hub that drops or alters an event
 //! is found out by the very partner to whom it said that the event is there.
 
+mod attempt;
+mod received;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use time::OffsetDateTime;
 use tonic::metadata::MetadataMap;
-use tonic::{Response, Status};
+
+pub(super) use attempt::Asked;
+pub(super) use received::Listening;
+use received::Received;
 
 use super::Agent;
 use super::nodes::{Again, Node};
@@ -23,7 +27,8 @@ use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::audit::is_of;
-use crate::clock::{from_micros, micros};
+use crate::clock::{Clock, from_micros, micros};
+use crate::reconcile::journal::{Call, OK, Promise as Written};
 use crate::redact::log;
 use crate::status::RECEIPT;
 use crate::tlog::{Policy, Proof, PublicKey, Receipt, record_hash};
@@ -39,15 +44,21 @@ const LONGEST: u32 = 7 * 24 * 3600;
 const TOLERANCE: i64 = 120_000_000;
 /// Events in one question.
 const AT_ONCE: usize = 100;
+/// The question.
+const PROVE: &str = "sluis.v1.Audit/ProveEvents";
 
 /// Receipts of this agent's calls: `waiting` for their proof, `kept.YYYY-MM` with the place that they have in the log, `broken`,
-/// and `other` that could not be read under the log's key.
+/// and `other` that could not be read under the log's key. `asked.YYYY-MM` has those for the questions themselves, which wait for
+/// nothing, `lost.YYYY-MM` the calls without an answer, `received.YYYY-MM` the records that the hub told of: `sluis audit
+/// reconcile` holds all of it against the log.
 pub(super) struct Receipts {
     log: PublicKey,
     /// Whom a proof's checkpoint must be signed by.
     policy: Policy,
     directory: PathBuf,
     waiting: Mutex<Waiting>,
+    received: Mutex<Received>,
+    clock: Arc<dyn Clock>,
 }
 
 struct Waiting {
@@ -65,6 +76,15 @@ struct Promise {
     since: i64,
     /// As it was given.
     bytes: Vec<u8>,
+    /// What was called, and what came of it.
+    call: Option<Call>,
+}
+
+/// Whether a receipt is asked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settle {
+    Later,
+    Never,
 }
 
 /// What became of a promise.
@@ -80,7 +100,7 @@ enum Kept {
 
 impl Receipts {
     /// With what waits from before. Readable by the agent alone: it tells when the partner did something.
-    pub(super) fn open(store: &Path, log: PublicKey, policy: Policy) -> io::Result<Self> {
+    pub(super) fn open(store: &Path, log: PublicKey, policy: Policy, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let directory = store.join("receipts");
         private_directory(&directory)?;
         let mut receipts = BTreeMap::new();
@@ -95,24 +115,38 @@ impl Receipts {
             }
         }
         let file = rewrite(&directory, &receipts)?;
-        Ok(Self { log, policy, directory, waiting: Mutex::new(Waiting { receipts, file }) })
+        let received = Mutex::new(Received::open(&directory, micros(clock.now()))?);
+        Ok(Self { log, policy, directory, waiting: Mutex::new(Waiting { receipts, file }), received, clock })
     }
 
-    /// Keeps the receipt that came with an answer to a call that began at `began`.
-    fn keep(&self, metadata: &MetadataMap, is_ok: bool, began: OffsetDateTime) {
+    /// Keeps the receipt that came with an answer to a call that began at `began`. Whether the answer says anything of the log.
+    fn keep(&self, metadata: &MetadataMap, call: Call, began: OffsetDateTime, settle: Settle) -> bool {
         let event = event_of(metadata);
-        if event.is_none() && !is_ok {
+        if event.is_none() && call.outcome != OK {
             // No answer, or one that could not be written down: nothing was said of the log.
-            return;
+            return false;
         }
-        let why = match self.promise(event.as_deref(), metadata, began) {
-            Ok(promise) => match self.wait_for(promise) {
-                Ok(()) => return,
-                Err(why) => why,
-            },
-            Err(why) => why,
-        };
+        let kept = self.promise(event.as_deref(), metadata, began).and_then(|promise| {
+            let promise = Promise { call: Some(call), ..promise };
+            match settle {
+                Settle::Later => self.wait_for(promise),
+                Settle::Never => {
+                    self.write("asked", promise.since, &promise.line());
+                    Ok(())
+                }
+            }
+        });
+        let Err(why) = kept else { return true };
         tracing::error!(event, why, "ALARM: the hub answered, and gave no word of its log that can be held against it");
+        true
+    }
+
+    /// Adds a line to the file of this name for the month of a moment. Nothing is waiting for it: what can't be written is lost.
+    fn write(&self, name: &str, at: i64, line: &str) {
+        let written = append(&self.directory.join(month(name, at))).and_then(|mut file| writeln!(file, "{line}"));
+        if let Err(error) = written {
+            tracing::error!(error = %error, file = name, "the journal of calls can't be written");
+        }
     }
 
     fn promise(
@@ -133,7 +167,7 @@ impl Receipts {
         if receipt.at < micros(began) - TOLERANCE {
             return Err("a receipt from before the call");
         }
-        Ok(Promise { event_id, receipt, since: micros(began), bytes })
+        Ok(Promise { event_id, receipt, since: micros(began), bytes, call: None })
     }
 
     fn wait_for(&self, promise: Promise) -> Result<(), &'static str> {
@@ -163,7 +197,7 @@ impl Receipts {
         for (promise, kept) in settled {
             let (name, line) = match kept {
                 Kept::NotYet => continue,
-                Kept::Yes(index) => (month(promise.since), format!("{} {index}", promise.line())),
+                Kept::Yes(index) => (month("kept", promise.since), format!("{} {index}", promise.line())),
                 Kept::No(why) => {
                     tracing::error!(event = promise.event_id, why, "ALARM: the hub broke its word about its log");
                     ("broken".to_owned(), format!("{} {why}", promise.line()))
@@ -207,20 +241,6 @@ fn judge(promise: &Promise, proof: &v1::EventProof, policy: &Policy, now: Offset
 }
 
 impl Agent {
-    /// A call at the hub. Whatever comes back, the receipt that comes with it is kept.
-    pub(super) async fn at_hub<O, F>(&self, again: Again, call: impl FnMut(Node) -> F) -> Result<Response<O>, Status>
-    where
-        F: Future<Output = Result<Response<O>, Status>>,
-    {
-        let began = self.clock.now();
-        let answer = self.links.hub.call(again, call).await;
-        if let Some(receipts) = &self.receipts {
-            let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
-            receipts.keep(metadata, answer.is_ok(), began);
-        }
-        answer
-    }
-
     /// Asks for proofs, for ever.
     pub(super) async fn ask_for_proofs(self) {
         loop {
@@ -242,8 +262,8 @@ impl Agent {
             }
             if !due.is_empty() {
                 let agent = self.clone();
-                let tidied =
-                    tokio::task::spawn_blocking(move || agent.receipts.as_ref().map_or(Ok(()), Receipts::tidy)).await;
+                let tidy = move || agent.receipts.as_ref().map_or(Ok(()), |receipts| receipts.tidy());
+                let tidied = tokio::task::spawn_blocking(tidy).await;
                 if !matches!(tidied, Ok(Ok(()))) {
                     tracing::error!("the receipts that wait can't be written down; they are kept in memory");
                 }
@@ -255,9 +275,12 @@ impl Agent {
         let events: Vec<String> = some.iter().map(|promise| format!("events/{}", promise.event_id)).collect();
         let ask = |node: Node| {
             let request = v1::ProveEventsRequest { events: events.clone() };
-            async move { AuditClient::new(node.channel).prove_events(request).await }
+            // Nobody asks after the receipt for the question: that would never end.
+            async move {
+                let asked = Asked::in_passing(PROVE);
+                receipts.watch(asked, AuditClient::new(node.channel).prove_events(request)).await
+            }
         };
-        // The receipt for the question is not kept: asking after it would never end.
         let answer = self.links.hub.call(Again::Yes, ask).await.map_err(|status| status.message().to_owned())?;
         let proofs = answer.into_inner().proofs;
         if proofs.len() != some.len() || proofs.iter().zip(&events).any(|(proof, event)| proof.event != *event) {
@@ -272,22 +295,21 @@ impl Agent {
 
 impl Promise {
     fn read(line: &str, log: &PublicKey) -> Option<Self> {
-        let (event_id, rest) = line.split_once(' ')?;
-        let (since, receipt) = rest.split_once(' ')?;
-        let bytes = STANDARD.decode(receipt).ok()?;
-        let (event_id, since) = (event_id.to_owned(), since.parse().ok()?);
-        Some(Self { event_id, receipt: Receipt::open(&bytes, log).ok()?, since, bytes })
+        let (Written { event_id, since, receipt: bytes, call }, _) =
+            Written::read(line).filter(|(_, rest)| rest.is_empty())?;
+        Some(Self { event_id, receipt: Receipt::open(&bytes, log).ok()?, since, bytes, call })
     }
 
     fn line(&self) -> String {
-        format!("{} {} {}", self.event_id, self.since, STANDARD.encode(&self.bytes))
+        let Self { event_id, since, bytes, call, .. } = self.clone();
+        Written { event_id, since, receipt: bytes, call }.to_string()
     }
 }
 
-/// Where receipts of this month are kept: whole months can be put away.
-fn month(at: i64) -> String {
+/// The file of this name for the month of a moment: whole months can be put away.
+fn month(name: &str, at: i64) -> String {
     let at = from_micros(at);
-    format!("kept.{}-{:02}", at.year(), u8::from(at.month()))
+    format!("{name}.{}-{:02}", at.year(), u8::from(at.month()))
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -307,133 +329,4 @@ fn rewrite(directory: &Path, receipts: &BTreeMap<String, Promise>) -> io::Result
 }
 
 #[cfg(test)]
-mod tests {
-    use tonic::metadata::MetadataValue;
-
-    use super::*;
-    use crate::clock::{Clock as _, SystemClock};
-    use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
-
-    const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
-
-    fn key(seed: u8) -> PrivateKey {
-        PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[seed; 32]).unwrap()
-    }
-
-    fn opened(folder: &Path, log: &PrivateKey) -> io::Result<Receipts> {
-        Receipts::open(folder, log.public().clone(), Policy::of_log(log.public().clone()))
-    }
-
-    const LEAF: &[u8] = br#"{"id":"0192f3a0-0000-7000-8000-000000000000"}"#;
-
-    fn promise(leaf: &[u8], at: OffsetDateTime, key: &PrivateKey) -> Promise {
-        let bytes = Together::new(&[record_hash(leaf)], micros(at)).receipt(0, 3600, key).unwrap();
-        let receipt = Receipt::open(&bytes, key.public()).unwrap();
-        Promise { event_id: EVENT.to_owned(), receipt, since: micros(at), bytes }
-    }
-
-    /// A proof of this leaf, second of three.
-    fn proof(leaf: &[u8], key: &PrivateKey) -> v1::EventProof {
-        let mut edge = Edge::default();
-        let mut tiles = Tiles::default();
-        for (place, bytes) in edge.grow([record_hash(b"a"), record_hash(leaf), record_hash(b"b")]) {
-            tiles.add(place, bytes);
-        }
-        let checkpoint = Checkpoint::sign(key, Tree { size: 3, root: edge.root() }).unwrap();
-        v1::EventProof {
-            event: format!("events/{EVENT}"),
-            state: State::Proven.into(),
-            leaf: leaf.to_vec(),
-            disclosures: vec![],
-            proof: Proof::make(1, &checkpoint, &tiles).unwrap().to_bytes(),
-        }
-    }
-
-    #[test]
-    fn a_promise_is_kept_by_a_proof_of_what_was_promised_and_nothing_else() {
-        let (log, now) = (key(1), SystemClock.now());
-        let soon = now + time::Duration::minutes(59);
-        let late = now + time::Duration::minutes(61);
-        let waiting = |state: State| v1::EventProof { state: state.into(), ..Default::default() };
-        let no = Kept::No("no proof within the time that was promised");
-        for (proof, at, expected) in [
-            (proof(LEAF, &log), soon, Kept::Yes(1)),
-            (proof(LEAF, &log), late, Kept::Yes(1)),
-            (waiting(State::Waiting), soon, Kept::NotYet),
-            (waiting(State::Unknown), soon, Kept::NotYet),
-            (waiting(State::Waiting), late, no),
-            // The event was dropped after the receipt.
-            (waiting(State::Unknown), late, Kept::No("no proof within the time that was promised")),
-            // It was altered.
-            (proof(b"another leaf", &log), soon, Kept::No("the log holds something else than was promised")),
-            (
-                v1::EventProof { leaf: LEAF.to_vec(), ..proof(b"another leaf", &log) },
-                soon,
-                Kept::No("the proof does not hold"),
-            ),
-            // It stands in somebody else's log.
-            (proof(LEAF, &key(2)), soon, Kept::No("the proof does not hold")),
-            (v1::EventProof { proof: vec![], ..proof(LEAF, &log) }, soon, Kept::No("the proof does not hold")),
-        ] {
-            assert_eq!(judge(&promise(LEAF, now, &log), &proof, &Policy::of_log(log.public().clone()), at), expected);
-        }
-        // The promise was of another event from the start, and so is the proof.
-        let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
-        let verdict =
-            judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
-        assert_eq!(verdict, Kept::No("the log holds something else than was promised"));
-    }
-
-    #[test]
-    fn receipts_outlive_the_agent_and_are_settled_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let (log, now) = (key(1), SystemClock.now());
-        let open = || opened(folder.path(), &log).unwrap();
-        let said = |event: &str, receipt: Option<Vec<u8>>| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert(crate::status::EVENT, event.parse().unwrap());
-            if let Some(receipt) = receipt {
-                metadata.insert_bin(RECEIPT, MetadataValue::from_bytes(&receipt));
-            }
-            metadata
-        };
-        let receipts = open();
-        let (name, given) = (format!("events/{EVENT}"), promise(LEAF, now - time::Duration::minutes(1), &log));
-        // Without one, with another log's, for something without a name, from before the call: nothing is believed.
-        let early = now - time::Duration::minutes(10);
-        for (event, receipt) in [
-            (name.as_str(), None),
-            (&name, Some(promise(LEAF, now, &key(2)).bytes)),
-            ("events/0", Some(promise(LEAF, now, &log).bytes)),
-            (&name.to_uppercase(), Some(promise(LEAF, now, &log).bytes)),
-            (&name, Some(promise(LEAF, early, &log).bytes)),
-        ] {
-            receipts.keep(&said(event, receipt), true, now);
-        }
-        receipts.keep(&MetadataMap::new(), true, now);
-        receipts.keep(&MetadataMap::new(), false, now);
-        assert_eq!(receipts.due(now), []);
-        let began = from_micros(given.since);
-        receipts.keep(&said(&name, Some(given.bytes.clone())), true, began);
-        receipts.keep(&said(&name, Some(promise(b"other", now, &log).bytes)), true, began);
-        drop(receipts);
-        // A log under another key: what waits is not thrown away.
-        drop(opened(folder.path(), &key(3)).unwrap());
-        let other = folder.path().join("receipts/other");
-        assert_eq!(std::fs::read_to_string(&other).unwrap(), format!("{}\n", given.line()));
-        std::fs::rename(other, folder.path().join("receipts/waiting")).unwrap();
-
-        let receipts = open();
-        assert_eq!(receipts.due(now), std::slice::from_ref(&given));
-        assert_eq!(receipts.due(now - time::Duration::minutes(1)), [], "too young to ask after");
-        receipts.settle(&[(given.clone(), Kept::NotYet)]).unwrap();
-        assert_eq!(receipts.due(now).len(), 1);
-        receipts.settle(&[(given.clone(), Kept::No("proef"))]).unwrap();
-        receipts.tidy().unwrap();
-        drop(receipts);
-        assert_eq!(open().due(now), []);
-        let broken = std::fs::read_to_string(folder.path().join("receipts/broken")).unwrap();
-        assert!(broken.starts_with(EVENT) && broken.ends_with(" proef\n"), "{broken}");
-        assert!(!folder.path().join("receipts").join(month(given.since)).exists());
-    }
-}
+mod tests;

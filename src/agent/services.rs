@@ -45,9 +45,9 @@ macro_rules! service {
                 let Concealed { request, again, about_subject } = self.conceal(method, request).await?;
                 let call = |hub, request| async move { $client::new(hub).$hide(request).await };
                 if about_subject {
-                    self.send_subject(request, again, call).await
+                    self.send_subject(method, request, again, call).await
                 } else {
-                    self.send(request, again, call).await
+                    self.send(method, request, again, call).await
                 }
             })*
             $($own)*
@@ -75,7 +75,7 @@ service! { directory_server::Directory, DirectoryClient, "Directory":
         let keys = self.own.published().map_err(|_| Status::internal("the certificate's key can't sign"))?;
         request.get_mut().keys = Some(keys);
         let call = |hub, request| async move { DirectoryClient::new(hub).publish_keys(request).await };
-        self.send(request, Again::by(&look), call).await
+        self.send(method, request, Again::by(&look), call).await
     }
 }
 
@@ -110,7 +110,7 @@ service! { covenants_server::Covenants, CovenantsClient, "Covenants":
         message.signature = signed.signature;
         message.certificate_chain = self.own.chain_der();
         let call = |hub, request| async move { CovenantsClient::new(hub).sign_covenant(request).await };
-        self.send(request, Again::by(&look), call).await
+        self.send(method, request, Again::by(&look), call).await
     }
 }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 pub use bundle::{Bundle, BundleError, Folder, Unproven};
 pub use compare::compare;
+pub use compare::contradiction;
 pub use line::{Line, NotALine};
 pub use manifest::{File, Manifest, Story};
 pub use verify::{Fault, Verified, verify};

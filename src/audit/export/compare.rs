@@ -2,7 +2,16 @@
 
 use super::Line;
 use super::line::NotALine;
-use crate::audit::read::{Case, Clear, Data, Decision, Network, Opened};
+use crate::api::v1;
+use crate::audit::read::{self, Case, Clear, Data, Decision, Network, Opened};
+
+/// Where an event, as a service shows it, is not what its leaf and its disclosures say; nothing where it is.
+pub fn contradiction(event: &v1::Event, leaf: &[u8], disclosures: &[String]) -> Option<&'static str> {
+    let Some(clear) = read::clear(leaf) else { return Some("leaf") };
+    let opened = read::opened(leaf, disclosures.iter().map(String::as_str));
+    let Some(opened) = opened else { return Some("disclosure") };
+    compare(&Line::from(event), &clear, &opened).err().map(|NotALine(field)| field)
+}
 
 /// Compares a line with what stands in the tree. Gives the fields that say something for which there is no proof.
 ///

@@ -1,0 +1,129 @@
+//! A call at the hub, from its start to its answer: whatever comes back is written down, and also that nothing came.
+
+use time::OffsetDateTime;
+use tonic::{Code, Response, Status};
+
+use super::{Receipts, Settle};
+use crate::agent::Agent;
+use crate::agent::nodes::{Again, Node, was_never_sent};
+use crate::clock::micros;
+use crate::reconcile::journal::{Call, Lost, OK};
+
+/// What is called, and as what it should stand in the log.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::agent) struct Asked {
+    /// Full name of the RPC.
+    method: &'static str,
+    /// The RPC whose refusal is reported: if the hub takes the report, its line is that refusal.
+    refuses: Option<&'static str>,
+    settle: Settle,
+}
+
+impl From<&'static str> for Asked {
+    fn from(method: &'static str) -> Self {
+        Self { method, refuses: None, settle: Settle::Later }
+    }
+}
+
+impl Asked {
+    /// A report that a call of this method was refused.
+    pub(in crate::agent) fn refusing(refuses: &'static str) -> Self {
+        Self { refuses: Some(refuses), ..Self::from("sluis.v1.Audit/ReportRefusal") }
+    }
+
+    /// A call whose receipt is written down and not asked after.
+    pub(super) fn in_passing(method: &'static str) -> Self {
+        Self { settle: Settle::Never, ..Self::from(method) }
+    }
+
+    fn call(self, code: Option<Code>, at: OffsetDateTime) -> Call {
+        let (method, code) = match (self.refuses, code) {
+            (Some(method), None) => (method, Some(Code::InvalidArgument)),
+            (_, code) => (self.method, code),
+        };
+        let outcome = code.map_or_else(|| OK.to_owned(), |code| format!("{code:?}"));
+        Call { method: method.to_owned(), outcome, at: micros(at) }
+    }
+}
+
+/// A call that has no answer yet.
+struct Attempt<'r> {
+    receipts: &'r Receipts,
+    asked: Asked,
+    began: OffsetDateTime,
+    answered: bool,
+}
+
+impl Attempt<'_> {
+    fn ends<O>(mut self, answer: &Result<Response<O>, Status>) {
+        let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
+        let code = answer.as_ref().err().map(Status::code);
+        let call = self.asked.call(code, self.receipts.clock.now());
+        let kept = self.receipts.keep(metadata, call, self.began, self.asked.settle);
+        self.answered = kept || answer.as_ref().err().is_some_and(was_never_sent);
+    }
+}
+
+impl Drop for Attempt<'_> {
+    /// Also when whoever called has left.
+    fn drop(&mut self) {
+        if !self.answered {
+            let (since, until) = (micros(self.began), micros(self.receipts.clock.now()));
+            let lost = Lost { method: self.asked.method.to_owned(), since, until };
+            self.receipts.write("lost", since, &lost.to_string());
+        }
+    }
+}
+
+impl Receipts {
+    /// Waits for an answer of the hub, and writes down what came.
+    pub(in crate::agent) async fn watch<O>(
+        &self,
+        asked: Asked,
+        call: impl Future<Output = Result<Response<O>, Status>>,
+    ) -> Result<Response<O>, Status> {
+        let attempt = Attempt { receipts: self, asked, began: self.clock.now(), answered: false };
+        let answer = call.await;
+        attempt.ends(&answer);
+        answer
+    }
+
+    /// Keeps the receipt that came at the end of a stream, with the reason why it ended.
+    pub(in crate::agent) fn ended(&self, method: &'static str, status: &Status) {
+        let now = self.clock.now();
+        let call = Asked::from(method).call(Some(status.code()), now);
+        self.keep(status.metadata(), call, now, Settle::Later);
+    }
+}
+
+impl Agent {
+    /// A call at the hub. Whatever comes back, from whichever node, the receipt that comes with it is kept.
+    pub(in crate::agent) async fn at_hub<O, F>(
+        &self,
+        asked: impl Into<Asked>,
+        again: Again,
+        mut call: impl FnMut(Node) -> F,
+    ) -> Result<Response<O>, Status>
+    where
+        F: Future<Output = Result<Response<O>, Status>>,
+    {
+        let asked = asked.into();
+        let watched = |node: Node| {
+            let call = call(node);
+            async move {
+                match &self.receipts {
+                    Some(receipts) => receipts.watch(asked, call).await,
+                    None => call.await,
+                }
+            }
+        };
+        self.links.hub.call(again, watched).await
+    }
+
+    /// A stream of the hub ended early: what it said of its log is kept.
+    pub(in crate::agent) fn stream_ended(&self, method: &'static str, status: &Status) {
+        if let Some(receipts) = &self.receipts {
+            receipts.ended(method, status);
+        }
+    }
+}

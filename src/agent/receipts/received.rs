@@ -1,0 +1,87 @@
+//! What the hub told of through the inbox: each record once, and when anybody listened.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use super::Receipts;
+use crate::agent::{Agent, words};
+use crate::api::v1;
+use crate::api::v1::inbox_item::Item;
+use crate::clock::micros;
+use crate::reconcile::journal::Inbox;
+use crate::wire::moment;
+
+/// The file, without its month.
+const NAME: &str = "received";
+
+/// Records that are written down already.
+pub(super) struct Received(HashSet<uuid::Uuid>);
+
+impl Received {
+    /// Reads what was written before, and that nobody listens yet.
+    pub(super) fn open(directory: &Path, now: i64) -> io::Result<Self> {
+        let mut known = HashSet::new();
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(NAME) {
+                let text = std::fs::read_to_string(entry.path())?;
+                known.extend(text.lines().filter_map(|line| match Inbox::read(line)? {
+                    Inbox::Record(name, ..) => words::id(name, "records"),
+                    _ => None,
+                }));
+            }
+        }
+        let mut file = super::append(&directory.join(super::month(NAME, now)))?;
+        io::Write::write_all(&mut file, format!("{}\n", Inbox::Started(now)).as_bytes())?;
+        Ok(Self(known))
+    }
+}
+
+impl Receipts {
+    /// Writes down a record that the hub tells of, when it does so for the first time.
+    fn told(&self, item: &v1::InboxItem) {
+        let Some(Item::Record(record)) = &item.item else { return };
+        let Some(id) = words::id(&record.name, "records") else { return };
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        if received.0.insert(id) {
+            let now = micros(self.clock.now());
+            let made = item.create_time.as_ref().and_then(moment).map_or(now, micros);
+            self.write(NAME, now, &Inbox::Record(&record.name, now, made).to_string());
+        }
+    }
+
+    fn mark(&self, mark: fn(i64) -> Inbox<'static>) {
+        let _in_turn = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = micros(self.clock.now());
+        self.write(NAME, now, &mark(now).to_string());
+    }
+}
+
+/// As long as a stream of the inbox is open.
+pub(in crate::agent) struct Listening(Agent);
+
+impl Listening {
+    pub(in crate::agent) fn begin(agent: &Agent) -> Self {
+        if let Some(receipts) = &agent.receipts {
+            receipts.mark(Inbox::Opened);
+        }
+        Self(agent.clone())
+    }
+
+    /// The hub told of something.
+    pub(in crate::agent) fn told(&self, item: &v1::InboxItem) {
+        if let Some(receipts) = &self.0.receipts {
+            receipts.told(item);
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(receipts) = &self.0.receipts {
+            receipts.mark(Inbox::Closed);
+        }
+    }
+}

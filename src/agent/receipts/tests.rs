@@ -1,0 +1,135 @@
+//! Promises that are kept, and that are not.
+
+use tonic::metadata::MetadataValue;
+
+use super::*;
+use crate::clock::{Clock as _, SystemClock};
+use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
+
+const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[seed; 32]).unwrap()
+}
+
+fn opened(folder: &Path, log: &PrivateKey) -> io::Result<Receipts> {
+    Receipts::open(folder, log.public().clone(), Policy::of_log(log.public().clone()), Arc::new(SystemClock))
+}
+
+const LEAF: &[u8] = br#"{"id":"0192f3a0-0000-7000-8000-000000000000"}"#;
+
+fn promise(leaf: &[u8], at: OffsetDateTime, key: &PrivateKey) -> Promise {
+    let bytes = Together::new(&[record_hash(leaf)], micros(at)).receipt(0, 3600, key).unwrap();
+    let receipt = Receipt::open(&bytes, key.public()).unwrap();
+    Promise { event_id: EVENT.to_owned(), receipt, since: micros(at), bytes, call: None }
+}
+
+/// A proof of this leaf, second of three.
+fn proof(leaf: &[u8], key: &PrivateKey) -> v1::EventProof {
+    let mut edge = Edge::default();
+    let mut tiles = Tiles::default();
+    for (place, bytes) in edge.grow([record_hash(b"a"), record_hash(leaf), record_hash(b"b")]) {
+        tiles.add(place, bytes);
+    }
+    let checkpoint = Checkpoint::sign(key, Tree { size: 3, root: edge.root() }).unwrap();
+    v1::EventProof {
+        event: format!("events/{EVENT}"),
+        state: State::Proven.into(),
+        leaf: leaf.to_vec(),
+        disclosures: vec![],
+        proof: Proof::make(1, &checkpoint, &tiles).unwrap().to_bytes(),
+    }
+}
+
+#[test]
+fn a_promise_is_kept_by_a_proof_of_what_was_promised_and_nothing_else() {
+    let (log, now) = (key(1), SystemClock.now());
+    let soon = now + time::Duration::minutes(59);
+    let late = now + time::Duration::minutes(61);
+    let waiting = |state: State| v1::EventProof { state: state.into(), ..Default::default() };
+    let no = Kept::No("no proof within the time that was promised");
+    for (proof, at, expected) in [
+        (proof(LEAF, &log), soon, Kept::Yes(1)),
+        (proof(LEAF, &log), late, Kept::Yes(1)),
+        (waiting(State::Waiting), soon, Kept::NotYet),
+        (waiting(State::Unknown), soon, Kept::NotYet),
+        (waiting(State::Waiting), late, no),
+        // The event was dropped after the receipt.
+        (waiting(State::Unknown), late, Kept::No("no proof within the time that was promised")),
+        // It was altered.
+        (proof(b"another leaf", &log), soon, Kept::No("the log holds something else than was promised")),
+        (
+            v1::EventProof { leaf: LEAF.to_vec(), ..proof(b"another leaf", &log) },
+            soon,
+            Kept::No("the proof does not hold"),
+        ),
+        // It stands in somebody else's log.
+        (proof(LEAF, &key(2)), soon, Kept::No("the proof does not hold")),
+        (v1::EventProof { proof: vec![], ..proof(LEAF, &log) }, soon, Kept::No("the proof does not hold")),
+    ] {
+        assert_eq!(judge(&promise(LEAF, now, &log), &proof, &Policy::of_log(log.public().clone()), at), expected);
+    }
+    // The promise was of another event from the start, and so is the proof.
+    let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
+    let verdict =
+        judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
+    assert_eq!(verdict, Kept::No("the log holds something else than was promised"));
+}
+
+#[test]
+fn receipts_outlive_the_agent_and_are_settled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, now) = (key(1), SystemClock.now());
+    let open = || opened(folder.path(), &log).unwrap();
+    let said = |event: &str, receipt: Option<Vec<u8>>| {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(crate::status::EVENT, event.parse().unwrap());
+        if let Some(receipt) = receipt {
+            metadata.insert_bin(RECEIPT, MetadataValue::from_bytes(&receipt));
+        }
+        metadata
+    };
+    let call = |outcome: &str| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: outcome.into(), at: micros(now) };
+    let keep = |receipts: &Receipts, metadata: MetadataMap, outcome: &str, began| {
+        receipts.keep(&metadata, call(outcome), began, Settle::Later);
+    };
+    let receipts = open();
+    let (name, given) = (format!("events/{EVENT}"), promise(LEAF, now - time::Duration::minutes(1), &log));
+    // Without one, with another log's, for something without a name, from before the call: nothing is believed.
+    let early = now - time::Duration::minutes(10);
+    for (event, receipt) in [
+        (name.as_str(), None),
+        (&name, Some(promise(LEAF, now, &key(2)).bytes)),
+        ("events/0", Some(promise(LEAF, now, &log).bytes)),
+        (&name.to_uppercase(), Some(promise(LEAF, now, &log).bytes)),
+        (&name, Some(promise(LEAF, early, &log).bytes)),
+    ] {
+        keep(&receipts, said(event, receipt), OK, now);
+    }
+    keep(&receipts, MetadataMap::new(), OK, now);
+    keep(&receipts, MetadataMap::new(), "Unavailable", now);
+    assert_eq!(receipts.due(now), []);
+    let began = from_micros(given.since);
+    keep(&receipts, said(&name, Some(given.bytes.clone())), "PermissionDenied", began);
+    let given = Promise { call: Some(call("PermissionDenied")), ..given };
+    keep(&receipts, said(&name, Some(promise(b"other", now, &log).bytes)), OK, began);
+    drop(receipts);
+    // A log under another key: what waits is not thrown away.
+    drop(opened(folder.path(), &key(3)).unwrap());
+    let other = folder.path().join("receipts/other");
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), format!("{}\n", given.line()));
+    std::fs::rename(other, folder.path().join("receipts/waiting")).unwrap();
+
+    let receipts = open();
+    assert_eq!(receipts.due(now), std::slice::from_ref(&given));
+    assert_eq!(receipts.due(now - time::Duration::minutes(1)), [], "too young to ask after");
+    receipts.settle(&[(given.clone(), Kept::NotYet)]).unwrap();
+    assert_eq!(receipts.due(now).len(), 1);
+    receipts.settle(&[(given.clone(), Kept::No("proef"))]).unwrap();
+    receipts.tidy().unwrap();
+    drop(receipts);
+    assert_eq!(open().due(now), []);
+    let broken = std::fs::read_to_string(folder.path().join("receipts/broken")).unwrap();
+    assert!(broken.starts_with(EVENT) && broken.ends_with(" proef\n"), "{broken}");
+    assert!(!folder.path().join("receipts").join(month("kept", given.since)).exists());
+}

@@ -1,0 +1,185 @@
+//! One event: what stands in the log, what the hub says of it, and what the agent saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::difference::{Differences, saw, time};
+use super::journal::{Call, Lost, OK, Promise, Standing};
+use super::{APART, Answer, Code, Setting, Sides};
+use crate::api::v1;
+use crate::api::v1::event_proof::State;
+use crate::audit::{export, is_of};
+use crate::tlog::{Hash, Policy, Proof, Receipt, Tree, record_hash};
+
+/// Judges events, one after the other.
+pub(super) struct Judge<'s> {
+    setting: &'s Setting<'s>,
+    sides: &'s Sides<'s>,
+    /// Keys of the agent: those that are known, and those of calls that it was given receipts for.
+    keys: BTreeSet<String>,
+    /// Lost calls that explain an event already.
+    spent: BTreeSet<usize>,
+    /// Trees by size.
+    trees: BTreeMap<u64, Tree>,
+}
+
+impl<'s> Judge<'s> {
+    pub(super) fn new(setting: &'s Setting<'_>, sides: &'s Sides<'_>) -> Self {
+        let mut keys = setting.keys.clone();
+        for (id, answer) in sides.answers {
+            let receipt = sides.after.promises.get(id).and_then(|(promise, _)| setting.receipt(promise));
+            let promised = receipt.is_some_and(|receipt| receipt.entry == record_hash(&answer.proof.leaf));
+            let own = answer.event.organisation == setting.own && !answer.event.key_hash.is_empty();
+            if promised && own && contradiction(answer).is_none() {
+                keys.insert(answer.event.key_hash.clone());
+            }
+        }
+        Self { setting, sides, keys, spent: BTreeSet::new(), trees: BTreeMap::new() }
+    }
+
+    /// An event that was promised.
+    pub(super) fn promised(
+        &mut self,
+        found: &mut Differences,
+        answer: &Answer,
+        promise: &Promise,
+        receipt: &Receipt,
+        standing: &Standing,
+    ) {
+        let before = found.count();
+        let (about, entry) = (format!("events/{}", promise.event_id), record_hash(&answer.proof.leaf));
+        if entry != receipt.entry || !is_of(&answer.proof.leaf, &promise.event_id) {
+            let hub = format!("entry {}", short(&entry));
+            found.add(Code::EntryDiffers, &about, format!("promised entry {}", short(&receipt.entry)), hub);
+            return;
+        }
+        self.proof(found, answer, standing);
+        if answer.proof.state() != State::Proven && !matches!(standing, Standing::Kept(_)) {
+            let due = receipt.at.saturating_add(i64::from(receipt.within) * 1_000_000);
+            if due < self.setting.now {
+                let agent = format!("a proof was promised before {}", time(due));
+                found.add(Code::ProofLate, &about, agent, "no proof yet");
+            }
+        }
+        if let Some(field) = contradiction(answer) {
+            found.add(Code::EventDiffers, &about, saw(promise), format!("shows another {field} than stands in the log"));
+        } else if let Some(call) = &promise.call {
+            self.call(found, &about, answer, promise.since, call);
+        }
+        if let (Standing::Broken(why), true) = (standing, before == found.count()) {
+            found.add(Code::PromiseBroken, &about, format!("found broken: {why}"), "shows and proves it now");
+        }
+    }
+
+    /// An event that the hub shows, in the period.
+    pub(super) fn shown(&mut self, found: &mut Differences, answer: &Answer) {
+        let event = &answer.event;
+        if self.sides.after.promises.contains_key(answer.id()) {
+            return;
+        }
+        self.proof(found, answer, &Standing::Open);
+        if let Some(field) = contradiction(answer) {
+            let hub = format!("shows another {field} than stands in the log");
+            found.add(Code::EventDiffers, &event.name, "not in its journal", hub);
+        }
+        if event.organisation != self.setting.own {
+            return;
+        }
+        let at = answer.at().unwrap_or_default();
+        let hub = format!("{}, {}, at {}", event.method, outcome(event), time(at));
+        if event.key_hash.is_empty() {
+            found.add(Code::EventErased, &event.name, "not in its journal", format!("{hub}; whose certificate is erased"));
+        } else if !self.keys.contains(&event.key_hash) {
+            let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
+            found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
+        } else if self.is_lost(&event.method, at) {
+            found.add(Code::AnswerLost, &event.name, "called, and got no answer", hub);
+        } else if !self.setting.is_young(at) {
+            found.add(Code::EventUnknown, &event.name, "no such call", hub);
+        }
+    }
+
+    /// Whether the proof holds, and leads where others led.
+    fn proof(&mut self, found: &mut Differences, answer: &Answer, standing: &Standing) {
+        let about = &answer.event.name;
+        let was = match standing {
+            Standing::Kept(place) => Some(*place),
+            Standing::Open | Standing::Broken(_) => None,
+        };
+        if answer.proof.state() != State::Proven {
+            if let Some(place) = was {
+                found.add(Code::PlaceDiffers, about, format!("proven at place {place}"), "no proof");
+            }
+            return;
+        }
+        let Some((place, tree)) = verified(&answer.proof, self.setting.policy) else {
+            found.add(Code::ProofFails, about, "", "its proof does not hold");
+            return;
+        };
+        if let Some(was) = was.filter(|was| *was != place) {
+            found.add(Code::PlaceDiffers, about, format!("proven at place {was}"), format!("proven at place {place}"));
+        }
+        if *self.trees.entry(tree.size).or_insert(tree) != tree {
+            let hub = format!("two trees of {} entries", tree.size);
+            found.add(Code::LogForked, about, "", hub);
+        }
+    }
+
+    /// Whether the log has the call that the agent made.
+    fn call(&self, found: &mut Differences, about: &str, answer: &Answer, since: i64, call: &Call) {
+        let event = &answer.event;
+        if event.method != call.method {
+            found.add(Code::MethodDiffers, about, call.method.as_str(), event.method.as_str());
+        }
+        if (event.outcome() == v1::Outcome::Allowed) != (call.outcome == OK) {
+            found.add(Code::OutcomeDiffers, about, call.outcome.as_str(), outcome(event));
+        }
+        let within = |at| since.saturating_sub(APART) <= at && at <= call.at.saturating_add(APART);
+        if !answer.at().is_some_and(within) {
+            let hub = answer.at().map_or_else(|| "no time".to_owned(), time);
+            found.add(Code::TimeDiffers, about, format!("{} to {}", time(since), time(call.at)), hub);
+        }
+    }
+
+    /// Whether one of the agent's calls without an answer is this one. Each explains one event.
+    fn is_lost(&mut self, method: &str, at: i64) -> bool {
+        let fits = |lost: &Lost| {
+            lost.method == method
+                && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
+        };
+        let mut lost = self.sides.after.lost.iter().enumerate();
+        let one = lost.find(|(nth, lost)| !self.spent.contains(nth) && fits(lost)).map(|(nth, _)| nth);
+        one.is_some_and(|nth| self.spent.insert(nth))
+    }
+}
+
+/// Where it stands, and in which tree; nothing if the proof does not hold.
+fn verified(proof: &v1::EventProof, policy: &Policy) -> Option<(u64, Tree)> {
+    let read = Proof::from_bytes(&proof.proof).ok()?;
+    let checkpoint = policy.verify(&read, record_hash(&proof.leaf)).ok()?;
+    Some((read.index, *checkpoint.tree()))
+}
+
+/// A field of which the hub says something else than the leaf, if there is one.
+fn contradiction(answer: &Answer) -> Option<&'static str> {
+    let Answer { event, proof } = answer;
+    if proof.event != event.name {
+        return Some("name");
+    }
+    export::contradiction(event, &proof.leaf, &proof.disclosures)
+}
+
+/// The outcome as the log has it.
+fn outcome(event: &v1::Event) -> String {
+    let word = match event.outcome() {
+        v1::Outcome::Unspecified => "no outcome",
+        v1::Outcome::Allowed => "allowed",
+        v1::Outcome::Refused => "refused",
+        v1::Outcome::Failed => "failed",
+    };
+    if event.reason.is_empty() { word.to_owned() } else { format!("{word} ({})", event.reason) }
+}
+
+/// Enough of a hash to tell it from another.
+fn short(hash: &Hash) -> String {
+    hash.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,311 @@
+//! What an agent writes down of its calls, one line each: the hub's promises with what was called and what came of it, calls that
+//! got no answer, and records that it was told of. The agent writes these lines, and whoever reconciles reads them.
+//!
+//! ```text
+//! waiting, asked.YYYY-MM   {event} {since} {receipt} {method} {outcome} {at}
+//! kept.YYYY-MM             the same, and the place in the log
+//! broken                   the same, and why
+//! lost.YYYY-MM             {method} {since} {until}
+//! received.YYYY-MM         {record} {at} {made}; or + {at}, - {at}, 0 {at}
+//! ```
+//!
+//! Lines from before there were methods have none. A line that can't be read is passed over: the last one of a file that grows
+//! may be cut off.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What an agent writes for a call that the hub carried out.
+pub const OK: &str = "ok";
+
+/// What an agent saw of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Full name of the RPC, as it should stand in the log.
+    pub method: String,
+    /// [`OK`], or the name of the gRPC code.
+    pub outcome: String,
+    /// When the answer came, microseconds, by the agent's clock.
+    pub at: i64,
+}
+
+/// A promise: an event, and the receipt for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    /// Id of the event.
+    pub event_id: String,
+    /// When the call began, microseconds, by the agent's clock.
+    pub since: i64,
+    /// As the hub gave it.
+    pub receipt: Vec<u8>,
+    /// Nothing in lines from before this was written down.
+    pub call: Option<Call>,
+}
+
+/// What the agent found out about a promise.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Not asked after yet, or it never will be.
+    Open,
+    /// Proven, at this place in the log.
+    Kept(u64),
+    /// Broken, and why.
+    Broken(String),
+}
+
+/// A call that got no answer: it may stand in the log all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Full name of the RPC.
+    pub method: String,
+    /// When it began, microseconds.
+    pub since: i64,
+    /// When it was given up, microseconds.
+    pub until: i64,
+}
+
+/// What an agent writes of its inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inbox<'l> {
+    /// It was told of a record, by name: when, and since when the hub says it had been there.
+    Record(&'l str, i64, i64),
+    /// A stream of the inbox began.
+    Opened(i64),
+    /// A stream of the inbox ended.
+    Closed(i64),
+    /// The agent started: there is no stream.
+    Started(i64),
+}
+
+/// What an agent wrote down.
+#[derive(Debug, Clone, Default)]
+pub struct Journal {
+    /// Promises by id of their event.
+    pub promises: BTreeMap<String, (Promise, Standing)>,
+    /// Calls without an answer.
+    pub lost: Vec<Lost>,
+    /// Records that the agent was told of, by name: when, and since when they had been there.
+    pub told: BTreeMap<String, (i64, i64)>,
+    /// Streams of the inbox that were open from a moment on.
+    streams: BTreeMap<i64, u32>,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.event_id, self.since, STANDARD.encode(&self.receipt))?;
+        match &self.call {
+            Some(Call { method, outcome, at }) => write!(f, " {method} {outcome} {at}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.method, self.since, self.until)
+    }
+}
+
+impl fmt::Display for Inbox<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(name, at, made) => write!(f, "{name} {at} {made}"),
+            Self::Opened(at) => write!(f, "+ {at}"),
+            Self::Closed(at) => write!(f, "- {at}"),
+            Self::Started(at) => write!(f, "0 {at}"),
+        }
+    }
+}
+
+impl Promise {
+    /// Reads a line; gives what follows the promise too: a place, or a reason.
+    pub fn read(line: &str) -> Option<(Self, &str)> {
+        let (event_id, rest) = line.split_once(' ')?;
+        let (since, rest) = rest.split_once(' ')?;
+        let (receipt, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (call, rest) = match Call::read(rest) {
+            Some((call, rest)) => (Some(call), rest),
+            // A line that breaks off inside the call is not one from before there were calls.
+            None if rest.split(' ').next().is_some_and(|word| word.contains('/')) => return None,
+            None => (None, rest),
+        };
+        let receipt = STANDARD.decode(receipt).ok()?;
+        Some((Self { event_id: event_id.to_owned(), since: since.parse().ok()?, receipt, call }, rest))
+    }
+}
+
+impl Call {
+    fn read(text: &str) -> Option<(Self, &str)> {
+        let (method, rest) = text.split_once(' ').filter(|(method, _)| method.contains('/'))?;
+        let (outcome, rest) = rest.split_once(' ')?;
+        let (at, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        Some((Self { method: method.to_owned(), outcome: outcome.to_owned(), at: at.parse().ok()? }, rest))
+    }
+}
+
+impl<'l> Inbox<'l> {
+    /// Reads a line.
+    pub fn read(line: &'l str) -> Option<Self> {
+        let (word, rest) = line.split_once(' ')?;
+        Some(match word {
+            "+" => Self::Opened(rest.parse().ok()?),
+            "-" => Self::Closed(rest.parse().ok()?),
+            "0" => Self::Started(rest.parse().ok()?),
+            name => {
+                let (at, made) = rest.split_once(' ')?;
+                name.strip_prefix("records/")?;
+                Self::Record(name, at.parse().ok()?, made.parse().ok()?)
+            }
+        })
+    }
+}
+
+/// Lines that end: what comes after the last end of a line was cut off, or is being written.
+fn whole(text: &str) -> impl Iterator<Item = &str> {
+    text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'))
+}
+
+impl Journal {
+    /// Adds `waiting`, or a month of `asked`.
+    pub fn add_open(&mut self, text: &str) {
+        self.add(text, |_| Some(Standing::Open));
+    }
+
+    /// Adds a month of `kept`.
+    pub fn add_kept(&mut self, text: &str) {
+        self.add(text, |place| place.parse().ok().map(Standing::Kept));
+    }
+
+    /// Adds `broken`.
+    pub fn add_broken(&mut self, text: &str) {
+        self.add(text, |why| Some(Standing::Broken(why.to_owned())));
+    }
+
+    /// Adds a month of `lost`.
+    pub fn add_lost(&mut self, text: &str) {
+        self.lost.extend(whole(text).filter_map(|line| {
+            let mut words = line.split(' ');
+            let (method, since, until) = (words.next()?, words.next()?, words.next()?);
+            Some(Lost { method: method.to_owned(), since: since.parse().ok()?, until: until.parse().ok()? })
+        }));
+    }
+
+    /// Adds a month of `received`, after the months before it.
+    pub fn add_received(&mut self, text: &str) {
+        let mut open = self.streams.last_key_value().map_or(0, |(_, open)| *open);
+        for line in whole(text).filter_map(Inbox::read) {
+            let at = match line {
+                Inbox::Record(name, at, made) => {
+                    self.told.entry(name.to_owned()).or_insert((at, made));
+                    continue;
+                }
+                Inbox::Opened(at) => {
+                    open = open.saturating_add(1);
+                    at
+                }
+                Inbox::Closed(at) => {
+                    open = open.saturating_sub(1);
+                    at
+                }
+                Inbox::Started(at) => {
+                    open = 0;
+                    at
+                }
+            };
+            self.streams.insert(at, open);
+        }
+    }
+
+    /// Whether the inbox was read at this moment or at any later one.
+    pub fn has_listened_since(&self, at: i64) -> bool {
+        let before = self.streams.range(..at).next_back().is_some_and(|(_, open)| *open > 0);
+        before || self.streams.range(at..).any(|(_, open)| *open > 0)
+    }
+
+    /// What the agent found out last counts.
+    fn add(&mut self, text: &str, standing: impl Fn(&str) -> Option<Standing>) {
+        for line in whole(text) {
+            let read = Promise::read(line).and_then(|(promise, rest)| Some((promise, standing(rest)?)));
+            let Some((promise, standing)) = read else { continue };
+            let known = self.promises.get(&promise.event_id);
+            if known.is_none_or(|(_, before)| *before < standing) {
+                self.promises.insert(promise.event_id.clone(), (promise, standing));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promise(call: bool) -> Promise {
+        let call = call.then(|| Call {
+            method: "sluis.v1.Cases/GetCase".into(),
+            outcome: "PermissionDenied".into(),
+            at: 9,
+        });
+        Promise { event_id: "e".into(), since: 7, receipt: b"receipt".to_vec(), call }
+    }
+
+    #[test]
+    fn lines_with_and_without_a_method_are_read_back() {
+        for call in [true, false] {
+            let promise = promise(call);
+            for rest in ["", "12", "the proof does not hold"] {
+                let line = format!("{promise} {rest}");
+                assert_eq!(Promise::read(line.trim_end()), Some((promise.clone(), rest)), "{line}");
+            }
+        }
+        // As agents wrote them before: a place, or a reason.
+        let mut journal = Journal::default();
+        journal.add_kept("e 7 cmVjZWlwdA== 12\n");
+        journal.add_broken("f 7 cmVjZWlwdA== no proof within the time that was promised\n");
+        assert_eq!(journal.promises["e"], (promise(false), Standing::Kept(12)));
+        let why = "no proof within the time that was promised".to_owned();
+        assert_eq!(journal.promises["f"].1, Standing::Broken(why));
+    }
+
+    #[test]
+    fn what_is_cut_off_is_passed_over() {
+        let line = format!("{} 12\n", promise(true));
+        for length in 0..line.len() {
+            let mut journal = Journal::default();
+            journal.add_kept(&line[..length]);
+            journal.add_open(&line[..length]);
+            journal.add_lost(&"sluis.v1.Cases/GetCase 3 4\n"[..length.min(26)]);
+            journal.add_received(&"records/r 1 2\n"[..length.min(13)]);
+            assert!(journal.promises.is_empty() && journal.lost.is_empty() && journal.told.is_empty(), "{length}");
+        }
+        for line in ["", "e", "e 7", "e x cmVjZWlwdA==", "e 7 !", "e 7 cmVjZWlwdA== a/b", "e 7 cmVjZWlwdA== a/b ok x"] {
+            assert_eq!(Promise::read(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_out_last_counts() {
+        let mut journal = Journal::default();
+        journal.add_kept(&format!("{} 12\n", promise(true)));
+        journal.add_open(&format!("{}\n", promise(true)));
+        assert_eq!(journal.promises["e"].1, Standing::Kept(12));
+        journal.add_broken(&format!("{} why\n", promise(true)));
+        assert_eq!(journal.promises["e"].1, Standing::Broken("why".into()));
+    }
+
+    #[test]
+    fn an_inbox_is_read_between_its_opening_and_its_end() {
+        let mut journal = Journal::default();
+        journal.add_received("0 1\n+ 10\nrecords/a 12 11\nrecords/a 13 11\n+ 15\n- 20\n- 30\n");
+        journal.add_received("+ 40\n0 50\n");
+        assert_eq!(journal.told["records/a"], (12, 11));
+        for (at, listened) in [(5, true), (10, true), (25, true), (31, true), (40, true), (41, true), (51, false)] {
+            assert_eq!(journal.has_listened_since(at), listened, "{at}");
+        }
+        for line in ["", "+", "+ x", "cases/a 1 2", "records/a 1"] {
+            assert_eq!(Inbox::read(line), None, "{line}");
+        }
+    }
+}
