@@ -8,6 +8,7 @@ pub mod ca;
 pub mod check;
 pub mod init;
 pub mod member;
+pub mod reconcile;
 pub mod registry;
 pub mod remote;
 

@@ -1,6 +1,6 @@
 //! Calling a hub or an agent from the command line: where, as whom, and what a refusal says.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rustls_pki_types::CertificateDer;
@@ -65,6 +65,9 @@ impl RemoteArgs {
     pub(super) fn oin(&self) -> Option<Oin> {
         let leaf = CertificateDer::from_pem_file(&self.certificate).ok()?;
         Leaf::read(&leaf).ok()?.oin().ok()
+    /// Where the caller's certificate stands.
+    pub(super) fn certificate(&self) -> &Path {
+        &self.certificate
     }
 
     pub(super) async fn channel(&self, now: OffsetDateTime) -> Result<Channel, RemoteError> {

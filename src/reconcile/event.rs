@@ -61,7 +61,12 @@ impl<'s> Judge<'s> {
             }
         }
         if let Some(field) = contradiction(answer) {
-            found.add(Code::EventDiffers, &about, saw(promise), format!("shows another {field} than stands in the log"));
+            found.add(
+                Code::EventDiffers,
+                &about,
+                saw(promise),
+                format!("shows another {field} than stands in the log"),
+            );
         } else if let Some(call) = &promise.call {
             self.call(found, &about, answer, promise.since, call);
         }
@@ -87,7 +92,12 @@ impl<'s> Judge<'s> {
         let at = answer.at().unwrap_or_default();
         let hub = format!("{}, {}, at {}", event.method, outcome(event), time(at));
         if event.key_hash.is_empty() {
-            found.add(Code::EventErased, &event.name, "not in its journal", format!("{hub}; whose certificate is erased"));
+            found.add(
+                Code::EventErased,
+                &event.name,
+                "not in its journal",
+                format!("{hub}; whose certificate is erased"),
+            );
         } else if !self.keys.contains(&event.key_hash) {
             let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
             found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
@@ -143,8 +153,7 @@ impl<'s> Judge<'s> {
     /// Whether one of the agent's calls without an answer is this one. Each explains one event.
     fn is_lost(&mut self, method: &str, at: i64) -> bool {
         let fits = |lost: &Lost| {
-            lost.method == method
-                && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
+            lost.method == method && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
         };
         let mut lost = self.sides.after.lost.iter().enumerate();
         let one = lost.find(|(nth, lost)| !self.spent.contains(nth) && fits(lost)).map(|(nth, _)| nth);

@@ -243,11 +243,8 @@ mod tests {
     use super::*;
 
     fn promise(call: bool) -> Promise {
-        let call = call.then(|| Call {
-            method: "sluis.v1.Cases/GetCase".into(),
-            outcome: "PermissionDenied".into(),
-            at: 9,
-        });
+        let call =
+            call.then(|| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: "PermissionDenied".into(), at: 9 });
         Promise { event_id: "e".into(), since: 7, receipt: b"receipt".to_vec(), call }
     }
 

@@ -1,1 +1,397 @@
-#[test] fn x() {}
+//! Every difference, each made in a picture that has none.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::journal::{Inbox, Journal, OK, Promise};
+use super::*;
+use crate::api::v1::event_proof::State;
+use crate::clock::from_micros;
+use crate::tlog::{Checkpoint, Edge, PrivateKey, Proof, Tiles, Together, Tree, record_hash};
+use crate::wire::timestamp;
+
+const SECOND: i64 = 1_000_000;
+/// The period is an hour; it is over.
+const FROM: i64 = 1_800_000_000 * SECOND;
+const UNTIL: i64 = FROM + 3600 * SECOND;
+const NOW: i64 = UNTIL + 600 * SECOND;
+const OWN: &str = "00000099100001410000";
+const OTHER: &str = "00000099300000010000";
+const KEY: &str = "aa";
+const GET: &str = "sluis.v1.Cases/GetCase";
+const RECORD: &str = "records/r";
+
+fn key(seed: u8) -> PrivateKey {
+    PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[seed; 32]).unwrap()
+}
+
+fn id(nth: u8) -> String {
+    format!("0192f3a0-0000-7000-8000-0000000000{nth:02x}")
+}
+
+fn name(nth: u8) -> String {
+    format!("events/{}", id(nth))
+}
+
+/// An event of the organisation's own agent, `nth` seconds into the period.
+fn event(nth: u8) -> v1::Event {
+    v1::Event {
+        name: name(nth),
+        time: Some(timestamp(from_micros(FROM + i64::from(nth) * SECOND))),
+        method: GET.into(),
+        action: "R".into(),
+        outcome: v1::Outcome::Allowed.into(),
+        organisation: format!("partners/{OWN}"),
+        key_hash: KEY.into(),
+        ..v1::Event::default()
+    }
+}
+
+/// A record that another organisation sends to this one.
+fn sent(nth: u8) -> v1::Event {
+    v1::Event {
+        method: "sluis.v1.Records/PublishRecord".into(),
+        organisation: format!("partners/{OTHER}"),
+        recipients: vec![format!("partners/{OWN}")],
+        record: RECORD.into(),
+        key_hash: "bb".into(),
+        ..event(nth)
+    }
+}
+
+fn leaf(event: &v1::Event) -> Vec<u8> {
+    let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
+    let out = if event.outcome() == v1::Outcome::Allowed { "allowed" } else { "refused" };
+    let leaf = json!({
+        "_sd": [], "act": event.action, "article": 0, "at": at, "clauses": [], "covenant": 0, "id": &event.name[7..],
+        "method": event.method, "out": out, "purpose": "", "req": &event.organisation[9..], "src": "", "v": 1,
+    });
+    leaf.to_string().into_bytes()
+}
+
+/// Answers that a log of exactly these events gives.
+fn answers(events: &[v1::Event], log: &PrivateKey) -> BTreeMap<String, Answer> {
+    let (mut edge, mut tiles) = (Edge::default(), Tiles::default());
+    for (place, bytes) in edge.grow(events.iter().map(|event| record_hash(&leaf(event)))) {
+        tiles.add(place, bytes);
+    }
+    let tree = Tree { size: events.len() as u64, root: edge.root() };
+    let checkpoint = Checkpoint::sign(log, tree).unwrap();
+    let answer = |(place, event): (u64, &v1::Event)| {
+        let proof = v1::EventProof {
+            event: event.name.clone(),
+            state: State::Proven.into(),
+            leaf: leaf(event),
+            disclosures: vec![],
+            proof: Proof::make(place, &checkpoint, &tiles).unwrap().to_bytes(),
+        };
+        (event.name[7..].to_owned(), Answer { event: event.clone(), proof })
+    };
+    (0..).zip(events).map(answer).collect()
+}
+
+fn receipt(event: &v1::Event, log: &PrivateKey) -> Vec<u8> {
+    let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
+    Together::new(&[record_hash(&leaf(event))], at).receipt(0, 60, log).unwrap()
+}
+
+/// What the agent wrote down of a call that went as the event says.
+fn promise(event: &v1::Event, log: &PrivateKey) -> Promise {
+    let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
+    let outcome = if event.outcome() == v1::Outcome::Allowed { OK } else { "PermissionDenied" };
+    let call = journal::Call { method: event.method.clone(), outcome: outcome.into(), at: at + 1 };
+    let receipt = receipt(event, log);
+    Promise { event_id: event.name[7..].to_owned(), since: at - 1, receipt, call: Some(call) }
+}
+
+/// Both sides of three calls and one record received, in agreement.
+struct Picture {
+    log: PrivateKey,
+    events: Vec<v1::Event>,
+    journal: Journal,
+    answers: BTreeMap<String, Answer>,
+    now: i64,
+}
+
+impl Picture {
+    fn new() -> Self {
+        let log = key(1);
+        let refused = v1::Event { outcome: v1::Outcome::Refused.into(), ..event(2) };
+        let events = vec![event(1), refused, event(3), sent(4)];
+        let mut journal = Journal::default();
+        journal.add_kept(&format!("{} 0\n", promise(&events[0], &log)));
+        journal.add_open(&format!("{}\n{}\n", promise(&events[1], &log), promise(&events[2], &log)));
+        journal.add_received(&format!("{}\n", Inbox::Opened(FROM)));
+        let made = FROM + 4 * SECOND;
+        journal.add_received(&format!("{}\n", Inbox::Record(RECORD, made + SECOND, made)));
+        let answers = answers(&events, &log);
+        Self { log, events, journal, answers, now: NOW }
+    }
+
+    /// Another event in the log, and in the answer.
+    fn with(mut self, event: v1::Event) -> Self {
+        self.events.push(event);
+        self.answers = answers(&self.events, &self.log);
+        self
+    }
+
+    fn answer(&mut self, nth: u8) -> &mut Answer {
+        self.answers.get_mut(&id(nth)).unwrap()
+    }
+
+    fn reconciled(&self) -> Reconciled {
+        let policy = Policy::of_log(self.log.public().clone());
+        let own = format!("partners/{OWN}");
+        let setting = Setting { own, from: FROM, until: UNTIL, now: self.now, policy: &policy, keys: BTreeSet::new() };
+        reconcile(&setting, &Sides { before: &self.journal, after: &self.journal, answers: &self.answers })
+    }
+
+    fn found(&self) -> Vec<(Code, String)> {
+        let reconciled = self.reconciled();
+        let findings = reconciled.findings();
+        let found: Vec<_> = reconciled.differences.into_iter().map(|one| (one.code, one.about)).collect();
+        let expected = found.iter().filter(|(code, _)| code.severity() == Severity::Finding).count();
+        assert_eq!(findings, expected);
+        found
+    }
+}
+
+#[test]
+fn two_sides_that_agree_have_no_difference() {
+    let picture = Picture::new();
+    assert_eq!(picture.found(), []);
+    let Reconciled { promises, events, .. } = picture.reconciled();
+    assert_eq!((promises, events), (3, 4));
+}
+
+/// A case: what is done to the picture, and what is found then.
+type Case = (fn(Picture) -> Picture, Code, fn() -> String);
+
+#[test]
+fn every_difference_of_a_promise_is_found() {
+    let cases: [Case; 13] = [
+        (
+            |mut p| {
+                p.answers.remove(&id(1));
+                p
+            },
+            Code::PromiseMissing,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                // Another event was put in its place, with everything that belongs to it.
+                p.events[0].method = "sluis.v1.Cases/ListCases".into();
+                p.answers = answers(&p.events, &p.log);
+                p
+            },
+            Code::EntryDiffers,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                p.answer(1).event.name = name(9);
+                p.answer(1).proof.event = name(9);
+                p
+            },
+            Code::EventDiffers,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                let other = answers(&p.events, &key(2));
+                p.answer(3).proof = other[&id(3)].proof.clone();
+                p
+            },
+            Code::ProofFails,
+            || name(3),
+        ),
+        (
+            |mut p| {
+                p.answer(3).proof.proof.clear();
+                p
+            },
+            Code::ProofFails,
+            || name(3),
+        ),
+        (
+            |mut p| {
+                p.answer(3).proof.state = State::Waiting.into();
+                p
+            },
+            Code::ProofLate,
+            || name(3),
+        ),
+        (
+            |mut p| {
+                p.answer(1).proof.state = State::Waiting.into();
+                p
+            },
+            Code::PlaceDiffers,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                p.journal.promises.get_mut(&id(1)).unwrap().1 = journal::Standing::Kept(7);
+                p
+            },
+            Code::PlaceDiffers,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                let line = format!("{} no proof\n", promise(&p.events[0], &p.log));
+                p.journal.add_broken(&line);
+                p
+            },
+            Code::PromiseBroken,
+            || name(1),
+        ),
+        (
+            |mut p| {
+                p.answer(1).event.outcome = v1::Outcome::Refused.into();
+                p
+            },
+            Code::EventDiffers,
+            || name(1),
+        ),
+        (|p| saw(p, |call| call.method = "sluis.v1.Cases/ListCases".into()), Code::MethodDiffers, || name(1)),
+        (|p| saw(p, |call| call.outcome = "PermissionDenied".into()), Code::OutcomeDiffers, || name(1)),
+        (|p| saw(p, |call| call.at = FROM - 3600 * SECOND), Code::TimeDiffers, || name(1)),
+    ];
+    for (nth, (make, code, about)) in cases.into_iter().enumerate() {
+        let found = make(Picture::new()).found();
+        assert_eq!(found, [(code, about())], "case {nth}");
+        assert_eq!(code.severity(), Severity::Finding);
+    }
+}
+
+/// The agent saw something else of its first call.
+fn saw(mut picture: Picture, change: fn(&mut journal::Call)) -> Picture {
+    change(picture.journal.promises.get_mut(&id(1)).unwrap().0.call.as_mut().unwrap());
+    picture
+}
+
+#[test]
+fn every_difference_of_an_event_or_a_record_is_found() {
+    let lost = format!("{GET} {} {}\n", FROM + 4 * SECOND, FROM + 6 * SECOND);
+    let told = |record: &str| format!("{}\n", Inbox::Record(record, FROM + 9 * SECOND, FROM + 8 * SECOND));
+    let mut call_lost = Picture::new().with(event(5));
+    call_lost.journal.add_lost(&lost);
+    let mut another_lost = Picture::new().with(event(5)).with(event(6));
+    another_lost.journal.add_lost(&lost);
+    let mut not_told = Picture::new();
+    not_told.journal.told.clear();
+    let mut not_read = Picture::new();
+    not_read.journal = Journal { told: BTreeMap::new(), ..Journal::default() };
+    not_read.answers.retain(|_, answer| answer.event.organisation != format!("partners/{OWN}"));
+    let mut not_logged = Picture::new();
+    not_logged.journal.add_received(&told("records/x"));
+    let mut erased = Picture::new();
+    erased.journal.add_received(&told("records/x"));
+    let answer = erased.answer(4);
+    answer.event.erased = vec!["data".into()];
+    let mut forked = Picture::new();
+    let other = answers(&[event(1), forked.events[1].clone(), event(3), sent(5)], &forked.log);
+    forked.answers.insert(id(5), other[&id(5)].clone());
+    let mut unreadable = Picture::new();
+    let promise = promise(&event(3), &key(2));
+    unreadable.journal.promises.insert(id(3), (promise, journal::Standing::Open));
+    let another = v1::Event { key_hash: "cc".into(), ..event(5) };
+    let nobody = v1::Event { key_hash: String::new(), erased: vec!["network".into()], ..event(5) };
+    for (picture, expected) in [
+        (Picture::new().with(event(5)), vec![(Code::EventUnknown, name(5))]),
+        (call_lost, vec![(Code::AnswerLost, name(5))]),
+        (another_lost, vec![(Code::EventUnknown, name(6)), (Code::AnswerLost, name(5))]),
+        (Picture::new().with(another), vec![(Code::OtherCertificate, name(5))]),
+        (Picture::new().with(nobody), vec![(Code::EventErased, name(5))]),
+        (not_told, vec![(Code::RecordNotTold, RECORD.into())]),
+        (not_read, vec![(Code::InboxNotRead, RECORD.into())]),
+        (not_logged, vec![(Code::RecordNotLogged, "records/x".into())]),
+        (erased, vec![(Code::EventErased, "records/x".into())]),
+        (forked, vec![(Code::LogForked, name(5))]),
+        (unreadable, vec![(Code::ReceiptUnreadable, name(3))]),
+    ] {
+        assert_eq!(picture.found(), expected);
+    }
+}
+
+#[test]
+fn what_is_under_way_or_out_of_the_period_is_no_difference() {
+    // A call of half a minute ago: the log may be ahead of the journal, and the answer behind it.
+    let mut young = Picture::new().with(event(5));
+    young.answers.remove(&id(3));
+    young.now = FROM + 30 * SECOND;
+    assert_eq!(young.found(), []);
+    young.now = NOW;
+    assert_eq!(young.found(), [(Code::PromiseMissing, name(3)), (Code::EventUnknown, name(5))]);
+    // Not due yet.
+    let mut waiting = Picture::new();
+    waiting.answer(3).proof.state = State::Waiting.into();
+    waiting.now = FROM + 30 * SECOND;
+    assert_eq!(waiting.found(), []);
+    // Before and after: both sides are looked at a little beyond the period, and not compared there.
+    let mut outside = v1::Event { time: Some(timestamp(from_micros(FROM - SECOND))), ..event(5) };
+    assert_eq!(Picture::new().with(outside.clone()).found(), []);
+    outside.time = Some(timestamp(from_micros(UNTIL)));
+    assert_eq!(Picture::new().with(outside).found(), []);
+    let mut earlier = Picture::new();
+    earlier.journal.add_received(&format!("{}\n", Inbox::Record("records/x", FROM, FROM - SECOND)));
+    assert_eq!(earlier.found(), []);
+}
+
+#[test]
+fn a_line_without_a_method_is_held_against_its_entry_alone() {
+    let mut picture = saw(Picture::new(), |call| call.method = "sluis.v1.Cases/ListCases".into());
+    picture.journal.promises.get_mut(&id(1)).unwrap().0.call = None;
+    assert_eq!(picture.found(), []);
+}
+
+#[test]
+fn what_the_hub_did_not_show_is_asked_for_by_name() {
+    let mut picture = Picture::new();
+    picture.answers.remove(&id(2));
+    let policy = Policy::of_log(picture.log.public().clone());
+    let setting =
+        Setting { own: String::new(), from: FROM, until: UNTIL, now: NOW, policy: &policy, keys: BTreeSet::new() };
+    let sides = Sides { before: &picture.journal, after: &picture.journal, answers: &picture.answers };
+    assert_eq!(not_shown(&setting, &sides), [id(2)]);
+}
+
+#[test]
+fn a_difference_is_written_as_its_code_says() {
+    let mut picture = Picture::new();
+    picture.answers.remove(&id(1));
+    let reconciled = picture.reconciled();
+    let written = serde_json::to_value(&reconciled.differences[0]).unwrap();
+    let agent = "sluis.v1.Cases/GetCase, ok, at 2027-01-15T08:00:01Z";
+    let expected = json!({
+        "severity": "finding", "code": "promise-missing", "about": name(1), "agent": agent, "hub": "no such event",
+    });
+    assert_eq!(written, expected);
+    let all = [
+        Code::PromiseMissing,
+        Code::EntryDiffers,
+        Code::ProofFails,
+        Code::ProofLate,
+        Code::PlaceDiffers,
+        Code::LogForked,
+        Code::PromiseBroken,
+        Code::EventDiffers,
+        Code::MethodDiffers,
+        Code::OutcomeDiffers,
+        Code::TimeDiffers,
+        Code::EventUnknown,
+        Code::RecordNotTold,
+        Code::RecordNotLogged,
+        Code::OtherCertificate,
+        Code::AnswerLost,
+        Code::InboxNotRead,
+        Code::EventErased,
+        Code::ReceiptUnreadable,
+    ];
+    for code in all {
+        assert_eq!(serde_json::to_value(code).unwrap(), json!(code.word()));
+    }
+}

@@ -32,6 +32,7 @@ mod officers;
 mod overload;
 mod processes;
 mod raw;
+mod reconcile;
 mod reports;
 mod restart;
 mod seats;

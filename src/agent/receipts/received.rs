@@ -41,7 +41,7 @@ impl Received {
 
 impl Receipts {
     /// Writes down a record that the hub tells of, when it does so for the first time.
-    fn told(&self, item: &v1::InboxItem) {
+    pub(super) fn told(&self, item: &v1::InboxItem) {
         let Some(Item::Record(record)) = &item.item else { return };
         let Some(id) = words::id(&record.name, "records") else { return };
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,10 @@
 //! Promises that are kept, and that are not.
 
 use tonic::metadata::MetadataValue;
+use tonic::{Response, Status};
 
 use super::*;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::SystemClock;
 use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
 
 const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
@@ -71,8 +72,7 @@ fn a_promise_is_kept_by_a_proof_of_what_was_promised_and_nothing_else() {
     }
     // The promise was of another event from the start, and so is the proof.
     let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
-    let verdict =
-        judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
+    let verdict = judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
     assert_eq!(verdict, Kept::No("the log holds something else than was promised"));
 }
 
@@ -89,7 +89,8 @@ fn receipts_outlive_the_agent_and_are_settled_once() {
         }
         metadata
     };
-    let call = |outcome: &str| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: outcome.into(), at: micros(now) };
+    let call =
+        |outcome: &str| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: outcome.into(), at: micros(now) };
     let keep = |receipts: &Receipts, metadata: MetadataMap, outcome: &str, began| {
         receipts.keep(&metadata, call(outcome), began, Settle::Later);
     };
@@ -132,4 +133,107 @@ fn receipts_outlive_the_agent_and_are_settled_once() {
     let broken = std::fs::read_to_string(folder.path().join("receipts/broken")).unwrap();
     assert!(broken.starts_with(EVENT) && broken.ends_with(" proef\n"), "{broken}");
     assert!(!folder.path().join("receipts").join(month("kept", given.since)).exists());
+}
+
+/// What stands in a file of this name, of whichever month.
+fn written(folder: &Path, name: &str) -> String {
+    let mut files = std::fs::read_dir(folder.join("receipts")).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+    file.map_or_else(String::new, |file| {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+        }
+        std::fs::read_to_string(file).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn every_call_is_written_down_with_what_came_of_it() {
+    const GET: &str = "sluis.v1.Cases/GetCase";
+    let folder = tempfile::tempdir().unwrap();
+    let log = key(1);
+    let receipts = opened(folder.path(), &log).unwrap();
+    let leaf = |nth: usize| LEAF.to_vec().into_iter().chain(nth.to_string().into_bytes()).collect::<Vec<u8>>();
+    let named = |nth: usize| EVENT.replace("8000", &format!("800{nth}"));
+    let said = |nth: usize| {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(crate::status::EVENT, format!("events/{}", named(nth)).parse().unwrap());
+        let receipt = promise(&leaf(nth), SystemClock.now(), &log).bytes;
+        metadata.insert_bin(RECEIPT, MetadataValue::from_bytes(&receipt));
+        metadata
+    };
+    let done = |nth: usize| {
+        let mut answer = Response::new(());
+        *answer.metadata_mut() = said(nth);
+        Ok(answer)
+    };
+    let refused = |nth: usize| {
+        let mut status = Status::permission_denied("no");
+        *status.metadata_mut() = said(nth);
+        Err::<Response<()>, _>(status)
+    };
+    receipts.watch(GET.into(), async { done(1) }).await.unwrap();
+    receipts.watch(GET.into(), async { refused(2) }).await.unwrap_err();
+    // The hub takes the report of a refusal, or refuses it itself.
+    receipts.watch(Asked::refusing(GET), async { done(3) }).await.unwrap();
+    receipts.watch(Asked::refusing(GET), async { refused(4) }).await.unwrap_err();
+    receipts.watch(Asked::in_passing(PROVE), async { done(5) }).await.unwrap();
+    receipts.ended("sluis.v1.Inbox/StreamInbox", &refused(6).unwrap_err());
+    // A call without an answer, and one whose caller left.
+    let nothing = async { Err::<Response<()>, _>(Status::unavailable("gone")) };
+    receipts.watch(GET.into(), nothing).await.unwrap_err();
+    drop(for_a_moment(receipts.watch(GET.into(), std::future::pending::<Result<Response<()>, Status>>())).await);
+
+    let calls: BTreeMap<String, (String, String)> = written(folder.path(), "waiting")
+        .lines()
+        .map(|line| {
+            let (written, rest) = Written::read(line).unwrap();
+            assert_eq!(rest, "");
+            let call = written.call.unwrap();
+            (written.event_id, (call.method, call.outcome))
+        })
+        .collect();
+    let expected = [
+        (1, GET, OK),
+        (2, GET, "PermissionDenied"),
+        (3, GET, "InvalidArgument"),
+        (4, "sluis.v1.Audit/ReportRefusal", "PermissionDenied"),
+        (6, "sluis.v1.Inbox/StreamInbox", "PermissionDenied"),
+    ];
+    let expected = expected.map(|(nth, method, outcome)| (named(nth), (method.to_owned(), outcome.to_owned())));
+    assert_eq!(calls, BTreeMap::from(expected));
+    let asked = written(folder.path(), "asked");
+    assert!(asked.starts_with(&named(5)) && asked.contains(PROVE) && asked.lines().count() == 1, "{asked}");
+    let lost = written(folder.path(), "lost");
+    assert!(lost.lines().all(|line| line.starts_with(GET)) && lost.lines().count() == 2, "{lost}");
+}
+
+/// Waits for it a little, and leaves.
+async fn for_a_moment<T>(call: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_millis(1), call).await.ok()
+}
+
+#[test]
+fn a_record_is_written_down_once_also_by_the_agent_after_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = key(1);
+    let item = |name: String| v1::InboxItem {
+        item: Some(v1::inbox_item::Item::Record(v1::Record { name, ..v1::Record::default() })),
+        create_time: Some(prost_types::Timestamp { seconds: 7, nanos: 0 }),
+        ..v1::InboxItem::default()
+    };
+    for _ in 0..2 {
+        let receipts = opened(folder.path(), &log).unwrap();
+        for name in [format!("records/{EVENT}"), format!("records/{EVENT}"), "records/none".to_owned(), String::new()] {
+            receipts.told(&item(name));
+        }
+        receipts.told(&v1::InboxItem::default());
+    }
+    let text = written(folder.path(), "received");
+    let lines: Vec<&str> = text.lines().collect();
+    let [started, record, again] = lines[..] else { panic!("{text}") };
+    assert!(started.starts_with("0 ") && again.starts_with("0 "), "{text}");
+    assert!(record.starts_with(&format!("records/{EVENT} ")) && record.ends_with(" 7000000"), "{text}");
 }

@@ -207,14 +207,15 @@ async fn no_subject_goes_to_a_node_that_finds_another_answer() {
     agent.links.agreed().await.unwrap();
     network.hub.state().differs = Some(1);
     network.hub.state().unavailable = Some(0);
+    let method = "sluis.v1.Pseudonyms/ResolvePseudonym";
     let call = |hub, request| async move { PseudonymsClient::new(hub).resolve_pseudonym(request).await };
     let request = || Request::new(v1::ResolvePseudonymRequest::default());
-    let refused = agent.send_subject(request(), Again::Yes, call).await.unwrap_err();
+    let refused = agent.send_subject(method, request(), Again::Yes, call).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(network.hub.state().subjects.is_empty());
     network.hub.state().unavailable = None;
-    agent.send_subject(request(), Again::Yes, call).await.unwrap_err();
-    agent.send(request(), Again::Yes, call).await.unwrap();
+    agent.send_subject(method, request(), Again::Yes, call).await.unwrap_err();
+    agent.send(method, request(), Again::Yes, call).await.unwrap();
 }
 
 thread_local! {
