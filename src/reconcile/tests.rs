@@ -191,8 +191,7 @@ fn every_difference_of_a_promise_is_found() {
         ),
         (
             |mut p| {
-                p.answer(1).event.name = name(9);
-                p.answer(1).proof.event = name(9);
+                p.answer(1).event.article = "7".into();
                 p
             },
             Code::EventDiffers,
@@ -284,7 +283,7 @@ fn every_difference_of_an_event_or_a_record_is_found() {
     let mut not_told = Picture::new();
     not_told.journal.told.clear();
     let mut not_read = Picture::new();
-    not_read.journal = Journal { told: BTreeMap::new(), ..Journal::default() };
+    not_read.journal = Journal::default();
     not_read.answers.retain(|_, answer| answer.event.organisation != format!("partners/{OWN}"));
     let mut not_logged = Picture::new();
     not_logged.journal.add_received(&told("records/x"));
@@ -292,6 +291,8 @@ fn every_difference_of_an_event_or_a_record_is_found() {
     erased.journal.add_received(&told("records/x"));
     let answer = erased.answer(4);
     answer.event.erased = vec!["data".into()];
+    answer.event.record.clear();
+    answer.event.recipients.clear();
     let mut forked = Picture::new();
     let other = answers(&[event(1), forked.events[1].clone(), event(3), sent(5)], &forked.log);
     forked.answers.insert(id(5), other[&id(5)].clone());
@@ -309,7 +310,7 @@ fn every_difference_of_an_event_or_a_record_is_found() {
         (not_told, vec![(Code::RecordNotTold, RECORD.into())]),
         (not_read, vec![(Code::InboxNotRead, RECORD.into())]),
         (not_logged, vec![(Code::RecordNotLogged, "records/x".into())]),
-        (erased, vec![(Code::EventErased, "records/x".into())]),
+        (erased, vec![(Code::EventErased, RECORD.into()), (Code::EventErased, "records/x".into())]),
         (forked, vec![(Code::LogForked, name(5))]),
         (unreadable, vec![(Code::ReceiptUnreadable, name(3))]),
     ] {
