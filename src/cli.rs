@@ -56,7 +56,7 @@ enum Command {
     /// Add partners and certificates to a hub's registry, and cut them off.
     Registry(registry::RegistryArgs),
     /// Prove what stands in the audit log, copy it, and verify proofs and copies without any hub.
-    Audit(audit::AuditArgs),
+    Audit(Box<audit::AuditArgs>),
     /// Read and sign the covenant, at the partner's own agent.
     Covenant(member::CovenantArgs),
     /// Play a scenario: the chain test of a network.
@@ -243,7 +243,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => Ok(ca::run(args, now, out)?),
         Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),
-        Command::Audit(args) => Ok(block_on(audit::run(args, now, out))??),
+        Command::Audit(args) => Ok(block_on(audit::run(*args, now, out))??),
         Command::Covenant(args) => Ok(block_on(member::run(args, now, out))??),
         Command::Scenario(ScenarioCommand::Run { file, network }) => play(&file, network.as_deref(), out),
         Command::Demo(args) => {

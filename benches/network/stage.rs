@@ -7,7 +7,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use sluis::api::v1;
-use sluis::audit::{Action as Crude, Draft, Event, GROUPS, Leaf, Outcome, Stamp, Verdict, encode};
+use sluis::audit::{Action as Crude, Draft, Event, Leaf, Outcome, SALTS, Stamp, Verdict, encode};
 use sluis::clock::{Clock as _, SystemClock, micros};
 use sluis::covenant::facts::{Action, Actor, CaseFacts, ConsentState, Item, Kind, Purpose, Question};
 use sluis::covenant::{Covenant, Permit};
@@ -154,7 +154,7 @@ impl Stage {
         request: &v1::GetCaseRequest,
     ) -> Result<Event, Failed> {
         let now = SystemClock.now();
-        let mut salts = [[0; 16]; GROUPS];
+        let mut salts = [[0; 16]; SALTS];
         for salt in &mut salts {
             self.rng.fill(salt).map_err(|_| "no randomness")?;
         }

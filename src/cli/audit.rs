@@ -75,6 +75,8 @@ enum AuditCommand {
     Report(report::ReportArgs),
     /// What a family may read: who did what with the data of one youth, in plain Dutch or English.
     Overview(report::OverviewArgs),
+    /// Compare what an agent sent, received and was promised with what the log says.
+    Reconcile(super::reconcile::ReconcileArgs),
     /// For the network's officer: erase what events say of somebody. What stands in the tree stays.
     Erase(erase::EraseArgs),
     /// Fetch proofs that events are in the log: for each its leaf, what an officer may open of it, and the proof.
@@ -214,6 +216,9 @@ pub enum AuditError {
     /// A covenant.
     #[error("--covenant")]
     Covenant(#[from] crate::covenant::file::LoadError),
+    /// Reconciling.
+    #[error(transparent)]
+    Reconcile(#[from] super::reconcile::ReconcileError),
     /// Something red in a report.
     #[error("{0} reports have a red signal")]
     Red(usize),
@@ -252,13 +257,19 @@ impl AuditError {
         match self {
             Self::Export(_, fault) => fault.is_finding(),
             Self::Bundle(_, BundleError::Fault(fault)) => fault.is_finding(),
+            Self::Reconcile(error) => error.is_finding(),
             _ => self.is_found(),
         }
     }
 
     /// Whether it is the arguments' fault.
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::Key(_) | Self::Policy(..) | Self::OtherLog | Self::Option(..) | Self::Covenant(_))
+        match self {
+            Self::Reconcile(error) => error.is_usage(),
+            _ => {
+                matches!(self, Self::Key(_) | Self::Policy(..) | Self::OtherLog | Self::Option(..) | Self::Covenant(_))
+            }
+        }
     }
 
     const fn is_found(&self) -> bool {
@@ -299,6 +310,7 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
         }
         AuditCommand::Report(args) => report::reports(&args, now, out).await,
         AuditCommand::Overview(args) => report::overview(&args, now, out).await,
+        AuditCommand::Reconcile(args) => Ok(super::reconcile::run(args, say.json, now, say.out).await?),
         AuditCommand::Erase(args) => erase::run(args, now, out).await,
         AuditCommand::Prove { remote, dir, events } => {
             files::prove(remote.channel(now).await?, &dir, events, out).await

@@ -54,9 +54,6 @@ pub struct ReconcileArgs {
     /// Until this moment, or the start of this day (UTC). Left out: now.
     #[arg(long, value_parser = moment)]
     until: Option<OffsetDateTime>,
-    /// One JSON object for each difference, instead of a table.
-    #[arg(long)]
-    json: bool,
     /// The officer's own reference, as it stands in the log of the queries. Their certificate names them anyway.
     #[arg(long, default_value = "reconcile")]
     user_ref: String,
@@ -136,7 +133,12 @@ struct Known {
 ///
 /// # Errors
 /// [`ReconcileError`]; differences that are findings are one.
-pub async fn run(args: ReconcileArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), ReconcileError> {
+pub async fn run(
+    args: ReconcileArgs,
+    json: bool,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+) -> Result<(), ReconcileError> {
     let until = args.until.unwrap_or(now);
     let from = args.from.unwrap_or_else(|| until.saturating_sub(Duration::days(1)));
     if from >= until {
@@ -165,7 +167,7 @@ pub async fn run(args: ReconcileArgs, now: OffsetDateTime, out: &mut dyn Write) 
     }
     let after = files::read(&store, setting.from, setting.until)?;
     let outcome = reconcile(&setting, &Sides { before: &before, after: &after, answers: &answers });
-    print(&outcome, &setting, args.json, out)?;
+    print(&outcome, &setting, json, out)?;
     match outcome.findings() {
         0 => Ok(()),
         findings => Err(ReconcileError::Differences(findings)),
@@ -310,7 +312,7 @@ fn shown(at: i64) -> String {
 }
 
 /// RFC 3339, or a date: its first moment in UTC.
-fn moment(text: &str) -> Result<OffsetDateTime, String> {
+pub(super) fn moment(text: &str) -> Result<OffsetDateTime, String> {
     let date =
         || Date::parse(text, format_description!("[year]-[month]-[day]")).map(|date| date.midnight().assume_utc());
     let wrong = |_| "a moment like 2027-01-31T12:00:00Z, or a date like 2027-01-31".to_owned();
@@ -344,7 +346,7 @@ mod tests {
         let parsed =
             |more: &[&str]| Command::try_parse_from([&remote, more].concat()).map_err(|error| error.to_string());
         assert!(parsed(&["--config", "agent.toml"]).is_ok());
-        assert!(parsed(&["--store", "s", "--policy", "p", "--from", "2027-01-01", "--json"]).is_ok());
+        assert!(parsed(&["--store", "s", "--policy", "p", "--from", "2027-01-01"]).is_ok());
         for (more, wanted) in [
             (&[][..], "--store"),
             (&["--store", "s"], "--log-key"),

@@ -65,6 +65,8 @@ impl RemoteArgs {
     pub(super) fn oin(&self) -> Option<Oin> {
         let leaf = CertificateDer::from_pem_file(&self.certificate).ok()?;
         Leaf::read(&leaf).ok()?.oin().ok()
+    }
+
     /// Where the caller's certificate stands.
     pub(super) fn certificate(&self) -> &Path {
         &self.certificate

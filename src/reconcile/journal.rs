@@ -271,10 +271,10 @@ mod tests {
         let line = format!("{} 12\n", promise(true));
         for length in 0..line.len() {
             let mut journal = Journal::default();
-            journal.add_kept(&line[..length]);
-            journal.add_open(&line[..length]);
-            journal.add_lost(&"sluis.v1.Cases/GetCase 3 4\n"[..length.min(26)]);
-            journal.add_received(&"records/r 1 2\n"[..length.min(13)]);
+            journal.add_kept(line.get(..length).unwrap());
+            journal.add_open(line.get(..length).unwrap());
+            journal.add_lost("sluis.v1.Cases/GetCase 3 4\n".get(..length.min(26)).unwrap());
+            journal.add_received("records/r 1 2\n".get(..length.min(13)).unwrap());
             assert!(journal.promises.is_empty() && journal.lost.is_empty() && journal.told.is_empty(), "{length}");
         }
         for line in ["", "e", "e 7", "e x cmVjZWlwdA==", "e 7 !", "e 7 cmVjZWlwdA== a/b", "e 7 cmVjZWlwdA== a/b ok x"] {

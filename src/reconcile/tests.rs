@@ -64,8 +64,8 @@ fn leaf(event: &v1::Event) -> Vec<u8> {
     let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
     let out = if event.outcome() == v1::Outcome::Allowed { "allowed" } else { "refused" };
     let leaf = json!({
-        "_sd": [], "act": event.action, "article": 0, "at": at, "clauses": [], "covenant": 0, "id": &event.name[7..],
-        "method": event.method, "out": out, "purpose": "", "req": &event.organisation[9..], "src": "", "v": 1,
+        "_sd": [], "act": event.action, "article": 0, "at": at, "clauses": [], "covenant": 0, "id": event.name.strip_prefix("events/"),
+        "method": event.method, "out": out, "purpose": "", "req": event.organisation.strip_prefix("partners/"), "src": "", "v": 1,
     });
     leaf.to_string().into_bytes()
 }
@@ -86,7 +86,7 @@ fn answers(events: &[v1::Event], log: &PrivateKey) -> BTreeMap<String, Answer> {
             disclosures: vec![],
             proof: Proof::make(place, &checkpoint, &tiles).unwrap().to_bytes(),
         };
-        (event.name[7..].to_owned(), Answer { event: event.clone(), proof })
+        (event.name.replace("events/", ""), Answer { event: event.clone(), proof })
     };
     (0..).zip(events).map(answer).collect()
 }
@@ -102,7 +102,7 @@ fn promise(event: &v1::Event, log: &PrivateKey) -> Promise {
     let outcome = if event.outcome() == v1::Outcome::Allowed { OK } else { "PermissionDenied" };
     let call = journal::Call { method: event.method.clone(), outcome: outcome.into(), at: at + 1 };
     let receipt = receipt(event, log);
-    Promise { event_id: event.name[7..].to_owned(), since: at - 1, receipt, call: Some(call) }
+    Promise { event_id: event.name.replace("events/", ""), since: at - 1, receipt, call: Some(call) }
 }
 
 /// Both sides of three calls and one record received, in agreement.

@@ -129,8 +129,7 @@ impl Tx<'_> {
                     .bind(i64::try_from(*place).unwrap_or(i64::MAX))
                     .bind(&by)
                     .execute(&mut *session)
-                    .await
-                    .map_err(StoreError::from)?;
+                    .await?;
             }
             if !empty(session, event, &by).await? {
                 return Err(WorkError::Stale);
@@ -216,14 +215,14 @@ pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<
     match which {
         Which::Named(events) => {
             for event in events {
-                found.extend(rows(reader, "event_id = $1", &[event.clone()], limit, None).await?);
+                found.extend(rows(reader, "event_id = $1", std::slice::from_ref(event), limit, None).await?);
             }
         }
         Which::About { cases, subjects } => {
             for case in cases {
-                found.extend(rows(reader, "case_id = $1", &[case.clone()], limit, None).await?);
+                found.extend(rows(reader, "case_id = $1", std::slice::from_ref(case), limit, None).await?);
                 let listed = "event_id IN (SELECT event_id FROM audit_event_listed WHERE case_id = $1)";
-                found.extend(rows(reader, listed, &[case.clone()], limit, None).await?);
+                found.extend(rows(reader, listed, std::slice::from_ref(case), limit, None).await?);
             }
             for (oin, subject) in subjects {
                 let own = "req_oin = $1 AND subject = $2 AND subject <> ''";

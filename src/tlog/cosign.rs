@@ -209,7 +209,7 @@ mod tests {
         let request = request(0, 7, None);
         let other_name = key(Kind::Log, "sluis.example/other", 1).public().clone();
         let other_key = key(Kind::Log, "sluis.example/log", 2).public().clone();
-        assert_eq!(request.consider(&[other_name.clone()], None).unwrap_err(), Declined::UnknownLog);
+        assert_eq!(request.consider(std::slice::from_ref(&other_name), None).unwrap_err(), Declined::UnknownLog);
         assert_eq!(request.consider(&[other_name, other_key.clone()], None).unwrap_err(), Declined::Unsigned);
         assert!(request.consider(&[other_key, log().public().clone()], None).is_ok(), "one of its keys");
     }

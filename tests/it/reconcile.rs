@@ -37,11 +37,11 @@ async fn reconciled(folder: &Path, network: &Network, partner: &str) -> (Vec<ser
     let paths = [&network.hub.anchors, &officer.certificate, &officer.key, &config].map(|path| path.to_str().unwrap());
     let [anchors, certificate, key, config] = paths;
     let line = ["reconcile", "--address", &network.hub.address, "--server-name", &network.hub.server_name];
-    let files = ["--anchors", anchors, "--certificate", certificate, "--key", key, "--config", config, "--json"];
+    let files = ["--anchors", anchors, "--certificate", certificate, "--key", key, "--config", config];
     let Command { args } = Command::parse_from(line.into_iter().chain(files));
     let mut out = Vec::new();
     // Two minutes later: nothing is under way any more.
-    let outcome = run(args, now() + Duration::minutes(2), &mut out).await;
+    let outcome = run(args, true, now() + Duration::minutes(2), &mut out).await;
     let found = match outcome {
         Ok(()) => None,
         Err(ReconcileError::Differences(findings)) => Some(findings),

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use time::{Date, OffsetDateTime, Time};
+use time::OffsetDateTime;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
+use super::super::reconcile;
 use super::super::remote::done;
 use super::files::cosigners;
 use super::{AuditError, Say};
@@ -142,12 +141,8 @@ impl Search {
 
 /// A moment, or the beginning of a day (UTC).
 pub(super) fn moment(option: &'static str, text: &str) -> Result<OffsetDateTime, AuditError> {
-    let day = || {
-        Date::parse(text, format_description!("[year]-[month]-[day]"))
-            .map(|day| day.with_time(Time::MIDNIGHT).assume_utc())
-    };
-    let found = OffsetDateTime::parse(text, &Rfc3339).ok().or_else(|| day().ok());
-    found.ok_or(AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))
+    reconcile::moment(text)
+        .map_err(|_| AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))
 }
 
 /// Why an officer asks. Who it is, the certificate says.
