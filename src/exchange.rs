@@ -273,8 +273,7 @@ impl Exchange {
         self.look_for_bsn(call, &encoded)?;
         let body_hash = digest(&SHA256, &message.same().unwrap_or(encoded));
         let operation = Arc::new(O::parse(message).map_err(Stop::own)?);
-        name_context(operation.context(), draft);
-        name_person(&caller, draft);
+        name_caller(&caller, operation.context(), draft);
         // A repeat of a change is rare: the commit finds it, and only then is the first reply looked up.
         let mut again = None;
         for _ in 0..ATTEMPTS {
@@ -312,11 +311,10 @@ impl Exchange {
                 ..decided.facts.seen()
             };
             call.progress.begin();
-            let body_hash_now = body_hash.as_ref().to_vec();
-            let (hub, again_of) = (Arc::clone(self), Arc::clone(&operation));
-            let operation = Arc::clone(&operation);
-            let work =
-                Perform { hub, operation, decided, draft: draft_now, body_hash: body_hash_now, seen: seen.clone() };
+            let (hub, again_of, body_hash_now) =
+                (Arc::clone(self), Arc::clone(&operation), body_hash.as_ref().to_vec());
+            let (operation, draft) = (Arc::clone(&operation), draft_now);
+            let work = Perform { hub, operation, decided, draft, body_hash: body_hash_now, seen: seen.clone() };
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => {
                     if changes == Changes::Registry {
@@ -469,7 +467,9 @@ impl Exchange {
     }
 }
 
-fn name_context(context: Option<&Context>, draft: &mut Draft) {
+/// Who calls and why. A personal certificate says who it is: whatever reference the request names, the log names the registered
+/// one.
+fn name_caller(caller: &Caller, context: Option<&Context>, draft: &mut Draft) {
     if let Some(context) = context {
         draft.user_ref.clone_from(&context.user_ref);
         draft.role = Some(context.role);
@@ -477,10 +477,6 @@ fn name_context(context: Option<&Context>, draft: &mut Draft) {
         draft.article = Some(context.article);
         draft.motivation.clone_from(&context.reason);
     }
-}
-
-/// A personal certificate says who it is: whatever reference the request names, the log names the registered one.
-fn name_person(caller: &Caller, draft: &mut Draft) {
     if let Holder::Person { person, .. } = caller.holder() {
         person.as_str().clone_into(&mut draft.user_ref);
     }

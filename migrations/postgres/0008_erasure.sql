@@ -36,7 +36,13 @@ CREATE INDEX audit_event_trace ON audit_event (trace_id) WHERE trace_id <> '';
 -- The hub's role can't change an event. This is the one change there is: groups are emptied, for an erasure that is written down
 -- in the same transaction. Says whether the event was as the eraser knew it.
 CREATE FUNCTION erase_event(
-    the_words TEXT, the_event TEXT, the_rest BYTEA, the_cases TEXT, the_eraser TEXT, the_old BYTEA, all_words TEXT
+    the_words TEXT,                       -- groups that are emptied now
+    the_event TEXT,                       -- of which event
+    the_rest BYTEA,                       -- disclosures that stay
+    the_cases TEXT,                       -- cases that go from its list
+    the_eraser TEXT,                      -- the event of the erasure
+    the_old BYTEA,                        -- disclosures as they were read
+    all_words TEXT                        -- groups that are emptied now or were before
 ) RETURNS BIGINT
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE

@@ -209,8 +209,8 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
         let manifest = bundle.finish(Story::default()).unwrap();
         assert!(begin().is_err(), "a whole one is not written over");
         let verified = verify(&folder, &Policy::of_log(key.public().clone())).unwrap();
-        assert_eq!((verified.proven, verified.waiting, verified.manifest), (1_000, 0, manifest.clone()));
-        assert!(verified.uncovered.is_empty(), "{:?}", verified.uncovered);
+        assert_eq!((verified.proven, verified.waiting, verified.manifest.clone()), (1_000, 0, manifest.clone()));
+        assert!(fields(&verified).is_empty(), "{:?}", verified.uncovered);
         let mut names: Vec<_> = std::fs::read_dir(directory.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -295,6 +295,11 @@ async fn what_a_hub_answers_becomes_a_bundle_that_verifies() {
         bundle.finish(Story::default()).unwrap();
         let verified = verify(&folder, &Policy::of_log(log.clone())).unwrap();
         assert!(verified.proven as usize == events.len() && !events.is_empty());
-        assert!(verified.uncovered.keys().all(|field| most.contains(field)), "{:?}", verified.uncovered);
+        assert!(fields(&verified).iter().all(|field| most.contains(field)), "{:?}", verified.uncovered);
     }
+}
+
+/// Fields that say something for which there is no proof.
+fn fields(verified: &sluis::audit::export::Verified) -> Vec<&'static str> {
+    verified.uncovered.keys().copied().filter(|field| !field.starts_with("group ")).collect()
 }

@@ -264,8 +264,13 @@ pub(super) async fn show(
     out: &mut Say<'_>,
 ) -> Result<(), AuditError> {
     let name = if event.contains('/') { event.to_owned() } else { format!("events/{event}") };
-    let request =
-        v1::QueryEventsRequest { event: name.clone(), proofs: true, end_time: None, ..Search::default().request(now)? };
+    let request = v1::QueryEventsRequest {
+        event: name.clone(),
+        proofs: true,
+        end_time: None,
+        page_size: 1,
+        ..Search::default().request(now)?
+    };
     let answer = page(&mut AuditClient::new(channel), &request).await?;
     let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
         return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));

@@ -67,10 +67,14 @@ pub(super) struct ReportArgs {
     #[arg(long)]
     covenant: Option<PathBuf>,
     /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9.
-    #[arg(long, requires = "trust")]
+    #[arg(long)]
     copy: Option<PathBuf>,
-    #[command(flatten)]
-    trust: Option<TrustArgs>,
+    /// The log's public key, to verify the copy with.
+    #[arg(long, requires = "copy")]
+    log_key: Option<String>,
+    /// The log's policy, to verify the copy with.
+    #[arg(long, requires = "copy")]
+    policy: Option<PathBuf>,
     /// Exit with 1 if a report has a red signal.
     #[arg(long)]
     fail_on_red: bool,
@@ -211,7 +215,8 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
 impl ReportArgs {
     /// What a copy of the log shows of it.
     fn integrity(&self, now: OffsetDateTime, out: &mut Say<'_>) -> Result<Option<Integrity>, AuditError> {
-        let (Some(copy), Some(trust)) = (&self.copy, &self.trust) else { return Ok(None) };
+        let Some(copy) = &self.copy else { return Ok(None) };
+        let trust = TrustArgs { log_key: self.log_key.clone(), policy: self.policy.clone() };
         let found = verify_copy(copy, None, &trust.policy()?, out);
         let (verified, tree_size) = match found {
             Ok(size) => (true, size),

@@ -432,7 +432,7 @@ impl<'n> Stage<'n> {
                 context: why("36", "verantwoording", v1::Role::R14)
                     .because("proef van het wissen van regels")
                     .context(),
-                events: vec![format!("events/{}", id())],
+                before: Some(prost_types::Timestamp { seconds: 946_684_800, nanos: 0 }),
                 ..v1::EraseEventsRequest::default()
             }),
             "Audit/ReportRefusal" => one(&v1::ReportRefusalRequest {
