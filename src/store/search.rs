@@ -62,6 +62,14 @@ pub struct Filter {
     pub limit: i64,
 }
 
+impl Filter {
+    /// Whether a condition has an index of its own.
+    const fn is_narrow(&self) -> bool {
+        let refused = matches!(self.outcome, Some(outcome) if !matches!(outcome.as_bytes(), b"allowed"));
+        self.user_ref.is_some() || self.event_id.is_some() || self.trace_id.is_some() || self.emergency || refused
+    }
+}
+
 /// An event as it is read back.
 #[derive(Debug, Clone)]
 pub struct Line {
@@ -128,7 +136,7 @@ const LIST: &str = "sluis.v1.Cases/ListCases";
 
 /// All events; and those that concern somebody.
 const EVENTS: &str = "audit_event e";
-const PARTIES: &str = "audit_event_party t JOIN audit_event e ON e.event_id = t.event_id";
+const PARTIES: &str = "audit_event_party t JOIN audit_event e ON e.event_id = t.event_id AND e.at = t.at";
 
 /// Reads events, newest first.
 pub async fn select(reader: &mut Reader, filter: &Filter) -> Result<Vec<Line>, StoreError> {
@@ -162,6 +170,8 @@ impl Statement {
         let limit = all.number(filter.limit);
         let branches = match (&filter.about, &filter.scope) {
             (Some(about), _) => all.branches(filter, about, &limit),
+            // Few events are of one employee, one trace, refused or an emergency: what concerns whom is asked of those.
+            (None, Some(_)) if filter.is_narrow() => vec![all.branch(EVENTS, String::new(), filter, &limit)],
             (None, Some(oin)) => {
                 let own = format!("t.oin = {}", all.value(oin));
                 vec![all.branch(
@@ -203,7 +213,7 @@ impl Statement {
             }
             if about.listed {
                 let own = format!("t.case_id = {}", self.value(case));
-                let tables = "audit_event_listed t JOIN audit_event e ON e.event_id = t.event_id";
+                let tables = "audit_event_listed t JOIN audit_event e ON e.event_id = t.event_id AND e.at = t.at";
                 branches.push(self.branch(tables, own, filter, limit));
             }
         }

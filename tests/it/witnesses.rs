@@ -17,12 +17,14 @@ use crate::tree::{Log, back_up, list, prove, restore, until};
 
 const BEFORE: &str = "checkpoint = \"hub/audit/checkpoint\" }";
 
+type Running = (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), desk::DeskError>>);
+
 /// A witness at its desk.
 struct Seat {
     key: PublicKey,
     port: u16,
     config: String,
-    running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), desk::DeskError>>)>,
+    running: Option<Running>,
 }
 
 impl Seat {
