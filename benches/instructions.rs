@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use prost::Message as _;
 use sluis::api::v1;
-use sluis::audit::{Action as Crude, Draft, Event, GROUPS, Outcome, Stamp, Verdict, encode};
+use sluis::audit::{Action as Crude, Draft, Event, Outcome, SALTS, Stamp, Verdict, encode};
 use sluis::covenant::Covenant;
 use sluis::covenant::facts::{Action, Actor, CaseFacts, ConsentState, Item, Kind, Purpose, Question};
 use sluis::party::{Article, Category, Form, Oin, OrgKind, Phase, Role};
@@ -120,7 +120,7 @@ fn event() -> Event {
             event_id: "01900000-0000-7000-8000-000000000001".to_owned(),
             at: 1_780_000_000_000_000,
             node: "hub-1".to_owned(),
-            salts: [[9; 16]; GROUPS],
+            salts: [[9; 16]; SALTS],
         },
     }
 }

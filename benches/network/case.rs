@@ -23,6 +23,12 @@ pub(crate) const HUB: &str = "hub";
 pub(crate) const HUB_WRITES: &str = "hub-writes";
 pub(crate) const HUB_TMPFS: &str = "hub-tmpfs";
 pub(crate) const HUB_HISTORY: &str = "hub-history";
+/// Hubs with witnesses: two of three have to sign, or all of them.
+pub(crate) const HUB_WITNESSED: &str = "hub-witnessed";
+pub(crate) const HUB_UNANIMOUS: &str = "hub-unanimous";
+/// Hubs over a log that officers look things up in.
+pub(crate) const HUB_QUERIES: &str = "hub-queries";
+pub(crate) const HUB_QUERIES_POSTGRES: &str = "hub-queries-postgres";
 pub(crate) const HUB_POSTGRES: &str = "hub-postgres";
 pub(crate) const HUB_TWO_NODES: &str = "hub-two-nodes";
 pub(crate) const COMMITS: &str = "commits";
@@ -47,10 +53,32 @@ pub(crate) enum Call {
     Publish(Parcel),
     /// `Inbox.StreamInbox` of all partners at once until it is empty; a call is an item.
     Deliver,
+    /// `Audit.ProveEvents` of so many events.
+    Prove(usize),
+    /// `Audit.QueryEvents` by an officer, a page of 100 events.
+    Query(By),
     /// `KV.Put` of etcd.
     Put,
     /// In-process, see [`crate::commits`].
     Inside(Inside),
+}
+
+impl Call {
+    /// Proofs that one call brings.
+    pub(crate) const fn proofs(self) -> usize {
+        if let Self::Prove(events) = self { events } else { 0 }
+    }
+}
+
+/// What an officer looks up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// Everything about a case.
+    Case,
+    /// Everything about a youth.
+    Subject,
+    /// Everything that one of the own employees did.
+    User,
 }
 
 /// What is published, to how many.
@@ -97,7 +125,7 @@ const fn case(
     Case { name, title, server, call, concurrency, block }
 }
 
-use Call::{Connect, Deliver, Denied, Fetch, GetCase, Inside as In, Outsider, Publish, Resolve};
+use Call::{Connect, Deliver, Denied, Fetch, GetCase, Inside as In, Outsider, Prove, Publish, Query, Resolve};
 use Parcel::{Large, Many, One, Small};
 
 /// Every case.
@@ -113,6 +141,7 @@ pub(crate) static CASES: &[Case] = &[
     case("history-64", "full call over a long log, c=64", HUB_HISTORY, GetCase, 64, 0),
     case("postgres-64", "full call, PostgreSQL, c=64", HUB_POSTGRES, GetCase, 64, 0),
     case("two-nodes-64", "full call, PostgreSQL, 2 nodes, c=64", HUB_TWO_NODES, GetCase, 64, 0),
+    case("witnessed-64", "full call, 3 witnesses, c=64", HUB_WITNESSED, GetCase, 64, 0),
     case("outsider-64", "refusal of an outsider, c=64", HUB, Outsider, 64, 0),
     case("denied-64", "refusal of a participant, c=64", HUB, Denied, 64, 0),
     case("etcd-64", "etcd Put of 1 KiB, c=64", ETCD, Call::Put, 64, 0),
@@ -141,6 +170,20 @@ pub(crate) static CASES: &[Case] = &[
     case("decide", "one decision", COMMITS, In(Inside::Decide), 2, 10),
     case("derive", "one pseudonym", COMMITS, In(Inside::Pseudonym), 2, 10),
     case("encode", "one event encoded", COMMITS, In(Inside::Encode), 2, 10),
+    case("prove-1", "proof of 1 event, c=16", HUB_HISTORY, Prove(1), 16, 11),
+    case("prove-100", "proofs of 100 events, c=16", HUB_HISTORY, Prove(100), 16, 11),
+    case("query-case", "officer's query by case, c=4", HUB_QUERIES, Query(By::Case), 4, 12),
+    case("query-subject", "officer's query by subject, c=4", HUB_QUERIES, Query(By::Subject), 4, 12),
+    case("query-user", "officer's query by employee, c=4", HUB_QUERIES, Query(By::User), 4, 12),
+    case("query-case-postgres", "query by case, PostgreSQL, c=4", HUB_QUERIES_POSTGRES, Query(By::Case), 4, 13),
+    case(
+        "query-subject-postgres",
+        "query by subject, PostgreSQL, c=4",
+        HUB_QUERIES_POSTGRES,
+        Query(By::Subject),
+        4,
+        13,
+    ),
 ];
 
 /// The case of this name.

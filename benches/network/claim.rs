@@ -26,6 +26,10 @@ pub(crate) enum Measure {
     Cpu,
     /// Time in which 99 of 100 calls ended.
     P99,
+    /// The same, told in milliseconds.
+    Millis,
+    /// Proofs per second.
+    Proofs,
     /// The time of 999 of 1000 calls over that of 99 of 100.
     Tail,
 }
@@ -37,6 +41,8 @@ impl Measure {
             Self::Rate => "calls/s",
             Self::Cpu => "CPU per call",
             Self::P99 => "p99",
+            Self::Millis => "p99, ms",
+            Self::Proofs => "proofs/s",
             Self::Tail => "p99.9 / p99",
         }
     }
@@ -52,7 +58,7 @@ const fn claim(
     Claim { title, case, against, measure, reach }
 }
 
-use Measure::{Cpu, P99, Rate, Tail};
+use Measure::{Cpu, Millis, P99, Proofs, Rate, Tail};
 use Reach::{AtLeast, AtMost, Between};
 
 /// The control: the same server twice. Outside these bounds the machine is too restless to judge anything.
@@ -100,4 +106,14 @@ pub(crate) static CLAIMS: &[Claim] = &[
     claim("pseudonym resolution / bare echo", "resolve-64", &["bare-resolve-64"], Rate, None),
     claim("new connection and first call / bare", "connect-4", &["bare-connect-4"], Rate, Some(AtLeast(0.8))),
     claim("full call over a long log / over a short one", "history-64", &["full-64"], Rate, Some(AtLeast(0.9))),
+    claim("full call with 3 witnesses / without", "witnessed-64", &["full-64"], Rate, Some(AtLeast(0.95))),
+    claim("full call with 3 witnesses / without", "witnessed-64", &["full-64"], Cpu, None),
+    claim("proofs of 1 event, c=16", "prove-1", &[], Proofs, None),
+    claim("proofs of 100 events, c=16", "prove-100", &[], Proofs, None),
+    claim("100 events a call / 1 event a call", "prove-100", &["prove-1"], Proofs, None),
+    claim("officer's query by case", "query-case", &[], Millis, Some(AtMost(50.0))),
+    claim("officer's query by subject", "query-subject", &[], Millis, Some(AtMost(50.0))),
+    claim("officer's query by employee", "query-user", &[], Millis, Some(AtMost(50.0))),
+    claim("query by case, PostgreSQL", "query-case-postgres", &[], Millis, Some(AtMost(50.0))),
+    claim("query by subject, PostgreSQL", "query-subject-postgres", &[], Millis, Some(AtMost(50.0))),
 ];

@@ -16,6 +16,12 @@ use crate::world::{HOST, ca, tls};
 /// The hub with which a network is set up.
 pub(crate) const FIRST: &str = "first";
 
+/// The name of every hub's log.
+pub(crate) const ORIGIN: &str = "sluis.example/bench";
+
+/// Whose certificate hubs show to witnesses.
+const CALLER: &str = crate::setup::NETWERK;
+
 /// Between two looks whether a hub answers.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -63,7 +69,7 @@ pub(crate) fn database(home: &Path) -> PathBuf {
 }
 
 /// Writes the configuration of a hub. All hubs of a run have the same keys and certificate.
-pub(crate) fn prepare(folder: &Path, name: &str, store: &Store) -> Result<Config, Failed> {
+pub(crate) fn prepare(folder: &Path, name: &str, store: &Store, witnesses: Option<&Path>) -> Result<Config, Failed> {
     let home = home(folder, name);
     std::fs::create_dir_all(&home)?;
     let keys = folder.join("keys");
@@ -78,6 +84,12 @@ pub(crate) fn prepare(folder: &Path, name: &str, store: &Store) -> Result<Config
     let address = format!("{HOST}:{}", free_port()?);
     let ca = ca(folder);
     let (ca, keys, home_shown) = (ca.display(), keys.display(), home.display());
+    let witnesses = witnesses.map(|policy| {
+        let policy = policy.display();
+        let called = format!("certificate = \"{ca}/{CALLER}.pem\", key = \"{ca}/{CALLER}.key\"");
+        format!("witnesses = {{ policy = \"{policy}\", {called} }}")
+    });
+    let witnesses = witnesses.unwrap_or_default();
     let text = format!(
         r#"node = "{name}"
 [listen]
@@ -94,8 +106,9 @@ spool = "{home_shown}/spool"
 [keys]
 directory = "{keys}"
 [audit]
-origin = "sluis.example/bench"
+origin = "{ORIGIN}"
 checkpoint = "{home_shown}/audit/checkpoint"
+{witnesses}
 [keyholder]
 known_answer = "{known}"
 [bootstrap]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sluis::api::v1;
+use sluis::api::v1::audit_client::AuditClient;
 use sluis::api::v1::cases_client::CasesClient;
 use sluis::api::v1::inbox_client::InboxClient;
 use sluis::api::v1::pseudonyms_client::PseudonymsClient;
@@ -16,11 +17,12 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::Failed;
-use crate::calls::Requests;
+use crate::calls::{Requests, proven};
 use crate::case::{Call, Case, Parcel, find};
 use crate::protocol::{Ask, Told};
 use crate::upload::Press;
-use crate::world::World;
+use crate::watch::{self, Load};
+use crate::world::{OFFICER, World};
 
 /// Connections that a busy client keeps to one server.
 const CHANNELS: usize = 16;
@@ -75,6 +77,15 @@ impl Loader {
                 self.held.extend(crate::hold::open(&self.world, &server, connections, calls, streams).await?);
                 Ok(Told::default())
             }
+            Ask::Witness { server, millis, pace, tasks } => {
+                let who = self.world.gemeente.clone();
+                let mut channels = Vec::new();
+                for nth in 0..tasks {
+                    channels.push(self.channel(&server, &who, nth).await?);
+                }
+                let load = Load { time: Duration::from_millis(millis), pace };
+                watch::witness(&self.world, &server, Arc::clone(&self.requests), channels, load).await
+            }
             Ask::Release => {
                 self.held.clear();
                 Ok(Told::default())
@@ -125,6 +136,7 @@ impl Loader {
             Call::Outsider => self.world.outsider.clone(),
             Call::Fetch => self.world.experts.first().cloned().unwrap_or_default(),
             Call::Deliver => self.world.experts.get(nth).cloned().ok_or("more streams than experts")?,
+            Call::Query(_) => OFFICER.to_owned(),
             _ => self.world.gemeente.clone(),
         };
         let channel = self.channel(case.server, &who, nth).await?;
@@ -202,6 +214,21 @@ impl Task {
             }
             Call::Resolve => {
                 PseudonymsClient::new(self.channel.clone()).resolve_pseudonym(self.requests.resolve()).await?;
+            }
+            Call::Prove(events) => {
+                let request = self.requests.prove(turn, events);
+                let asked = request.events.clone();
+                let reply = AuditClient::new(self.channel.clone()).prove_events(request).await?.into_inner();
+                // All are looked at, and one in a while is verified: the loader is not to be busier than the hub.
+                proven(&asked, &reply, self.requests.log_key().filter(|_| turn.is_multiple_of(64)))?;
+            }
+            Call::Query(by) => {
+                let request = self.requests.query(by, turn);
+                let size = usize::try_from(request.page_size)?;
+                let reply = AuditClient::new(self.channel.clone()).query_events(request).await?.into_inner();
+                if reply.events.len() != size || reply.next_page_token.is_empty() {
+                    return Err(format!("a page of {} events", reply.events.len()).into());
+                }
             }
             Call::Fetch => self.fetch(turn).await?,
             Call::Publish(_) => self.publish().await?,

@@ -20,16 +20,21 @@ mod plot;
 mod postgres;
 mod process;
 mod protocol;
+mod queried;
 mod quiet;
 mod report;
 mod rounds;
 mod rows;
+mod sealing;
 mod servers;
 mod setup;
 mod stage;
 mod startup;
 mod stats;
 mod upload;
+mod watch;
+mod witnessed;
+mod witnesses;
 mod world;
 
 use std::io::Write as _;
@@ -66,6 +71,9 @@ struct Options {
     /// Events in the long log.
     #[arg(long, default_value_t = 1_000_000)]
     events: u64,
+    /// Events in the log that officers look things up in; 10 million take minutes to write and 10 GB of disk.
+    #[arg(long, default_value_t = 1_000_000)]
+    queried: u64,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -81,6 +89,11 @@ impl Options {
     /// Whether a case of this name was asked for: all are, when none is named.
     fn asks_for(&self, name: &str) -> bool {
         self.cases.is_empty() || self.cases.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    /// Events in the log of this run that officers look things up in: enough for a whole page about each case.
+    fn queried(&self) -> u64 {
+        if self.quick { self.queried.min(300_000) } else { self.queried }
     }
 
     /// Events in the long log of this run.

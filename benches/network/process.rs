@@ -27,8 +27,17 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `sluis hub` on a configuration.
     pub(crate) fn hub(config: &Path) -> Result<Self, Failed> {
+        Self::sluis("hub", config)
+    }
+
+    /// Starts `sluis witness` on a configuration.
+    pub(crate) fn witness(config: &Path) -> Result<Self, Failed> {
+        Self::sluis("witness", config)
+    }
+
+    fn sluis(part: &str, config: &Path) -> Result<Self, Failed> {
         let mut command = Command::new(SLUIS);
-        command.arg("hub").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg(part).arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null());
         Self::start(command, &config.with_extension("log"))
     }
 

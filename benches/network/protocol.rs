@@ -27,6 +27,17 @@ pub(crate) enum Ask {
         /// Whether each has a stream.
         streams: bool,
     },
+    /// Call a hub that has witnesses, and see how long it takes until they have signed what was acknowledged.
+    Witness {
+        /// Name of the server.
+        server: String,
+        /// Milliseconds.
+        millis: u64,
+        /// Calls a second of each task; as many as go when there is none.
+        pace: Option<u64>,
+        /// Calls at the same time.
+        tasks: usize,
+    },
     /// Close what is held.
     Release,
 }

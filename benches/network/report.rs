@@ -24,8 +24,10 @@ pub(crate) struct Run {
     pub(crate) rounds: usize,
     pub(crate) millis: u64,
     pub(crate) series: BTreeMap<&'static str, Vec<Round>>,
-    /// What is no quotient of cases: memory, start.
+    /// What is no quotient of cases: memory, start, how soon witnesses have signed.
     pub(crate) singles: Vec<Line>,
+    /// Figures of those.
+    pub(crate) figures: Vec<Figures>,
 }
 
 /// A line of the table.
@@ -77,9 +79,10 @@ pub(crate) struct Results {
 
 impl Run {
     /// A figure of a case, round by round.
-    fn values(&self, case: &str, measure: Measure) -> Vec<f64> {
+    pub(crate) fn values(&self, case: &str, measure: Measure) -> Vec<f64> {
         let rounds = self.series.get(case).map(Vec::as_slice).unwrap_or_default();
-        rounds.iter().map(|round| value(round, measure)).collect()
+        let proofs = find(case).map_or(0, |case| case.call.proofs());
+        rounds.iter().map(|round| value(round, measure, proofs)).collect()
     }
 
     fn line(&self, claim: &Claim) -> Option<Line> {
@@ -126,17 +129,20 @@ impl Run {
         if !judged {
             lines.iter_mut().for_each(|line| line.verdict = None);
         }
-        let figures = CASES.iter().filter_map(|case| self.figures(case.name)).collect();
+        let mut figures: Vec<Figures> = CASES.iter().filter_map(|case| self.figures(case.name)).collect();
+        figures.extend(self.figures.iter().cloned());
         Results { machine, rounds: self.rounds, millis: self.millis, judged, control, lines, figures }
     }
 }
 
-fn value(round: &Round, measure: Measure) -> f64 {
+fn value(round: &Round, measure: Measure, proofs: usize) -> f64 {
     let told = &round.told;
     match measure {
         Measure::Rate => told.calls / (told.nanos as f64 / 1e9),
         Measure::Cpu => round.cpu as f64 / told.acknowledged.max(1) as f64,
         Measure::P99 => told.took.quantile(0.99),
+        Measure::Millis => told.took.quantile(0.99) / 1e6,
+        Measure::Proofs => told.calls * proofs as f64 / (told.nanos as f64 / 1e9),
         Measure::Tail => told.took.quantile(0.999) / told.took.quantile(0.99).max(1.0),
     }
 }
@@ -167,7 +173,9 @@ pub(crate) fn write(options: &Options, machine: Machine, run: &Run) -> Result<Ex
 impl Line {
     /// Whether it has no unit.
     fn is_quotient(&self) -> bool {
-        !matches!(self.measure.as_str(), "KiB" | "seconds")
+        let units = ["KiB", "seconds", "ms", "proofs/s", "leaves/s", "µs"];
+        // Proofs of one call beside those of another have none.
+        !units.iter().any(|unit| self.measure.ends_with(unit)) || self.title.contains(" / ")
     }
 }
 

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::case::{self, CASES, Call, Case};
-use crate::claim::{CLAIMS, CONTROLS};
+use crate::claim::{CLAIMS, CONTROLS, Measure};
 use crate::machine::Machine;
 use crate::process::Helper;
 use crate::protocol::{Ask, Told};
 use crate::report::{self, Run};
 use crate::servers::Servers;
-use crate::{Failed, Options, etcd, memory, say, setup, startup, stats};
+use crate::{Failed, Options, etcd, memory, say, sealing, setup, startup, stats, witnessed};
 
 /// Every case runs so long before anything counts, in milliseconds.
 const WARM_UP: u64 = 300;
@@ -46,7 +46,7 @@ async fn measure(options: &Options, folder: &Path) -> Result<ExitCode, Failed> {
     let series = stage.rounds(&cases, options).await?;
     let Stage { mut servers, loader, .. } = stage;
     loader.stop().await?;
-    let mut singles = Vec::new();
+    let (mut singles, mut figures) = (Vec::new(), Vec::new());
     if names.contains(case::HUB_HISTORY) {
         singles.extend(startup::measure(&mut servers, &world, options).await?);
     }
@@ -54,8 +54,18 @@ async fn measure(options: &Options, folder: &Path) -> Result<ExitCode, Failed> {
     if options.asks_for(memory::NAME) {
         singles.extend(memory::measure(&mut world, options).await?);
     }
+    if options.asks_for(witnessed::NAME) {
+        let (lines, more) = witnessed::measure(&mut world, options).await?;
+        singles.extend(lines);
+        figures.extend(more);
+    }
     let (rounds, millis) = extent(options);
-    report::write(options, machine, &Run { rounds, millis, series, singles })
+    let mut run = Run { rounds, millis, series, singles, figures };
+    if options.asks_for(sealing::NAME) {
+        let lines = sealing::measure(&world, &run.values(sealing::CALL, Measure::Cpu), options).await?;
+        run.singles.extend(lines);
+    }
+    report::write(options, machine, &run)
 }
 
 fn extent(options: &Options) -> (usize, u64) {
@@ -66,6 +76,9 @@ fn extent(options: &Options) -> (usize, u64) {
 /// The cases that were asked for, and those that they are compared with.
 fn selected(options: &Options) -> Result<Vec<&'static Case>, Failed> {
     let mut names: BTreeSet<&str> = CASES.iter().map(|case| case.name).filter(|name| options.asks_for(name)).collect();
+    if options.asks_for(sealing::NAME) {
+        names.insert(sealing::CALL);
+    }
     if names.is_empty() && !options.asks_for(memory::NAME) {
         return Err("no case has such a name".into());
     }

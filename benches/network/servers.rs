@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Instant;
 
 use sqlx::{AnyConnection, Connection as _, Row as _};
 
@@ -9,8 +10,12 @@ use crate::case;
 use crate::postgres::{Postgres, connect};
 use crate::process::{Helper, Process};
 use crate::stage::Step;
+use crate::witnesses::{WITNESSES, policy_file};
 use crate::world::World;
-use crate::{Failed, Options, etcd, history, hub, say};
+use crate::{Failed, Options, etcd, history, hub, queried, say, witnesses};
+
+/// Events at most in the log on PostgreSQL that things are looked up in.
+const ON_POSTGRES: u64 = 1_000_000;
 
 /// The servers of a run.
 #[derive(Default)]
@@ -26,6 +31,7 @@ pub(crate) struct Servers {
 /// A hub that runs, on one or more nodes.
 struct Hub {
     nodes: Vec<(Process, hub::Config)>,
+    witnesses: Vec<Process>,
     /// A connection of our own beside the hub's, for counting.
     database: AnyConnection,
     on_postgres: bool,
@@ -59,7 +65,8 @@ impl Servers {
                 let hub = match *name {
                     case::HUB_POSTGRES => servers.on_postgres(&folder, name, 1).await?,
                     case::HUB_TWO_NODES => servers.on_postgres(&folder, name, 2).await?,
-                    _ => servers.on_sqlite(&folder, name, options).await?,
+                    case::HUB_QUERIES_POSTGRES => servers.queries_on_postgres(&folder, name, options).await?,
+                    _ => servers.on_sqlite(world, name, options).await?,
                 };
                 let nodes = hub.nodes.iter().map(|(_, config)| config.address.clone()).collect();
                 servers.hubs.insert(name, hub);
@@ -72,7 +79,8 @@ impl Servers {
     }
 
     /// Starts a hub over a copy of the network's store.
-    async fn on_sqlite(&mut self, folder: &Path, name: &'static str, options: &Options) -> Result<Hub, Failed> {
+    async fn on_sqlite(&mut self, world: &mut World, name: &'static str, options: &Options) -> Result<Hub, Failed> {
+        let folder = &world.folder.clone();
         let mut home = hub::home(folder, name);
         if name == case::HUB_TMPFS {
             let memory = tempfile::Builder::new().prefix("sluis-bench-").tempdir_in("/dev/shm")?;
@@ -81,29 +89,65 @@ impl Servers {
         }
         hub::copy(&hub::home(folder, hub::FIRST), &home)?;
         let file = hub::database(&home);
+        let mut conn = AnyConnection::connect(&format!("sqlite:{}", file.display())).await?;
         if name == case::HUB_HISTORY {
-            say(&format!("writing a log of {} events", options.events()))?;
-            let mut conn = AnyConnection::connect(&format!("sqlite:{}", file.display())).await?;
-            history::fill(&mut conn, options.events()).await?;
-            conn.close().await?;
+            world.history = options.events();
+            say(&format!("writing a log of {} events", world.history))?;
+            history::fill(&mut conn, world.history).await?;
+        } else if name == case::HUB_QUERIES {
+            let started = Instant::now();
+            say(&format!("writing a log of {} events to look things up in", options.queried()))?;
+            for pragma in ["PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -262144"] {
+                sqlx::query(pragma).execute(&mut conn).await?;
+            }
+            queried::fill(&mut conn, options.queried(), false).await?;
+            let size = std::fs::metadata(&file)?.len() >> 20;
+            say(&format!("it took {} s and {size} MiB", started.elapsed().as_secs()))?;
         }
-        let node = start(folder, name, &hub::Store::sqlite(&home)).await?;
-        let database = AnyConnection::connect(&format!("sqlite:{}?mode=ro", file.display())).await?;
-        Ok(Hub { nodes: vec![node], database, on_postgres: false })
+        conn.close().await?;
+        let quorum = match name {
+            case::HUB_WITNESSED => 2,
+            case::HUB_UNANIMOUS => WITNESSES,
+            _ => 0,
+        };
+        let witnesses = if quorum > 0 { witnesses::start(world, name, quorum).await? } else { Vec::new() };
+        let policy = (quorum > 0).then(|| policy_file(folder, name));
+        let node = start(folder, name, &hub::Store::sqlite(&home), policy.as_deref()).await?;
+        let mut database = AnyConnection::connect(&format!("sqlite:{}?mode=ro", file.display())).await?;
+        if name == case::HUB_HISTORY {
+            say("the tree grows over it")?;
+            history::until_sealed(&mut database).await?;
+        }
+        Ok(Hub { nodes: vec![node], witnesses, database, on_postgres: false })
     }
 
-    /// Starts nodes over a database of their own.
-    async fn on_postgres(&mut self, folder: &Path, name: &str, nodes: usize) -> Result<Hub, Failed> {
+    /// Starts a hub on PostgreSQL over a log to look things up in.
+    async fn queries_on_postgres(&mut self, folder: &Path, name: &str, options: &Options) -> Result<Hub, Failed> {
+        let access = self.postgres()?.database(folder).await?;
+        let mut database = connect(&access).await?;
+        let events = options.queried().min(ON_POSTGRES);
+        say(&format!("writing a log of {events} events on PostgreSQL to look things up in"))?;
+        queried::fill(&mut database, events, true).await?;
+        let node = start(folder, name, &hub::Store::postgres(&access), None).await?;
+        Ok(Hub { nodes: vec![node], witnesses: Vec::new(), database, on_postgres: true })
+    }
+
+    fn postgres(&mut self) -> Result<&Postgres, Failed> {
         let postgres = match self.postgres.take() {
             Some(postgres) => postgres,
             None => tokio::task::block_in_place(Postgres::start)?,
         };
-        let access = self.postgres.insert(postgres).database(folder).await?;
+        Ok(self.postgres.insert(postgres))
+    }
+
+    /// Starts nodes over a database of their own.
+    async fn on_postgres(&mut self, folder: &Path, name: &str, nodes: usize) -> Result<Hub, Failed> {
+        let access = self.postgres()?.database(folder).await?;
         let mut running = Vec::new();
         for nth in 1..=nodes {
-            running.push(start(folder, &format!("{name}-{nth}"), &hub::Store::postgres(&access)).await?);
+            running.push(start(folder, &format!("{name}-{nth}"), &hub::Store::postgres(&access), None).await?);
         }
-        Ok(Hub { nodes: running, database: connect(&access).await?, on_postgres: true })
+        Ok(Hub { nodes: running, witnesses: Vec::new(), database: connect(&access).await?, on_postgres: true })
     }
 
     /// CPU time of a server so far, its database's included, nanoseconds.
@@ -151,6 +195,9 @@ impl Servers {
             process.stop().await?;
             first.get_or_insert(config);
         }
+        for witness in hub.witnesses {
+            witness.stop().await?;
+        }
         Ok(first)
     }
 
@@ -171,8 +218,13 @@ impl Servers {
 }
 
 /// Starts a node and waits until it serves.
-async fn start(folder: &Path, name: &str, store: &hub::Store) -> Result<(Process, hub::Config), Failed> {
-    let config = hub::prepare(folder, name, store)?;
+async fn start(
+    folder: &Path,
+    name: &str,
+    store: &hub::Store,
+    witnesses: Option<&Path>,
+) -> Result<(Process, hub::Config), Failed> {
+    let config = hub::prepare(folder, name, store, witnesses)?;
     let process = Process::hub(&config.file)?;
     let serving = hub::until_serving(folder, &config.address).await;
     serving.map_err(|error| format!("{name} does not serve ({error}); its log is {}", config.log().display()))?;

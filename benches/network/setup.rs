@@ -8,6 +8,7 @@ use rand_core::OsRng;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sluis::api::v1;
+use sluis::api::v1::audit_client::AuditClient;
 use sluis::api::v1::cases_client::CasesClient;
 use sluis::api::v1::covenants_client::CovenantsClient;
 use sluis::api::v1::directory_client::DirectoryClient;
@@ -19,9 +20,11 @@ use sluis::ca::profile::alternative;
 use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
 use sluis::clock::{Clock as _, SystemClock};
 use sluis::identity::certificate::Environment;
+use sluis::keys::HubKeys;
 use sluis::pseudonym::Epoch;
 use sluis::seal::AgentKeys;
 use sluis::seal::certificate_signature::{Domain, sign};
+use sluis::tlog::PrivateKey;
 use tonic::transport::Channel;
 
 use crate::Failed;
@@ -29,10 +32,10 @@ use crate::case::Parcel;
 use crate::hub;
 use crate::process::Process;
 use crate::upload::{Press, seed};
-use crate::world::{HOST, World, ca, context, id, tls};
+use crate::world::{HOST, OFFICER, World, ca, context, id, tls};
 
-const NETWERK: &str = "00000099400000010000";
-const GEMEENTE: &str = "00000099100001410000";
+pub(crate) const NETWERK: &str = "00000099400000010000";
+pub(crate) const GEMEENTE: &str = "00000099100001410000";
 const OUTSIDER: &str = "00000099100001420000";
 /// Experts: as many partners as a covenant of 42 has besides.
 const EXPERTS: usize = 42;
@@ -40,6 +43,8 @@ const EXPERTS: usize = 42;
 const TABLE: usize = 5;
 /// Cases to read, so that calls at the same time are not all about one.
 const CASES: usize = 64;
+/// Cases of the gemeente: a query by subject goes through all that its organisation has.
+pub(crate) const ALL_CASES: usize = 1000;
 /// Records to read.
 const RECORDS: usize = 8;
 /// Announcements that wait in every inbox.
@@ -51,14 +56,20 @@ pub(crate) async fn network(folder: &Path) -> Result<World, Failed> {
     let mut partners = vec![NETWERK.to_owned(), GEMEENTE.to_owned(), OUTSIDER.to_owned()];
     partners.extend(experts.iter().cloned());
     certificates(folder, &partners)?;
-    let config = hub::prepare(folder, hub::FIRST, &hub::Store::sqlite(&hub::home(folder, hub::FIRST)))?;
+    let config = hub::prepare(folder, hub::FIRST, &hub::Store::sqlite(&hub::home(folder, hub::FIRST)), None)?;
     let process = Process::hub(&config.file)?;
     let mut setup = Setup { folder: folder.to_owned(), address: config.address };
     hub::until_serving(folder, &setup.address).await?;
     setup.enrol(&partners).await?;
     let mut cases = Vec::new();
-    for _ in 0..CASES {
+    for _ in 0..ALL_CASES {
         cases.push(setup.refer().await?);
+    }
+    cases.truncate(CASES);
+    setup.appoint().await?;
+    let mut subjects = Vec::new();
+    for case in &cases {
+        subjects.push(setup.subject(case).await?);
     }
     let table = setup.gather(experts.get(..TABLE).unwrap_or_default()).await?;
     let hall = setup.gather(&experts).await?;
@@ -70,6 +81,9 @@ pub(crate) async fn network(folder: &Path) -> Result<World, Failed> {
         outsider: OUTSIDER.to_owned(),
         experts,
         cases,
+        subjects,
+        log_key: log_key(folder)?.public().to_string(),
+        history: 0,
         table,
         hall,
         records: Vec::new(),
@@ -89,6 +103,8 @@ fn certificates(folder: &Path, partners: &[String]) -> Result<(), Failed> {
     authority.issue("hub", &server, DEFAULT_DAYS, now)?;
     let operator = Profile::Person { person: "operator".parse()?, oin: NETWERK.parse()? };
     authority.issue("operator", &operator, DEFAULT_DAYS, now)?;
+    let officer = Profile::Person { person: OFFICER.parse()?, oin: GEMEENTE.parse()? };
+    authority.issue(OFFICER, &officer, DEFAULT_DAYS, now)?;
     std::fs::create_dir_all(folder.join("seeds"))?;
     for oin in partners {
         let name = format!("Organisatie {oin}").parse()?;
@@ -197,6 +213,31 @@ impl Setup {
         Ok(CasesClient::new(self.channel(GEMEENTE).await?).refer_case(request).await?.into_inner().name)
     }
 
+    /// The gemeente gets a privacy officer.
+    async fn appoint(&self) -> Result<(), Failed> {
+        let request = v1::RegisterCertificateRequest {
+            request_id: id(),
+            certificate: self.leaf(OFFICER)?,
+            holder: v1::HolderKind::Officer as i32,
+            person_ref: OFFICER.to_owned(),
+        };
+        RegistryClient::new(self.channel("operator").await?).register_certificate(request).await?;
+        Ok(())
+    }
+
+    /// What the gemeente calls the youth of a case in its log.
+    async fn subject(&self, case: &str) -> Result<String, Failed> {
+        let request = v1::QueryEventsRequest {
+            context: context("36", "verantwoording", v1::Role::R14),
+            case: case.to_owned(),
+            page_size: 1,
+            ..v1::QueryEventsRequest::default()
+        };
+        let found = AuditClient::new(self.channel(OFFICER).await?).query_events(request).await?.into_inner();
+        let subject = found.events.into_iter().map(|event| event.subject).find(|subject| !subject.is_empty());
+        Ok(subject.ok_or("a case whose youth has no name")?)
+    }
+
     /// A case at a table of these experts, by everybody's own name.
     async fn gather(&self, experts: &[String]) -> Result<BTreeMap<String, String>, Failed> {
         let case = self.refer().await?;
@@ -297,4 +338,9 @@ pub(crate) fn voprf_output() -> Vec<u8> {
     let mut output = vec![0; 64];
     rand_core::RngCore::fill_bytes(&mut OsRng, &mut output);
     output
+}
+
+/// The key with which every hub of a run signs its log.
+pub(crate) fn log_key(folder: &Path) -> Result<PrivateKey, Failed> {
+    Ok(HubKeys::load(&folder.join("keys"))?.log(&hub::ORIGIN.parse()?).ok_or("no key of a log")?)
 }

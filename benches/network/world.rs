@@ -15,6 +15,9 @@ use crate::Failed;
 /// The host of every server.
 pub(crate) const HOST: &str = "127.0.0.1";
 
+/// Name of the certificate of the gemeente's privacy officer.
+pub(crate) const OFFICER: &str = "officer";
+
 /// A network, set up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct World {
@@ -36,6 +39,12 @@ pub(crate) struct World {
     pub(crate) table: BTreeMap<String, String>,
     /// A case at a table of all experts, by everybody's own name.
     pub(crate) hall: BTreeMap<String, String>,
+    /// What the gemeente calls the youths of those cases in its log.
+    pub(crate) subjects: Vec<String>,
+    /// Public key of every hub's log.
+    pub(crate) log_key: String,
+    /// Events of the long log.
+    pub(crate) history: u64,
     /// Records of 4 KiB at the table, for the first expert.
     pub(crate) records: Vec<String>,
     /// Items that wait in the experts' inboxes, all together.
