@@ -5,6 +5,7 @@ use super::*;
 const HUB: &str = include_str!("../../config/hub.toml");
 const AGENT: &str = include_str!("../../config/agent.toml");
 const KEYHOLDER: &str = include_str!("../../config/keyholder.toml");
+const WITNESS: &str = include_str!("../../config/witness.toml");
 const ROSTER: &str = include_str!("../../config/roster.toml");
 
 fn problem<T: Config>(text: &str) -> String {
@@ -22,13 +23,36 @@ fn the_samples_parse_and_show_the_defaults() {
     assert_eq!(agent.local.anchors, Path::new("/etc/sluis/local/anchors.pem"));
     let keyholder: KeyholderConfig = parse(Path::new("/etc/sluis/keyholder.toml"), KEYHOLDER).unwrap();
     assert_eq!(keyholder.key.epoch, 1);
+    let witness: WitnessConfig = parse(Path::new("/etc/sluis/witness.toml"), WITNESS).unwrap();
+    assert_eq!(witness.witness.directory, Path::new("/etc/sluis/witness"));
     let roster: Roster = parse(Path::new("/etc/sluis/roster.toml"), ROSTER).unwrap();
     assert_eq!(roster.partners.len(), 1);
 }
 
+/// What a sample shows in a comment can be written as it stands there.
+#[test]
+fn optional_sections_of_the_samples_parse_too() {
+    let with = |text: &str, section: &str| {
+        let keys: Vec<String> = text
+            .split_once(section)
+            .unwrap()
+            .1
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with('#'))
+            .filter_map(|line| line.strip_prefix("# ").filter(|line| line.contains(" = \"")).map(ToOwned::to_owned))
+            .collect();
+        format!("{text}\n{}\n{}\n", section.trim_start_matches("# "), keys.join("\n"))
+    };
+    let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), &with(AGENT, "# [witness]")).unwrap();
+    assert_eq!(agent.witness.unwrap().directory, Path::new("/etc/sluis/witness"));
+    let hub: HubConfig = parse(Path::new("/etc/sluis/hub.toml"), &with(HUB, "# [audit.witnesses]")).unwrap();
+    assert_eq!(hub.audit.witnesses.unwrap().policy, Path::new("/etc/sluis/audit.policy"));
+}
+
 #[test]
 fn every_key_of_a_sample_has_a_comment_above_it() {
-    for text in [HUB, AGENT, KEYHOLDER, ROSTER] {
+    for text in [HUB, AGENT, KEYHOLDER, WITNESS, ROSTER] {
         let mut commented = false;
         for line in text.lines() {
             let line = line.trim();

@@ -274,12 +274,16 @@ const TABLES: [&str; 8] = [
     "log_published",
 ];
 
+/// As of one moment: the tree grows by itself.
 pub(crate) async fn back_up(network: &Network) {
-    let database = network.database().await;
-    for table in TABLES {
-        database.any(format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    let begin =
+        if crate::network::is_postgres() { "BEGIN ISOLATION LEVEL REPEATABLE READ;" } else { "BEGIN IMMEDIATE;" };
+    let mut all = begin.to_owned();
+    for table in TABLES.into_iter().chain(["log_head"]) {
+        all.push_str(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table};"));
     }
-    database.any("CREATE TABLE kept_log_head AS SELECT * FROM log_head".to_owned()).await;
+    all.push_str("COMMIT");
+    network.database().await.any(all).await;
 }
 
 pub(crate) async fn restore(network: &Network) {
