@@ -117,7 +117,7 @@ enum AuditCommand {
 /// Whose signatures count.
 #[derive(Debug, Clone, Args)]
 pub struct TrustArgs {
-    /// The log's public key, <name>+<id>+<base64>, as its operator published it.
+    /// The log's public key, {name}+{id}+{base64}, as its operator published it.
     #[arg(long, required_unless_present = "policy")]
     log_key: Option<String>,
     /// The log's policy (C2SP tlog-policy): its key, its witnesses, and how many of them must have signed.

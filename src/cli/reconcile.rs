@@ -42,7 +42,7 @@ pub struct ReconcileArgs {
     /// The agent's configuration file: names its store, its certificate, and the log's key and policy.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// The log's public key, <name>+<id>+<base64>, as its operator published it.
+    /// The log's public key, {name}+{id}+{base64}, as its operator published it.
     #[arg(long, required_unless_present_any = ["policy", "config"])]
     log_key: Option<PublicKey>,
     /// The log's policy (C2SP tlog-policy): its key, its witnesses, and how many of them must have signed.

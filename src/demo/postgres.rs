@@ -315,6 +315,8 @@ impl Cluster {
              # What is acknowledged must be on the disk, in a test too.\n\
              fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n\
              shared_buffers = '16MB'\nmin_wal_size = '32MB'\nmax_wal_size = '256MB'\njit = off\n\
+             # What was erased does not wait in a segment for its next use.\n\
+             wal_recycle = off\n\
              # In the folder, not in /dev/shm, where a killed server would leave it behind.\n\
              dynamic_shared_memory_type = mmap\n\
              # Statements that fail may hold what must not be logged.\n\

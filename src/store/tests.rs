@@ -35,7 +35,11 @@ impl Engine {
     }
 
     pub(super) fn postgres() -> Self {
-        let database = cluster().new_database().unwrap();
+        Self::on(cluster())
+    }
+
+    pub(super) fn on(cluster: &Cluster) -> Self {
+        let database = cluster.new_database().unwrap();
         let password = |file: &std::path::Path| crate::keys::password(file).unwrap();
         let (hub, owner) = (password(&database.password_file), password(&database.owner_password_file));
         let access = Access::new(&database.url, Some(&hub)).unwrap();

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use sluis::api::v1;
+use sluis::audit::Draft;
 use sluis::clock::{Clock, SystemClock};
+use sluis::ground::Refusal;
+use sluis::reason::Reason;
+use sluis::store::{Access, Deployment, Opening, Seen, Store};
 use tonic::Code;
 
 use crate::direct::{FASE, Players, referral};
 use crate::health::{until_not_ready, until_ready};
-use crate::network::{LIMITS, Network, Place};
+use crate::network::{Database, GEMEENTE, LIMITS, Network, Place, is_postgres};
 use crate::streams::{Live, places};
+use crate::tree::{prove, until};
 
 const HOUR: i64 = 3600;
 
@@ -85,4 +90,56 @@ async fn a_clock_that_jumps_stops_the_hub_until_it_is_back() {
     assert!(stored >= 12);
     assert_eq!(all, (1..=stored.unsigned_abs()).collect::<Vec<_>>(), "nor did the inbox");
     network.holds_together().await;
+}
+
+/// An event of long ago, in a store that no hub has served yet.
+async fn history(place: &Place) -> String {
+    let clock = Arc::new(Set::default());
+    clock.to(-8 * 366 * 24 * HOUR);
+    let access = Access::new(&place.url, None).unwrap();
+    let deployment = Deployment::default();
+    let opening = Opening { access, node: "hub-0".to_owned(), clock, simulated: false, deployment };
+    let store = Store::open(opening).await.unwrap();
+    let draft = Draft {
+        method: "sluis.v1.Cases/GetCase",
+        organisation: GEMEENTE.to_owned(),
+        user_ref: "van-lang-geleden".to_owned(),
+        ..Draft::default()
+    };
+    let refusal = Refusal::denied(Reason::NotInvolved);
+    let event = store.refuse(&refusal, draft, Seen::default()).await.unwrap().event_id;
+    store.close().await;
+    // The hub that comes has keys of its own.
+    Database::open(&place.url).await.run("DELETE FROM deployment").await;
+    format!("events/{event}")
+}
+
+/// What is older than the covenant keeps it is erased without being asked for; but not because a clock says that years have passed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_past_its_retention_goes_by_itself() {
+    if is_postgres() {
+        // A server's clock does not go along; `src/store/tests/finding.rs` erases there.
+        return;
+    }
+    let mut old = String::new();
+    let filled = |folder: &std::path::Path| {
+        let place = Place::new(folder);
+        old = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(history(&place)));
+        place
+    };
+    let mut network = Network::start_at(LIMITS, filled, Arc::new(SystemClock)).await;
+    let kept = "SELECT COUNT(*) FROM audit_event WHERE user_ref = 'van-lang-geleden'";
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(network.database().await.number(kept).await, 1, "eight years at once are no years");
+    let before = prove(&network.officer.client, vec![old.clone()]).await.proofs.remove(0);
+    // The next process finds a log that has gone on.
+    network.stop().await;
+    network.restart().await;
+    let gone = || async { (network.database().await.number(kept).await == 0).then_some(()) };
+    until(gone).await;
+    let said = "SELECT COUNT(*) FROM audit_event WHERE method = 'sluis.v1.Audit/EraseEvents' AND motivation LIKE 'bewaartermijn%'";
+    assert!(network.database().await.number(said).await > 0);
+    network.holds_together().await;
+    let after = prove(&network.officer.client, vec![old]).await.proofs.remove(0);
+    assert_eq!((before.leaf, before.disclosures.len(), after.disclosures.len()), (after.leaf, 6, 0));
 }
