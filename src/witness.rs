@@ -123,9 +123,12 @@ impl Witness {
         // One at a time: what is signed next must hold what is signed now.
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         let checkpoint = request.consider(&self.logs, signed.get(&origin)).inspect_err(|why| {
-            if matches!(why, Declined::Unproven) || self.is_fork(request, signed.get(&origin)) {
+            if self.is_fork(request, signed.get(&origin)) {
                 tracing::error!(log = origin.as_str(), why = %why, "ALARM: a log that was forked or rolled back");
                 self.keep_evidence(&origin, &request.note);
+            } else if matches!(why, Declined::Unproven) {
+                // Whoever hands it in may have made up the proof: no evidence yet.
+                tracing::warn!(log = origin.as_str(), why = %why, "a checkpoint without a proof that holds");
             }
         })?;
         let line = cosign(&self.key, &checkpoint, time).ok_or(NotSigned::Unusable)?;
@@ -141,13 +144,22 @@ impl Witness {
         Ok(line)
     }
 
-    /// What the log signed and can't have signed is the proof against it. The first of a size is enough.
-    fn keep_evidence(&self, log: &Origin, note: &[u8]) {
-        let file = memory(&self.directory, log).with_extension("conflict");
-        if !file.exists()
-            && let Err(error) = replace(&file, note)
-        {
-            tracing::error!(error = %error, "the note that proves it can't be kept");
+    /// Keeps what the log signed and can't have signed, with what it signed before: together they are the proof against it.
+    pub fn keep_evidence(&self, log: &Origin, note: &[u8]) {
+        let hash: String = digest(&SHA256, note).as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let own = memory(&self.directory, log);
+        let file = own.with_extension(format!("{hash}.conflict"));
+        let kept = || {
+            let count = std::fs::read_dir(&self.directory)?.flatten().filter(is_evidence).count();
+            if file.exists() || count >= EVIDENCE {
+                return Ok(());
+            }
+            std::fs::copy(&own, own.with_extension(format!("{hash}.signed")))?;
+            replace(&file, note)
+        };
+        if let Err(error) = kept() {
+            let error: io::Error = error;
+            tracing::error!(error = %error, "the notes that prove it can't be kept");
         }
     }
 
@@ -167,6 +179,13 @@ pub fn private_key(directory: &Path, name: Origin) -> Result<PrivateKey, Witness
     let key = secret(&directory.join(KEY))?;
     let seed = key.derive(b"witness/ed25519");
     PrivateKey::from_seed(name, Kind::Witness, seed.as_bytes()).ok_or(WitnessError::Unusable)
+}
+
+/// Conflicting notes that are kept: one is enough, and a log that goes on forking must not fill a disk.
+const EVIDENCE: usize = 16;
+
+fn is_evidence(entry: &std::fs::DirEntry) -> bool {
+    entry.path().extension().is_some_and(|extension| extension == "conflict")
 }
 
 /// Logs of which something was signed, one in a line.
@@ -274,8 +293,13 @@ mod tests {
         let witness = open(directory.path()).unwrap();
         witness.sign(&request(0, 5, false), 7).unwrap();
         assert!(witness.sign(&request(5, 6, true), 8).is_err());
-        let evidence = memory(directory.path(), &LOG.parse().unwrap()).with_extension("conflict");
-        assert_eq!(std::fs::read(evidence).unwrap(), request(5, 6, true).note, "what proves the fork is kept");
+        let kept = || std::fs::read_dir(directory.path()).unwrap().flatten().filter(is_evidence).collect::<Vec<_>>();
+        assert!(kept().is_empty(), "anybody can make up a proof that does not hold");
+        assert!(witness.sign(&request(5, 5, true), 8).is_err());
+        let [evidence] = &kept()[..] else { panic!("{:?}", kept()) };
+        assert_eq!(std::fs::read(evidence.path()).unwrap(), request(5, 5, true).note, "what proves the fork is kept");
+        let own = evidence.path().with_extension("signed");
+        assert_eq!(std::fs::read(own).unwrap(), request(0, 5, false).note, "and what it was held against");
         drop(witness);
         std::fs::remove_file(memory(directory.path(), &LOG.parse().unwrap())).unwrap();
         assert!(matches!(open(directory.path()), Err(WitnessError::Memory(_))), "it has signed, and forgot what");

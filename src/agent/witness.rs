@@ -103,7 +103,15 @@ async fn look(eye: &Eye, hub: &Channel, time: u64) -> Result<(), Unsigned> {
     let proof = match known {
         // Another node's, perhaps, which is behind. If none comes that is ahead, the log was rolled back.
         Some(known) if known.size > new.size => return Err(Unsigned::Behind),
-        Some(known) => grown_from(hub, &new, &known).await?.ok_or(Unsigned::Forked)?,
+        Some(known) => match grown_from(hub, &new, &known).await? {
+            Some(proof) => proof,
+            None => {
+                // By the log's own tiles.
+                let (witness, name) = (Arc::clone(&eye.witness), eye.log.name().clone());
+                let kept = tokio::task::spawn_blocking(move || witness.keep_evidence(&name, &note)).await;
+                return kept.map_or(Err(Unsigned::BrokenOff), |()| Err(Unsigned::Forked));
+            }
+        },
         None => Vec::new(),
     };
     let (witness, request) = (Arc::clone(&eye.witness), AddCheckpoint { old, proof, note });

@@ -179,7 +179,9 @@ impl<'o> Say<'o> {
             return Ok(());
         }
         self.told = std::time::Instant::now();
-        self.note(format_args!("... {count} {what}"))
+        // Beside what is asked for: that may be on its way into a file. Whether anybody reads along does not matter.
+        let _ = writeln!(io::stderr(), "... {count} {what}");
+        Ok(())
     }
 }
 

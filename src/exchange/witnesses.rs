@@ -143,13 +143,16 @@ impl Exchange {
     }
 }
 
-/// The first that a witness has signed and that is not given up, else the first that was signed in this round, else the newest:
+/// The one that most witnesses have signed and that is not given up, else the first that was signed in this round, else the newest:
 /// the same one whoever asks.
 fn candidate(mut waiting: Vec<Waiting>, now: OffsetDateTime) -> Option<CheckpointRow> {
     let now = micros(now);
     let round = now.div_euclid(ROUND) * ROUND;
     waiting.sort_by_key(|waiting| waiting.row.size);
-    let begun = waiting.iter().position(|waiting| waiting.has_begun && waiting.row.at > now - BEGUN);
+    // The one that most have signed, and of those the newest: nobody signs an older one after it.
+    let begun =
+        waiting.iter().enumerate().filter(|(_, waiting)| waiting.signatures > 0 && waiting.row.at > now - BEGUN);
+    let begun = begun.max_by_key(|(place, waiting)| (waiting.signatures, *place)).map(|(place, _)| place);
     let first = begun.or_else(|| waiting.iter().position(|waiting| waiting.row.at >= round));
     match first {
         Some(first) => Some(waiting.swap_remove(first).row),
@@ -166,7 +169,8 @@ mod tests {
     fn all_witnesses_are_shown_the_same_until_the_round_ends() {
         let row = |size: u64, at: i64| CheckpointRow { origin: String::new(), size, at, note: Vec::new() };
         let begun = |rows: &[(u64, i64)], begun: u64, now: i64| {
-            let waiting = rows.iter().map(|(size, at)| Waiting { row: row(*size, *at), has_begun: *size == begun });
+            let waiting =
+                rows.iter().map(|(size, at)| Waiting { row: row(*size, *at), signatures: i64::from(*size == begun) });
             candidate(waiting.collect(), from_micros(now)).map(|row| row.size)
         };
         let shown = |rows: &[(u64, i64)], now: i64| begun(rows, 0, now);

@@ -202,21 +202,22 @@ impl Desk {
 pub(super) async fn watch(exchange: Arc<Exchange>) {
     let hours = i64::from(exchange.terms().log.witness_hours);
     let mut said = None::<Instant>;
-    // Since when something waits, as this process saw it: a clock that jumps ahead makes nothing late at once. What was late when
+    // Since when something is late, as this process saw it: a clock that jumps ahead makes nothing late at once. What was late when
     // the process started is late.
-    let mut seen = None::<(i64, Instant)>;
+    let mut late = None::<Instant>;
     let mut is_first = true;
     loop {
         let Ok(since) = exchange.uncovered_since().await else {
             tokio::time::sleep(LOOK).await;
             continue;
         };
-        seen = since.map(|since| seen.filter(|(first, _)| *first == since).unwrap_or_else(|| (since, Instant::now())));
-        let is_settled = is_first || seen.is_some_and(|(_, first)| first.elapsed() >= SETTLED);
-        is_first = false;
-        let since = since.filter(|_| is_settled);
         let waits = since.map_or(0, |since| micros(exchange.clock.now()).saturating_sub(since));
-        let stops = hours > 0 && waits > hours * 3_600_000_000;
+        late = (waits > LATE).then(|| late.unwrap_or_else(Instant::now));
+        let is_settled = is_first || late.is_some_and(|late| late.elapsed() >= SETTLED);
+        is_first = false;
+        let is_over = hours > 0 && waits > hours * 3_600_000_000;
+        // Once stopped, only what is signed goes on again.
+        let stops = is_over && (is_settled || exchange.unwitnessed.load(Ordering::Relaxed));
         if exchange.unwitnessed.swap(stops, Ordering::Relaxed) != stops {
             if stops {
                 tracing::error!(
@@ -226,7 +227,7 @@ pub(super) async fn watch(exchange: Arc<Exchange>) {
                 tracing::info!("the log is signed: the hub discloses again");
             }
         }
-        if waits > LATE && said.is_none_or(|said| said.elapsed() >= AGAIN) {
+        if waits > LATE && is_settled && said.is_none_or(|said| said.elapsed() >= AGAIN) {
             said = Some(Instant::now());
             let seconds = u64::try_from(waits / 1_000_000).unwrap_or_default();
             tracing::error!(seconds = log(&seconds), "ALARM: events wait to be signed by the log and its witnesses");

@@ -174,8 +174,8 @@ async fn one(
 pub struct Waiting {
     /// The checkpoint.
     pub row: CheckpointRow,
-    /// A witness has signed it.
-    pub has_begun: bool,
+    /// Witnesses that have signed it.
+    pub signatures: i64,
 }
 
 /// Checkpoints that were signed and not published, smallest first.
@@ -188,7 +188,7 @@ pub async fn unpublished(reader: &mut Reader, origin: &Origin) -> Result<Vec<Wai
     .bind(origin.as_str())
     .fetch_all(reader.conn().await?)
     .await?;
-    let read = |row: &AnyRow| Ok(Waiting { row: checkpoint(row, origin)?, has_begun: row.try_get::<i64, _>(3)? > 0 });
+    let read = |row: &AnyRow| Ok(Waiting { row: checkpoint(row, origin)?, signatures: row.try_get(3)? });
     rows.iter().map(read).collect()
 }
 

@@ -129,7 +129,10 @@ impl Tx<'_> {
                     .bind(i64::try_from(*place).unwrap_or(i64::MAX))
                     .bind(&by)
                     .execute(&mut *session)
-                    .await?;
+                    .await
+                    .map_err(
+                        |error| if matches!(error, StoreError::Conflict) { WorkError::Stale } else { error.into() },
+                    )?;
             }
             if !empty(session, event, &by).await? {
                 return Err(WorkError::Stale);
@@ -282,6 +285,21 @@ async fn rows(
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// The time of the newest event, unless nothing was written in the span before the last one like it: then that of the newest
+/// event before the gap.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn settled_time(reader: &mut Reader, newest: i64, span: std::time::Duration) -> Result<i64, StoreError> {
+    let span = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+    let row = sqlx::query("SELECT MAX(at) FROM audit_event WHERE at < $1")
+        .bind(newest.saturating_sub(span))
+        .fetch_one(reader.conn().await?)
+        .await?;
+    let before: Option<i64> = row.try_get(0)?;
+    Ok(before.filter(|before| *before < newest.saturating_sub(span).saturating_sub(span)).unwrap_or(newest))
 }
 
 /// How far the end of retention has been seen to.

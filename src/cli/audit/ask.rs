@@ -91,11 +91,7 @@ impl Search {
     /// As the hub is asked. Whatever is written later than `now` stays out: pages would not end.
     pub(super) fn request(&self, now: OffsetDateTime) -> Result<v1::QueryEventsRequest, AuditError> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let named = |text: &Option<String>, collection: &str| match text {
-            Some(name) if name.contains('/') => name.clone(),
-            Some(name) => format!("{collection}/{name}"),
-            None => String::new(),
-        };
+        let named = |text: &Option<String>, collection: &str| named(text.clone(), collection);
         let role = self.role.as_deref().map(str::parse::<Role>).transpose();
         let role = role.map_err(|_| AuditError::Option("role", "R01 to R14"))?;
         let outcome = match self.outcome.as_deref() {
@@ -143,6 +139,15 @@ impl Search {
 pub(super) fn moment(option: &'static str, text: &str) -> Result<OffsetDateTime, AuditError> {
     reconcile::moment(text)
         .map_err(|_| AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))
+}
+
+/// A resource's name, from that or from its last part.
+pub(super) fn named(text: Option<String>, collection: &str) -> String {
+    match text {
+        Some(name) if name.contains('/') => name,
+        Some(name) => format!("{collection}/{name}"),
+        None => String::new(),
+    }
 }
 
 /// Why an officer asks. Who it is, the certificate says.

@@ -5,7 +5,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::super::remote::{RemoteArgs, done};
-use super::ask::{context, moment};
+use super::ask::{context, moment, named};
 use super::{AuditError, Say};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
@@ -26,7 +26,7 @@ pub(super) struct EraseArgs {
     #[arg(long, requires = "subject_of")]
     subject: Option<String>,
     /// OIN of that organisation.
-    #[arg(long)]
+    #[arg(long, requires = "subject")]
     subject_of: Option<String>,
     /// Whatever was written before this day or moment.
     #[arg(long)]
@@ -47,11 +47,11 @@ pub(super) async fn run(args: EraseArgs, now: OffsetDateTime, out: &mut Say<'_>)
         request_id: String::new(),
         context: context().map(|context| v1::RequestContext { reason, ..context }),
         events: args.events,
-        case: args.case.unwrap_or_default(),
+        case: named(args.case, "cases"),
         subject: args.subject.unwrap_or_default(),
         before: before.map(timestamp),
         groups: args.groups,
-        subject_of: args.subject_of.map(|oin| format!("partners/{oin}")).unwrap_or_default(),
+        subject_of: named(args.subject_of, "partners"),
     };
     let mut erased = 0;
     loop {

@@ -102,7 +102,8 @@ impl Operation for EraseEvents {
                 Which::Between { kind: None, after: retained(reader, None).await?, until: micros(*before) }
             }
         };
-        Ok(Chosen { events: erasable(reader, &which, MOST).await?, cases })
+        // One more than is erased at once says whether there are more.
+        Ok(Chosen { events: erasable(reader, &which, MOST + 1).await?, cases })
     }
 
     fn decide(
@@ -147,15 +148,15 @@ impl Operation for EraseEvents {
         draft: &mut Draft,
     ) -> Result<v1::EraseEventsResponse, WorkError> {
         let Chosen { events, cases } = &done.rows;
-        let batch = Batch::of(events, &self.groups, cases)?;
+        let most = usize::try_from(MOST).unwrap_or(usize::MAX);
+        let batch = Batch::of(events.get(..most).unwrap_or(events), &self.groups, cases)?;
         tx.erase(&batch.erasing).await?;
         hub.erased.notify_one();
         if let (Selection::Before(_), Some((at, event_id))) = (&self.selection, &batch.last) {
             tx.retained(None, *at, event_id).await?;
         }
         draft.erases = batch.erases();
-        let full = i64::try_from(events.len()).is_ok_and(|found| found >= MOST);
-        let more = batch.cut || (full && !matches!(self.selection, Selection::Events(_)));
+        let more = batch.cut || events.len() > most;
         Ok(v1::EraseEventsResponse { erased: u32::try_from(batch.erasing.len()).unwrap_or_default(), more })
     }
 }
@@ -173,7 +174,12 @@ async fn everywhere(
         if pseudonym(hub, oin, epoch, &tag).is_none_or(|own| own.to_text() != subject.to_text()) {
             continue;
         }
+        // Those of the same youth in which this organisation has no part too.
+        let of_youth = crate::store::case::by_tag(reader, &tag, oin.as_str()).await?;
+        cases.extend(of_youth.into_iter().map(|(case_id, _)| case_id));
         cases.push(case_id);
+        cases.sort_unstable();
+        cases.dedup();
         for other in crate::store::registry::oins(reader).await? {
             let own = pseudonym(hub, &other, epoch, &tag).map(|own| (other.to_string(), own.to_text()));
             subjects.extend(own.filter(|own| !subjects.contains(own)).into_iter().collect::<Vec<_>>());

@@ -169,9 +169,9 @@ async fn checkpoints_are_kept(engine: Engine) {
     assert_eq!(newest_signed(&mut reader, &second).await.unwrap().unwrap().note, b"other");
     assert_eq!(newest_signed(&mut reader, &name("sluis.example/3")).await.unwrap(), None);
     let waiting = async |reader: &mut _| {
-        unpublished(reader, &first).await.unwrap().into_iter().map(|w| (w.row.size, w.has_begun)).collect::<Vec<_>>()
+        unpublished(reader, &first).await.unwrap().into_iter().map(|w| (w.row.size, w.signatures)).collect::<Vec<_>>()
     };
-    assert_eq!(waiting(&mut reader).await, [(5, false), (9, false)]);
+    assert_eq!(waiting(&mut reader).await, [(5, 0), (9, 0)]);
     assert_eq!(newest_published(&mut reader, &first).await.unwrap(), None);
 
     let cosigned = |size, witness: &str, line: &[u8]| CosignatureRow {
@@ -189,7 +189,7 @@ async fn checkpoints_are_kept(engine: Engine) {
 
     store.publish_checkpoint(row(5, b"five with two")).await.unwrap();
     assert_eq!(newest_published(&mut reader, &first).await.unwrap(), Some(row(5, b"five with two")));
-    assert_eq!(waiting(&mut reader).await, [(9, true)], "what is superseded is gone");
+    assert_eq!(waiting(&mut reader).await, [(9, 1)], "what is superseded is gone");
     assert_eq!(cosignatures(&mut reader, &first, 5).await.unwrap(), []);
     assert_eq!(cosignatures(&mut reader, &first, 9).await.unwrap().len(), 1);
     assert_eq!(newest_signed(&mut reader, &first).await.unwrap(), Some(row(9, b"nine")));
@@ -208,5 +208,5 @@ async fn checkpoints_are_kept(engine: Engine) {
     for (size, at) in [(11, 1), (12, 2), (13, 50), (14, 90)] {
         store.sign_checkpoint(CheckpointRow { at: day + at * 1_000_000, ..row(size, b"") }).await.unwrap();
     }
-    assert_eq!(waiting(&mut reader).await, [(13, false), (14, false)]);
+    assert_eq!(waiting(&mut reader).await, [(13, 0), (14, 0)]);
 }
