@@ -98,7 +98,8 @@ async fn history(place: &Place) -> String {
     clock.to(-8 * 366 * 24 * HOUR);
     let access = Access::new(&place.url, None).unwrap();
     let deployment = Deployment::default();
-    let opening = Opening { access, node: "hub-0".to_owned(), clock, simulated: false, deployment };
+    let opening =
+        Opening { access, node: "hub-0".to_owned(), clock: Arc::clone(&clock) as _, simulated: false, deployment };
     let store = Store::open(opening).await.unwrap();
     let draft = Draft {
         method: "sluis.v1.Cases/GetCase",
@@ -108,6 +109,10 @@ async fn history(place: &Place) -> String {
     };
     let refusal = Refusal::denied(Reason::NotInvolved);
     let event = store.refuse(&refusal, draft, Seen::default()).await.unwrap().event_id;
+    // And one of the month before last.
+    clock.to(-45 * 24 * HOUR);
+    let draft = Draft { method: "sluis.v1.Cases/GetCase", organisation: GEMEENTE.to_owned(), ..Draft::default() };
+    store.refuse(&refusal, draft, Seen::default()).await.unwrap();
     store.close().await;
     // The hub that comes has keys of its own.
     Database::open(&place.url).await.run("DELETE FROM deployment").await;
