@@ -124,7 +124,7 @@ fn only_what_was_asked_for_is_taken() {
     let nothing = Ask { cases: BTreeSet::from([String::new()]), subjects: BTreeSet::from([String::new()]), ..ask() };
     assert!(lines(&[read(1, "")], &nothing).is_empty());
     let empty = overview(&[read(1, "")], &nothing, Language::En).markdown();
-    assert!(empty.contains("Nothing was done with your data in this period."));
+    assert!(empty.contains("The log says nothing about you in this period."));
 }
 
 #[test]
