@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::leaf::{GROUPS, digest_of, opened};
+use super::leaf::{GROUPS, digest_of, digests, opened};
 
 /// A part of an event that can be erased by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,14 +129,6 @@ pub fn groups(places: &[usize]) -> Vec<Group> {
     groups.sort_unstable();
     groups.dedup();
     groups
-}
-
-fn digests(leaf: &[u8]) -> Option<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Digests {
-        _sd: Vec<String>,
-    }
-    Some(serde_json::from_slice::<Digests>(leaf).ok()?._sd)
 }
 
 #[cfg(test)]

@@ -112,11 +112,7 @@ pub fn is_of(leaf: &[u8], event_id: &str) -> bool {
 
 /// What disclosures open of a leaf: the names of their groups. Nothing if one of them is not what a digest of the leaf is of.
 pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Option<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Digests {
-        _sd: Vec<String>,
-    }
-    let mut digests = serde_json::from_slice::<Digests>(leaf).ok()?._sd;
+    let mut digests = digests(leaf)?;
     let mut groups = Vec::new();
     for disclosure in disclosures {
         let found = digest_of(disclosure);
@@ -125,6 +121,15 @@ pub fn open<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str>) -> Opti
         groups.push(group(disclosure)?);
     }
     Some(groups)
+}
+
+/// The digests in a leaf, in their order.
+pub(super) fn digests(leaf: &[u8]) -> Option<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Digests {
+        _sd: Vec<String>,
+    }
+    Some(serde_json::from_slice::<Digests>(leaf).ok()?._sd)
 }
 
 /// The digest of a disclosure, as it stands in the leaf.

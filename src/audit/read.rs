@@ -1,7 +1,5 @@
 //! Reading leaves and disclosures back. What a later version adds is passed over.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -124,8 +122,7 @@ pub fn opened<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str> + Clon
     super::open(leaf, disclosures.clone())?;
     let mut opened = Opened::default();
     for disclosure in disclosures {
-        let bytes = URL_SAFE_NO_PAD.decode(disclosure).ok()?;
-        let (_, group, value): (String, String, Value) = serde_json::from_slice(&bytes).ok()?;
+        let (group, value) = super::leaf::opened(disclosure)?;
         match group.as_str() {
             "actor" => once(&mut opened.actor, value)?,
             "subject" => once(&mut opened.subject, value)?,
@@ -147,6 +144,8 @@ fn once<T: serde::de::DeserializeOwned>(place: &mut Option<T>, value: Value) -> 
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ring::digest::{SHA256, digest};
     use serde_json::json;
 
