@@ -47,7 +47,7 @@ use tower::util::MapResponseLayer;
 use crate::api::v1;
 use crate::ca::{Name, Profile};
 use crate::clock::{Clock, SystemClock, TlsClock};
-use crate::config::{Address, AgentConfig, ServerName};
+use crate::config::{self, Address, AgentConfig, PolicyError, ServerName};
 use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
 use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
@@ -55,7 +55,6 @@ use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::Health;
 use crate::serve::{self, Leave, Process};
-use crate::tlog::{NotAPolicy, Policy};
 use crate::tls::{self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
 use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
@@ -91,14 +90,8 @@ pub enum AgentError {
     #[error("the directory of key `store.directory` can't be used; it must belong to the agent")]
     Store(#[source] io::Error),
     /// The policy of the log.
-    #[error("key `hub.log_policy`: the file can't be read")]
-    Policy(#[source] io::Error),
-    /// It is none.
-    #[error("key `hub.log_policy`: not a policy")]
-    NotAPolicy(#[from] NotAPolicy),
-    /// It names other logs.
-    #[error("key `hub.log_policy`: names logs, and not the one of key `hub.log_key`")]
-    OtherLog,
+    #[error("key `hub.log_policy`")]
+    Policy(#[from] PolicyError),
     /// A witness of nothing.
     #[error("section `[witness]` needs key `hub.log_key`: the log that it signs")]
     UnknownLog,
@@ -276,13 +269,7 @@ fn receipts(config: &AgentConfig, clock: Arc<dyn Clock>) -> Result<Option<Arc<Re
         tracing::warn!("key `hub.log_key` is not set: nobody here notices when the hub drops or alters an event");
         return Ok(None);
     };
-    let policy = match &config.hub.log_policy {
-        None => Policy::of_log(log.0.clone()),
-        Some(file) => {
-            let policy = Policy::from_bytes(&std::fs::read(file).map_err(AgentError::Policy)?)?;
-            policy.with_log(log.0.clone()).ok_or(AgentError::OtherLog)?
-        }
-    };
+    let policy = config::policy(config.hub.log_policy.as_deref(), Some(log.0.clone()))?;
     let opened = Receipts::open(&config.store.directory, log.0.clone(), policy, clock);
     opened.map(|receipts| Some(Arc::new(receipts))).map_err(AgentError::Store)
 }

@@ -13,6 +13,7 @@ pub mod registry;
 pub mod remote;
 
 mod error;
+mod officer;
 mod signal;
 
 use std::ffi::OsString;

@@ -9,6 +9,7 @@ mod error;
 mod hub;
 mod keyholder;
 mod load;
+mod policy;
 mod value;
 mod witness;
 
@@ -22,6 +23,7 @@ pub use hub::{
 };
 pub use keyholder::{KeyholderConfig, KeyholderKey, KeyholderStore, Roster, RosterFile, RosterPartner};
 pub use load::{Config, PathKey, load, parse};
+pub use policy::{PolicyError, policy};
 pub use value::{
     Address, CovenantConfig, Hex32, ListenConfig, LogKey, NoteName, ServerName, StoreUrl, TlsConfig, TrustConfig,
 };

@@ -61,5 +61,6 @@ pub mod plain_http;
 pub mod reason;
 pub mod redact;
 mod serve;
+mod sheet;
 pub mod telemetry;
 pub mod whole_file;

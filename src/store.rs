@@ -234,6 +234,7 @@ pub struct Committed<T> {
 
 /// A connection for reading, taken when it is first used. It can't begin a transaction: nothing outside this module can.
 pub struct Reader {
+    engine: Engine,
     pool: AnyPool,
     conn: Option<PoolConnection<Any>>,
 }
@@ -291,7 +292,7 @@ impl Store {
 
     /// A connection for reading, if one is needed at all.
     pub fn reader(&self) -> Reader {
-        Reader { pool: self.readers.clone(), conn: None }
+        Reader { engine: self.engine, pool: self.readers.clone(), conn: None }
     }
 
     /// With what this node serves.

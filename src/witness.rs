@@ -146,7 +146,7 @@ impl Witness {
 
     /// Keeps what the log signed and can't have signed, with what it signed before: together they are the proof against it.
     pub fn keep_evidence(&self, log: &Origin, note: &[u8]) {
-        let hash: String = digest(&SHA256, note).as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let hash = short(note, 4);
         let own = memory(&self.directory, log);
         let file = own.with_extension(format!("{hash}.conflict"));
         let kept = || {
@@ -210,9 +210,12 @@ fn note_signed(directory: &Path, log: &Origin) -> io::Result<()> {
 
 /// Where it remembers a log. A log's name may hold what a file's name can't.
 fn memory(directory: &Path, log: &Origin) -> PathBuf {
-    let name: String =
-        digest(&SHA256, log.as_str().as_bytes()).as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    directory.join(format!("{name}.checkpoint"))
+    directory.join(format!("{}.checkpoint", short(log.as_str().as_bytes(), 8)))
+}
+
+/// So many bytes of the hash, in hexadecimal digits.
+fn short(bytes: &[u8], length: usize) -> String {
+    hex::encode(digest(&SHA256, bytes).as_ref().get(..length).unwrap_or_default())
 }
 
 #[cfg(test)]

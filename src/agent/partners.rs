@@ -133,8 +133,7 @@ impl Pin {
     }
 
     fn text(self) -> String {
-        let hex: String = self.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {hex}\n", self.epoch)
+        format!("{} {}\n", self.epoch, hex::encode(self.sha256))
     }
 
     fn read(text: &str) -> Option<Self> {

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use time::OffsetDateTime;
 
+use super::officer::BadAnswer;
 use super::remote::{RemoteArgs, RemoteError};
 use crate::audit::export::{BundleError, Fault as ExportFault};
-use crate::tlog::{Disbelief, Fault, NotAKey, NotAPolicy, NotProven, Policy, PublicKey};
+use crate::config::{self, PolicyError};
+use crate::tlog::{Disbelief, Fault, NotAKey, NotProven, Policy, PublicKey};
 
 /// Ask the audit log, prove what stands in it, and verify without any hub.
 #[derive(Debug, Args)]
@@ -128,13 +130,7 @@ pub struct TrustArgs {
 impl TrustArgs {
     pub(super) fn policy(&self) -> Result<Policy, AuditError> {
         let log: Option<PublicKey> = self.log_key.as_deref().map(str::parse).transpose()?;
-        let Some(file) = &self.policy else { return log.map(Policy::of_log).ok_or(AuditError::Key(NotAKey)) };
-        let bytes = std::fs::read(file).map_err(|error| AuditError::File(file.clone(), error))?;
-        let policy = Policy::from_bytes(&bytes).map_err(|error| AuditError::Policy(file.clone(), error))?;
-        match log {
-            Some(log) => policy.with_log(log).ok_or(AuditError::OtherLog),
-            None => Ok(policy),
-        }
+        Ok(config::policy(self.policy.as_deref(), log)?)
     }
 }
 
@@ -191,15 +187,15 @@ pub enum AuditError {
     /// A call failed.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// An answer that is none.
+    #[error(transparent)]
+    Answer(#[from] BadAnswer),
     /// `--log-key`.
     #[error("--log-key")]
     Key(#[from] NotAKey),
     /// `--policy`.
-    #[error("{}", .0.display())]
-    Policy(PathBuf, #[source] NotAPolicy),
-    /// `--log-key` and `--policy`.
-    #[error("--policy names logs, and not the one of --log-key")]
-    OtherLog,
+    #[error("--policy")]
+    Policy(#[from] PolicyError),
     /// A file.
     #[error("{}", .0.display())]
     File(PathBuf, #[source] io::Error),
@@ -268,9 +264,8 @@ impl AuditError {
     pub const fn is_usage(&self) -> bool {
         match self {
             Self::Reconcile(error) => error.is_usage(),
-            _ => {
-                matches!(self, Self::Key(_) | Self::Policy(..) | Self::OtherLog | Self::Option(..) | Self::Covenant(_))
-            }
+            Self::Policy(error) => error.is_usage(),
+            _ => matches!(self, Self::Key(_) | Self::Option(..) | Self::Covenant(_)),
         }
     }
 

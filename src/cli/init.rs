@@ -100,8 +100,8 @@ pub fn keyholder(directory: &Path, out: &mut dyn Write) -> Result<KeyholderFacts
     let keyholder = Keyholder::from_seed(&seed)?;
     let facts = KeyholderFacts {
         file: directory.join(format!("keyholder.{}.key", Epoch::FIRST.number())),
-        public_key: hex(&keyholder.public_key().to_bytes()),
-        known_answer: hex(keyholder.evaluate_known_answer()?.as_bytes()),
+        public_key: hex::encode(keyholder.public_key().to_bytes()),
+        known_answer: hex::encode(keyholder.evaluate_known_answer()?.as_bytes()),
     };
     write_secret(&facts.file, &seed)?;
     writeln!(out, "key            {}  readable by the keyholder alone, and a copy in a safe", facts.file.display())?;
@@ -174,8 +174,4 @@ fn write_secret(path: &Path, key: &SecretKey) -> Result<(), InitError> {
         io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
         _ => InitError::Unwritable { path: path.to_owned(), source },
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(args: CovenantArgs, now: OffsetDateTime, out: &mut dyn W
     let mut covenants = CovenantsClient::new(channel.clone());
     let asked = covenants.get_covenant(v1::GetCovenantRequest { name: String::new() }).await;
     let covenant = done("reading the covenant", asked)?;
-    let hash: String = covenant.content_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex::encode(&covenant.content_hash);
     match args.command {
         CovenantCommand::Show => {
             writeln!(out, "{}\n{}\n", covenant.title, covenant.name)?;

@@ -13,15 +13,15 @@ use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 use tonic::transport::Channel;
 
-use super::remote::{RemoteArgs, RemoteError, done};
+use super::officer::{BadAnswer, context, pages};
+use super::remote::{RemoteArgs, RemoteError};
 use crate::api::v1;
-use crate::api::v1::audit_client::AuditClient;
 use crate::clock::{from_micros, micros};
-use crate::config::{self, AgentConfig, ConfigError};
+use crate::config::{self, AgentConfig, ConfigError, PolicyError};
 use crate::identity::certificate::KeyHash;
 use crate::party::Oin;
 use crate::reconcile::{APART, Answer, Difference, Reconciled, Setting, Severity, Sides, not_shown, reconcile};
-use crate::tlog::{NotAPolicy, Policy, PublicKey};
+use crate::tlog::{Policy, PublicKey};
 use crate::wire::timestamp;
 
 /// Longest period of one query.
@@ -69,11 +69,8 @@ pub enum ReconcileError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// `--policy`.
-    #[error("{}", .0.display())]
-    Policy(PathBuf, #[source] NotAPolicy),
-    /// `--log-key` and `--policy`.
-    #[error("--policy names logs, and not the one of the log's key")]
-    OtherLog,
+    #[error("the log's policy")]
+    Policy(#[from] PolicyError),
     /// A configuration without the log's key.
     #[error("the configuration has no key `hub.log_key`: its agent keeps no receipts; name --log-key or --policy")]
     NoLog,
@@ -93,8 +90,8 @@ pub enum ReconcileError {
     #[error("the output can't be written")]
     Output(#[from] io::Error),
     /// An answer that is none.
-    #[error("the hub's answer is not to what was asked: {0}")]
-    Answer(&'static str),
+    #[error(transparent)]
+    Answer(#[from] BadAnswer),
     /// Differences.
     #[error("{0} differences between the agent's journal and the hub's log")]
     Differences(usize),
@@ -108,16 +105,13 @@ impl ReconcileError {
 
     /// Whether the arguments, or the files that they name, are wrong.
     pub const fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(_)
-                | Self::Policy(..)
-                | Self::OtherLog
-                | Self::NoLog
-                | Self::Period
-                | Self::Certificate(_)
-                | Self::OtherOrganisation
-        )
+        match self {
+            Self::Policy(error) => error.is_usage(),
+            _ => matches!(
+                self,
+                Self::Config(_) | Self::NoLog | Self::Period | Self::Certificate(_) | Self::OtherOrganisation
+            ),
+        }
     }
 }
 
@@ -155,7 +149,7 @@ pub async fn run(
     };
     // First the journal: what stands there by now, the hub must know. And once more after it: an agent that runs goes on writing.
     let before = files::read(&store, setting.from, setting.until)?;
-    let mut hub = Hub { client: AuditClient::new(args.remote.channel(now).await?), user_ref: args.user_ref };
+    let hub = Hub { channel: args.remote.channel(now).await?, user_ref: args.user_ref };
     let apart = Duration::microseconds(APART);
     let mut answers = hub.period(from.saturating_sub(apart), until.saturating_add(apart)).await?;
     let missing: Vec<String> = {
@@ -194,31 +188,23 @@ fn known(args: &ReconcileArgs) -> Result<Known, ReconcileError> {
         }
         (None, store) => store.clone().unwrap_or_default(),
     };
-    let policy = match (policy, log_key) {
-        (None, None) => return Err(ReconcileError::NoLog),
-        (None, Some(log)) => Policy::of_log(log),
-        (Some(file), log) => {
-            let bytes = std::fs::read(&file).map_err(|error| ReconcileError::File(file.clone(), error))?;
-            let policy = Policy::from_bytes(&bytes).map_err(|error| ReconcileError::Policy(file, error))?;
-            match log {
-                Some(log) => policy.with_log(log).ok_or(ReconcileError::OtherLog)?,
-                None => policy,
-            }
-        }
-    };
+    if policy.is_none() && log_key.is_none() {
+        return Err(ReconcileError::NoLog);
+    }
+    let policy = config::policy(policy.as_deref(), log_key)?;
     Ok(Known { own, store, policy, keys })
 }
 
 /// The hub, as an officer asks it.
 struct Hub {
-    client: AuditClient<Channel>,
+    channel: Channel,
     user_ref: String,
 }
 
 impl Hub {
     /// Every event that concerns the organisation, by id.
     async fn period(
-        &mut self,
+        &self,
         from: OffsetDateTime,
         until: OffsetDateTime,
     ) -> Result<BTreeMap<String, Answer>, ReconcileError> {
@@ -235,7 +221,7 @@ impl Hub {
     }
 
     /// One event, whenever it was.
-    async fn by_name(&mut self, id: &str) -> Result<BTreeMap<String, Answer>, ReconcileError> {
+    async fn by_name(&self, id: &str) -> Result<BTreeMap<String, Answer>, ReconcileError> {
         let mut answers = BTreeMap::new();
         let one = v1::QueryEventsRequest { event: format!("events/{id}"), ..v1::QueryEventsRequest::default() };
         self.pages(one, &mut answers).await?;
@@ -244,36 +230,21 @@ impl Hub {
     }
 
     async fn pages(
-        &mut self,
+        &self,
         mut query: v1::QueryEventsRequest,
         answers: &mut BTreeMap<String, Answer>,
     ) -> Result<(), ReconcileError> {
-        query.context = Some(v1::RequestContext {
-            article: "36".to_owned(),
-            purpose: "verantwoording".to_owned(),
-            acting_role: v1::Role::R14.into(),
-            user_ref: self.user_ref.clone(),
-            reason: String::new(),
-        });
+        query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
-        loop {
-            let page = done("reading the log", self.client.query_events(query.clone()).await)?;
-            if page.events.len() != page.proofs.len() {
-                return Err(ReconcileError::Answer("another number of proofs than of events"));
-            }
-            let known = answers.len();
-            for (event, proof) in page.events.into_iter().zip(page.proofs) {
-                let answer = Answer { event, proof };
+        // What is not under a checkpoint yet is a difference like others, if it is late.
+        pages(self.channel.clone(), query, 0, |(events, proofs)| {
+            for (event, proof) in events.iter().zip(proofs) {
+                let answer = Answer { event: event.clone(), proof: proof.clone() };
                 answers.insert(answer.id().to_owned(), answer);
             }
-            if page.next_page_token.is_empty() {
-                return Ok(());
-            }
-            if answers.len() == known {
-                return Err(ReconcileError::Answer("a page without an event that is new"));
-            }
-            query.page_token = page.next_page_token;
-        }
+            Ok(true)
+        })
+        .await
     }
 }
 

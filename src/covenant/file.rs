@@ -278,7 +278,7 @@ fn article_file(path: &str) -> Option<(Article, &'static str)> {
 fn content_hash(files: &BTreeMap<String, String>) -> Result<String, LoadError> {
     let canonical = serde_json_canonicalizer::to_vec(files).map_err(|e| syntax("covenant", &e.to_string()))?;
     let hash = digest::digest(&digest::SHA256, &canonical);
-    Ok(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::encode(hash))
 }
 
 fn from_toml<T: DeserializeOwned>(files: &BTreeMap<String, String>, path: &str) -> Result<T, LoadError> {

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Uri};
 
 use crate::clock::{Clock as _, SystemClock, TlsClock, micros};
-use crate::config::HubConfig;
+use crate::config::{self, HubConfig, PolicyError};
 use crate::exchange::{Exchange, Heard};
 use crate::plain_http::{self, Answer, HttpError, StatusCode};
 use crate::redact::log;
@@ -17,7 +17,7 @@ use crate::serve;
 use crate::store::StoreError;
 use crate::store::checkpoint::CheckpointRow;
 use crate::telemetry::Chain;
-use crate::tlog::{AddCheckpoint, Checkpoint, NotAPolicy, Policy, PublicKey};
+use crate::tlog::{AddCheckpoint, Checkpoint, Policy, PublicKey};
 use crate::tls::{Anchors, ClientTls, FileError, Identity, TlsError};
 
 /// Between two looks whether something waits to be signed.
@@ -36,15 +36,9 @@ const LATE: i64 = 300_000_000;
 /// Why the witnesses of the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessesError {
-    /// The policy file can't be read.
-    #[error("policy: can't be read")]
-    Read(#[source] std::io::Error),
-    /// It is none.
+    /// The policy.
     #[error("policy")]
-    Policy(#[from] NotAPolicy),
-    /// It names other logs.
-    #[error("policy: names logs, and not this one: {0}")]
-    OtherLog(PublicKey),
+    Policy(#[from] PolicyError),
     /// A witness is to be called, and with what is not said.
     #[error("policy: a witness has a URL; set `certificate` and `key`, with which the hub calls it")]
     Certificate,
@@ -65,8 +59,7 @@ pub enum WitnessesError {
 /// [`WitnessesError`].
 pub(super) fn policy(config: &HubConfig, own: &PublicKey) -> Result<Policy, WitnessesError> {
     let Some(section) = &config.audit.witnesses else { return Ok(Policy::of_log(own.clone())) };
-    let policy = Policy::from_bytes(&std::fs::read(&section.policy).map_err(WitnessesError::Read)?)?;
-    policy.with_log(own.clone()).ok_or_else(|| WitnessesError::OtherLog(own.clone()))
+    Ok(config::policy(Some(&section.policy), Some(own.clone()))?)
 }
 
 /// A witness that can be reached.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hex::FromHexError;
 use rand_core::CryptoRngCore;
 use ring::{hkdf, hmac};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -39,26 +40,18 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError::Length`], [`KeyError::NotHex`], or [`KeyError::Weak`] for 32 equal bytes, which only a placeholder has.
     pub fn from_hex_file_text(text: &str) -> Result<Self, KeyError> {
-        let digits = text.trim_ascii().as_bytes();
-        if digits.len() != 2 * Self::LEN {
-            return Err(KeyError::Length);
-        }
         let mut key = Self([0; Self::LEN]);
-        for (byte, pair) in key.0.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte =
-                pair.iter().try_fold(0, |value, digit| Some(value << 4 | nibble(*digit)?)).ok_or(KeyError::NotHex)?;
-        }
+        hex::decode_to_slice(text.trim_ascii(), &mut key.0).map_err(|error| match error {
+            FromHexError::InvalidHexCharacter { .. } => KeyError::NotHex,
+            FromHexError::OddLength | FromHexError::InvalidStringLength => KeyError::Length,
+        })?;
         let [first, rest @ ..] = &key.0;
         if rest.iter().all(|byte| byte == first) { Err(KeyError::Weak) } else { Ok(key) }
     }
 
     /// What stands in the key file: 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(2 * Self::LEN));
-        for byte in self.0 {
-            text.extend([byte >> 4, byte & 15].into_iter().filter_map(|value| char::from_digit(u32::from(value), 16)));
-        }
-        text
+        Zeroizing::new(hex::encode(self.0))
     }
 
     /// A key for another purpose: HKDF-SHA256 (RFC 5869) with the purpose as info.
@@ -181,10 +174,6 @@ impl KeyRing {
     pub fn key(&self, epoch: Epoch) -> Result<&SecretKey, KeyError> {
         self.keys.get(&epoch).ok_or(KeyError::UnknownEpoch)
     }
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

@@ -190,5 +190,5 @@ fn outcome(event: &v1::Event) -> String {
 
 /// Enough of a hash to tell it from another.
 fn short(hash: &Hash) -> String {
-    hash.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.0.get(..8).unwrap_or_default())
 }

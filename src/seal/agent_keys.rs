@@ -103,7 +103,6 @@ mod tests {
             &ring::digest::SHA256,
             &[keys.public.x25519.as_slice(), &keys.public.xwing, &keys.public.verifying].concat(),
         );
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "4479bba39f8308970217a102a8a9b91891fb755b16da52a7dccd78c9d2262ebe");
+        assert_eq!(hex::encode(digest), "4479bba39f8308970217a102a8a9b91891fb755b16da52a7dccd78c9d2262ebe");
     }
 }

@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use sqlx::AnyConnection;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
+use super::engine::Engine;
 use super::session::query;
 use super::{Reader, StoreError, Tx, Wake, WorkError, consent};
-use crate::case::{Assignment, CaseFile, MeasureInForce, Party};
+use crate::case::{Assignment, CaseFile, MeasureInForce, Party, knows_youth};
 use crate::clock::{from_micros, micros};
 use crate::covenant::consent::Regime;
-use crate::party::Oin;
+use crate::party::{Oin, Role};
 use crate::wire::Numbered as _;
 
 const BAD: StoreError = StoreError::Inconsistent("case_file");
@@ -40,20 +40,36 @@ pub async fn by_tag(reader: &mut Reader, tag: &[u8], oin: &str) -> Result<Vec<(S
 }
 
 /// Case, key epoch and tag of every case that the organisation has a name for, newest first.
+///
+/// They come as one value: an organisation may have a thousand cases, and a row is a journey through the driver.
 pub async fn tags_of(reader: &mut Reader, oin: &str) -> Result<Vec<(String, u32, Vec<u8>)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT c.case_id, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
-         WHERE n.oin = $1 ORDER BY c.created_at DESC, c.case_id",
-    )
-    .bind(oin)
-    .fetch_all(reader.conn().await?)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
-            Ok((row.try_get(0)?, epoch, row.try_get(2)?))
-        })
-        .collect()
+    let all = match reader.engine {
+        Engine::Sqlite => {
+            "GROUP_CONCAT(c.created_at || ' ' || c.case_id || ' ' || c.tag_epoch || ' ' || HEX(c.subject_tag))"
+        }
+        Engine::Postgres => {
+            "STRING_AGG(c.created_at || ' ' || c.case_id || ' ' || c.tag_epoch || ' ' || ENCODE(c.subject_tag, 'hex'), ',')"
+        }
+    };
+    let text = format!("SELECT {all} FROM case_name n JOIN case_file c ON c.case_id = n.case_id WHERE n.oin = $1");
+    let row = sqlx::query(AssertSqlSafe(text)).bind(oin).fetch_one(reader.conn().await?).await?;
+    let text: Option<String> = row.try_get(0)?;
+    let mut tags = text.as_deref().map_or_else(|| Some(Vec::new()), tags).ok_or(BAD)?;
+    tags.sort_unstable_by(|(at, case_id, ..), (other, other_id, ..)| (other, case_id).cmp(&(at, other_id)));
+    Ok(tags.into_iter().map(|(_, case_id, epoch, tag)| (case_id, epoch, tag)).collect())
+}
+
+type Tagged = (i64, String, u32, Vec<u8>);
+
+/// Reads what [`tags_of`] puts together, with the moment of the case's referral.
+fn tags(text: &str) -> Option<Vec<Tagged>> {
+    let read = |one: &str| {
+        let mut parts = one.split(' ');
+        let (at, case_id) = (parts.next()?.parse().ok()?, parts.next()?.to_owned());
+        let (epoch, tag) = (parts.next()?.parse().ok()?, hex::decode(parts.next()?).ok()?);
+        Some((at, case_id, epoch, tag))
+    };
+    text.split(',').map(read).collect()
 }
 
 /// Cases that the organisation has a name for, in the order of the names, after one of them.
@@ -72,41 +88,67 @@ pub async fn names(
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-/// An organisation's cases, with key epoch and tag of their subjects.
-pub async fn tags(reader: &mut Reader, oin: &str) -> Result<Vec<(String, u32, Vec<u8>)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT n.case_id, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
-         WHERE n.oin = $1",
-    )
-    .bind(oin)
-    .fetch_all(reader.conn().await?)
-    .await?;
-    let read = |row: &AnyRow| {
-        let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
-        Ok((row.try_get(0)?, epoch, row.try_get(2)?))
-    };
-    rows.iter().map(read).collect()
+/// What an organisation calls a case, and what it may learn of whose it is.
+pub struct Label {
+    /// The hub's own id of the case.
+    pub case_id: String,
+    /// The organisation's.
+    pub name: String,
+    /// Key epoch of the subject's tag.
+    pub epoch: u32,
+    /// The subject's.
+    pub tag: Vec<u8>,
+    /// Roles that the organisation has or had in it.
+    pub roles: Vec<Role>,
+    /// The provider that was chosen.
+    pub chosen: bool,
 }
 
-/// What an organisation calls a case, with key epoch and tag of its subject.
-pub async fn label(
-    reader: &mut Reader,
-    case_id: &str,
-    oin: &str,
-) -> Result<Option<(String, u32, Vec<u8>)>, StoreError> {
-    let row = sqlx::query(
-        "SELECT n.name, c.tag_epoch, c.subject_tag FROM case_name n JOIN case_file c ON c.case_id = n.case_id \
-         WHERE n.case_id = $1 AND n.oin = $2",
-    )
-    .bind(case_id)
-    .bind(oin)
-    .fetch_optional(reader.conn().await?)
-    .await?;
-    row.map(|row| {
-        let epoch = u32::try_from(row.try_get::<i64, _>(1)?).map_err(|_| BAD)?;
-        Ok((row.try_get(0)?, epoch, row.try_get(2)?))
+impl Label {
+    /// As [`CaseFile::knows_youth`].
+    pub fn knows_youth(&self) -> bool {
+        self.roles.iter().any(|role| knows_youth(*role, self.chosen))
+    }
+}
+
+/// What an organisation calls some cases; those that it has no name for are left out.
+pub async fn labels(reader: &mut Reader, cases: &BTreeSet<String>, oin: &str) -> Result<Vec<Label>, StoreError> {
+    let mut found: BTreeMap<String, Label> = BTreeMap::new();
+    // One statement's values are limited; most pages name few cases.
+    for some in cases.iter().collect::<Vec<_>>().chunks(500) {
+        let places: Vec<String> = (2..2 + some.len()).map(|place| format!("${place}")).collect();
+        let text = format!(
+            "SELECT n.case_id, n.name, c.tag_epoch, c.subject_tag, a.role, c.chosen_oin FROM case_name n \
+             JOIN case_file c ON c.case_id = n.case_id \
+             LEFT JOIN assignment a ON a.case_id = n.case_id AND a.oin = n.oin \
+             WHERE n.oin = $1 AND n.case_id IN ({})",
+            places.join(",")
+        );
+        let query = sqlx::query(AssertSqlSafe(text)).bind(oin);
+        let query = some.iter().fold(query, |query, case_id| query.bind(case_id.as_str()));
+        for row in query.fetch_all(reader.conn().await?).await? {
+            let label = label(&row, oin)?;
+            match found.get_mut(&label.case_id) {
+                Some(known) => known.roles.extend(label.roles),
+                None => drop(found.insert(label.case_id.clone(), label)),
+            }
+        }
+    }
+    Ok(found.into_values().collect())
+}
+
+/// With the one role that the row has.
+fn label(row: &AnyRow, oin: &str) -> Result<Label, StoreError> {
+    let role: Option<String> = row.try_get(4)?;
+    let chosen: Option<String> = row.try_get(5)?;
+    Ok(Label {
+        case_id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        epoch: u32::try_from(row.try_get::<i64, _>(2)?).map_err(|_| BAD)?,
+        tag: row.try_get(3)?,
+        roles: role.map(|role| role.parse().map_err(|_| BAD)).transpose()?.into_iter().collect(),
+        chosen: chosen.as_deref() == Some(oin),
     })
-    .transpose()
 }
 
 /// Reads a case whole. Its revision is read first: a change in between makes the picture look older, never newer.

@@ -134,6 +134,11 @@ pub struct Line {
 /// The one method whose events name listed cases.
 const LIST: &str = "sluis.v1.Cases/ListCases";
 
+/// What a line shows.
+const COLUMNS: &str = "x.event_id, x.at, x.method, x.action, x.outcome, x.reason, x.req_oin, x.src_oin, x.user_ref, x.role, \
+     x.purpose, x.article, x.covenant_version, x.clauses, x.case_id, x.subject, x.categories, x.form, x.recipients, \
+     x.record_id, x.consents, x.emergency, x.motivation, x.key_hash, x.node, x.trace_id, x.erased";
+
 /// All events; and those that concern somebody.
 const EVENTS: &str = "audit_event e";
 const PARTIES: &str = "audit_event_party t JOIN audit_event e ON e.event_id = t.event_id AND e.at = t.at";
@@ -192,8 +197,9 @@ impl Statement {
                 }
             }
         };
+        // Leaves and disclosures are most of a row, and few lines need one.
         let columns = format!(
-            "x.*, CASE WHEN x.method = '{LIST}' AND x.outcome = 'allowed' THEN x.disclosures ELSE NULL END AS list"
+            "{COLUMNS}, CASE WHEN x.method = '{LIST}' AND x.outcome = 'allowed' THEN x.disclosures ELSE NULL END AS list"
         );
         // Each branch has its index, its order and its end: what is read does not grow with the log.
         all.text = format!(

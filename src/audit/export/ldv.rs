@@ -87,7 +87,7 @@ fn is_hex(text: &str) -> bool {
 }
 
 fn hashed(text: &str, bytes: usize) -> String {
-    digest(&SHA256, text.as_bytes()).as_ref().iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(digest(&SHA256, text.as_bytes()).as_ref().get(..bytes).unwrap_or_default())
 }
 
 fn record(line: &Line, span: &Span) -> Value {

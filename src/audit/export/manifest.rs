@@ -73,7 +73,7 @@ impl Manifest {
     /// The file, with its own hash.
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let text = Self { sha256: String::new(), ..self.clone() }.text()?;
-        Self { sha256: hex(digest(&SHA256, &text).as_ref()), ..self.clone() }.text()
+        Self { sha256: hex::encode(digest(&SHA256, &text)), ..self.clone() }.text()
     }
 
     fn text(&self) -> io::Result<Vec<u8>> {
@@ -102,7 +102,7 @@ impl<W> Measured<W> {
     }
 
     pub(super) fn done(self) -> (W, File) {
-        (self.inner, File { length: self.length, sha256: hex(self.hash.finish().as_ref()) })
+        (self.inner, File { length: self.length, sha256: hex::encode(self.hash.finish()) })
     }
 }
 
@@ -124,10 +124,6 @@ pub(super) fn measure(mut reader: impl Read) -> io::Result<File> {
     let mut measured = Measured::new(io::sink());
     io::copy(&mut reader, &mut measured)?;
     Ok(measured.done().1)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
@@ -10,6 +9,7 @@ use time::OffsetDateTime;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
+use super::super::officer::{self, Page, context};
 use super::super::reconcile;
 use super::super::remote::done;
 use super::files::cosigners;
@@ -25,14 +25,14 @@ use crate::party::Role;
 use crate::tlog::{Policy, Proof, record_hash};
 use crate::wire::{Numbered as _, timestamp};
 
+/// As whom the log names the officer beside the certificate.
+pub(super) const ASKER: &str = "officer";
 /// Events in one page.
 const PAGE: i32 = 500;
 /// With proofs.
 const PROVEN_PAGE: i32 = 100;
 /// An event that was written a moment ago is proven a moment later: so often it is asked for again.
 const AGAIN: usize = 30;
-/// Between two questions.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Which events. What is given narrows.
 #[derive(Debug, Clone, Default, Args)]
@@ -110,7 +110,7 @@ impl Search {
         let from = self.from.as_deref().map(|text| moment("from", text)).transpose()?;
         let until = self.until.as_deref().map_or(Ok(now), |text| moment("until", text))?;
         Ok(v1::QueryEventsRequest {
-            context: context(),
+            context: context(ASKER),
             case: named(&self.case, "cases"),
             organisation: named(&self.organisation, "partners"),
             user_ref: text(&self.user_ref),
@@ -150,54 +150,17 @@ pub(super) fn named(text: Option<String>, collection: &str) -> String {
     }
 }
 
-/// Why an officer asks. Who it is, the certificate says.
-pub(super) fn context() -> Option<v1::RequestContext> {
-    Some(v1::RequestContext {
-        article: "36".to_owned(),
-        purpose: "verantwoording".to_owned(),
-        acting_role: Role::R14.number(),
-        user_ref: "officer".to_owned(),
-        ..v1::RequestContext::default()
-    })
-}
-
-/// Events with their proofs, if they were asked for.
-pub(super) type Page<'p> = (&'p [v1::Event], &'p [v1::EventProof]);
-
-/// Asks for one page after the other, until there is none or `take` has enough.
+/// Asks for one page after the other, until there is none or `take` has enough; with proofs, once all of a page is under a
+/// checkpoint.
 pub(super) async fn pages(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
-    mut take: impl FnMut(Page<'_>) -> Result<bool, AuditError>,
+    take: impl FnMut(Page<'_>) -> Result<bool, AuditError>,
 ) -> Result<(), AuditError> {
-    let mut client = AuditClient::new(channel);
     if request.proofs {
         request.page_size = request.page_size.min(PROVEN_PAGE);
     }
-    loop {
-        let answer = page(&mut client, &request).await?;
-        if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
-            return Ok(());
-        }
-        request.page_token = answer.next_page_token;
-    }
-}
-
-/// One page; with proofs, once all of it is under a checkpoint.
-async fn page(
-    client: &mut AuditClient<Channel>,
-    request: &v1::QueryEventsRequest,
-) -> Result<v1::QueryEventsResponse, AuditError> {
-    let mut again = 0;
-    loop {
-        let answer = done("reading the log", client.query_events(request.clone()).await)?;
-        let waits = answer.proofs.iter().any(|proof| proof.state() == State::Waiting);
-        if !waits || again >= AGAIN {
-            return Ok(answer);
-        }
-        again += 1;
-        tokio::time::sleep(SOON).await;
-    }
+    officer::pages(channel, request, AGAIN, take).await
 }
 
 /// Prints events, newest first.
@@ -276,7 +239,8 @@ pub(super) async fn show(
         page_size: 1,
         ..Search::default().request(now)?
     };
-    let answer = page(&mut AuditClient::new(channel), &request).await?;
+    let answer: v1::QueryEventsResponse =
+        officer::page::<AuditError>(&mut AuditClient::new(channel), &request, AGAIN).await?;
     let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
         return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));
     };

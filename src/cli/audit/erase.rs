@@ -4,8 +4,9 @@ use clap::Args;
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::super::officer::context;
 use super::super::remote::{RemoteArgs, done};
-use super::ask::{context, moment, named};
+use super::ask::{ASKER, moment, named};
 use super::{AuditError, Say};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
@@ -45,7 +46,7 @@ pub(super) async fn run(args: EraseArgs, now: OffsetDateTime, out: &mut Say<'_>)
     let reason = args.ground;
     let mut request = v1::EraseEventsRequest {
         request_id: String::new(),
-        context: context().map(|context| v1::RequestContext { reason, ..context }),
+        context: context(ASKER).map(|context| v1::RequestContext { reason, ..context }),
         events: args.events,
         case: named(args.case, "cases"),
         subject: args.subject.unwrap_or_default(),

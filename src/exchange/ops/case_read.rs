@@ -236,7 +236,7 @@ pub(super) fn assignment_reply(hub: &Exchange, case: &CaseFile, name: &str, a: &
 /// Says only whether two pictures are the same: the count of changes stays inside.
 fn etag(name: &str, rev: i64) -> String {
     let hash = ring::digest::digest(&ring::digest::SHA256, format!("{name}/{rev}").as_bytes());
-    hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.as_ref().get(..8).unwrap_or_default())
 }
 
 /// That the youth's wish stands alone sets parents aside: that is stated with a reason, in the log.

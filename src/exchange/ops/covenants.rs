@@ -27,9 +27,7 @@ fn version_name(hub: &Exchange) -> String {
 
 /// SHA-256 of the version in force, 32 bytes.
 fn content_hash(hub: &Exchange) -> Vec<u8> {
-    let hex = hub.covenant.version().content_hash.as_bytes();
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    hex.chunks(2).filter_map(byte).collect()
+    hex::decode(&hub.covenant.version().content_hash).unwrap_or_default()
 }
 
 /// `Covenants.GetCovenant`.

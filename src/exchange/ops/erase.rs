@@ -170,8 +170,8 @@ async fn everywhere(
 ) -> Result<(Vec<String>, Vec<(String, String)>), StoreError> {
     let mut cases = Vec::new();
     let mut subjects = vec![(oin.to_string(), subject.to_text())];
-    for (case_id, epoch, tag) in crate::store::case::tags(reader, oin.as_str()).await? {
-        if pseudonym(hub, oin, epoch, &tag).is_none_or(|own| own.to_text() != subject.to_text()) {
+    for (case_id, epoch, tag) in crate::store::case::tags_of(reader, oin.as_str()).await? {
+        if pseudonym(hub, oin, epoch, &tag).as_ref() != Some(subject) {
             continue;
         }
         // Those of the same youth in which this organisation has no part too.

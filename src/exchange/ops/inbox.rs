@@ -19,7 +19,7 @@ pub(crate) fn cursor(oin: &Oin, seq: i64) -> String {
 
 fn check(oin: &Oin, seq: i64) -> String {
     let hash = digest(&SHA256, format!("sluis/v1/cursor/{oin}/{seq}").as_bytes());
-    hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(hash.as_ref().get(..6).unwrap_or_default())
 }
 
 fn place(oin: &Oin, cursor: &str) -> Option<i64> {

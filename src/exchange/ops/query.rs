@@ -17,6 +17,7 @@ use crate::method::Admitted;
 use crate::party::{Category, Oin, Role};
 use crate::pseudonym::{Pseudonym, Scope};
 use crate::reason::Reason;
+use crate::store::case::Label;
 use crate::store::search::{About, Filter, Line, select};
 use crate::store::{Reader, StoreError, Tx, WorkError};
 use crate::wire::{Numbered as _, outcome_number, partner_name, timestamp};
@@ -111,11 +112,8 @@ impl Operation for QueryEvents {
         let lines = select(reader, &filter).await?;
         let named_in = |line: &Line| line.case_id.iter().chain(&line.listed).cloned().collect::<Vec<_>>();
         let ids: BTreeSet<String> = lines.iter().flat_map(named_in).collect();
-        let mut cases = BTreeMap::new();
-        for case_id in ids {
-            let name = named(hub, oin, &case_id, reader).await?;
-            cases.extend(name.map(|name| (case_id, name)));
-        }
+        let labels = crate::store::case::labels(reader, &ids, oin.as_str()).await?;
+        let cases = labels.into_iter().map(|label| named(hub, oin, label)).collect();
         let size = if self.proofs { usize::try_from(self.page_size).unwrap_or_default() } else { 0 };
         let events: Vec<String> = lines.iter().take(size).map(|line| line.event_id.clone()).collect();
         let proofs = proofs(hub, facts, &events, reader).await?;
@@ -157,21 +155,12 @@ impl Operation for QueryEvents {
     }
 }
 
-/// What an organisation calls a case, and its own pseudonym of the youth.
-async fn named(
-    hub: &Exchange,
-    oin: &Oin,
-    case_id: &str,
-    reader: &mut Reader,
-) -> Result<Option<(String, String)>, StoreError> {
-    let Some((name, epoch, tag)) = crate::store::case::label(reader, case_id, oin.as_str()).await? else {
-        return Ok(None);
-    };
-    // Whoever saw the case pseudonymously gets no pseudonym to know its own client by.
-    let case = crate::store::case::load(reader, case_id).await?;
-    let knows = case.is_some_and(|case| case.knows_youth(oin));
-    let pseudonym = pseudonym(hub, oin, epoch, &tag).filter(|_| knows);
-    Ok(Some((name, pseudonym.map(|pseudonym| pseudonym.to_text()).unwrap_or_default())))
+/// The hub's own id of a case; what an organisation calls it, and its own pseudonym of the youth: whoever saw the case
+/// pseudonymously gets no pseudonym to know its own client by.
+fn named(hub: &Exchange, oin: &Oin, label: Label) -> (String, (String, String)) {
+    let knows = label.knows_youth();
+    let pseudonym = knows.then(|| pseudonym(hub, oin, label.epoch, &label.tag)).flatten();
+    (label.case_id, (label.name, pseudonym.map(|pseudonym| pseudonym.to_text()).unwrap_or_default()))
 }
 
 /// Cases of which an organisation knows that they are this youth's.
@@ -181,14 +170,11 @@ async fn of_subject(
     subject: &Pseudonym,
     reader: &mut Reader,
 ) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
-    for (case_id, epoch, tag) in crate::store::case::tags(reader, oin.as_str()).await? {
-        if pseudonym(hub, oin, epoch, &tag).is_some_and(|own| own.to_text() == subject.to_text()) {
-            let case = crate::store::case::load(reader, &case_id).await?;
-            found.extend(case.filter(|case| case.knows_youth(oin)).map(|_| case_id));
-        }
-    }
-    Ok(found)
+    let own = crate::store::case::tags_of(reader, oin.as_str()).await?;
+    let of_youth = own.into_iter().filter(|(_, epoch, tag)| pseudonym(hub, oin, *epoch, tag).as_ref() == Some(subject));
+    let ids = of_youth.map(|(case_id, _, _)| case_id).collect();
+    let labels = crate::store::case::labels(reader, &ids, oin.as_str()).await?;
+    Ok(labels.into_iter().filter(Label::knows_youth).map(|label| label.case_id).collect())
 }
 
 /// What an organisation knows a youth by, in the log.

@@ -34,7 +34,7 @@ macro_rules! sha256_name {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
@@ -63,24 +63,11 @@ sha256_name! {
     Fingerprint, "certificate fingerprint"
 }
 
+/// Lower case only: one hash has one name.
 fn parse(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text.bytes().map(digit).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(high << 4 | low),
-            _ => None,
-        })
-        .collect::<Option<_>>()?;
-    bytes.try_into().ok()
-}
-
-const fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    text.bytes().all(|byte| !byte.is_ascii_uppercase()).then_some(bytes)
 }
 
 #[cfg(test)]

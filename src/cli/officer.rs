@@ -1,0 +1,84 @@
+//! How a privacy officer asks the hub for events: under article 36, page by page, and believing no page that can't be one.
+
+use std::time::Duration;
+
+use tonic::transport::Channel;
+
+use super::remote::{RemoteError, done};
+use crate::api::v1;
+use crate::api::v1::audit_client::AuditClient;
+use crate::api::v1::event_proof::State;
+use crate::party::Role;
+use crate::wire::Numbered as _;
+
+/// Between two questions for the same page.
+const SOON: Duration = Duration::from_secs(1);
+
+/// An answer that is none to what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the hub's answer is not to what was asked: {0}")]
+pub struct BadAnswer(&'static str);
+
+/// Why an officer asks. Who it is, the certificate says.
+pub(super) fn context(user_ref: &str) -> Option<v1::RequestContext> {
+    Some(v1::RequestContext {
+        article: "36".to_owned(),
+        purpose: "verantwoording".to_owned(),
+        acting_role: Role::R14.number(),
+        user_ref: user_ref.to_owned(),
+        ..v1::RequestContext::default()
+    })
+}
+
+/// Events with their proofs, if they were asked for.
+pub(super) type Page<'p> = (&'p [v1::Event], &'p [v1::EventProof]);
+
+/// Asks for one page after the other, until there is none or `take` has enough.
+///
+/// # Errors
+/// What the hub or `take` says; [`BadAnswer`].
+pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
+    channel: Channel,
+    mut request: v1::QueryEventsRequest,
+    again: usize,
+    mut take: impl FnMut(Page<'_>) -> Result<bool, E>,
+) -> Result<(), E> {
+    let mut client = AuditClient::new(channel);
+    let mut last = String::new();
+    loop {
+        let answer = page::<E>(&mut client, &request, again).await?;
+        let oldest = answer.events.last().map(|event| event.name.clone()).unwrap_or_default();
+        // Events come newest first, so a page ends with one that no page had; or pages would not end.
+        if !answer.next_page_token.is_empty() && (oldest.is_empty() || oldest == last) {
+            return Err(BadAnswer("a page without an event that is new").into());
+        }
+        last = oldest;
+        if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
+            return Ok(());
+        }
+        request.page_token = answer.next_page_token;
+    }
+}
+
+/// One page; with proofs, it is asked for `again` so often until all of it is under a checkpoint.
+///
+/// # Errors
+/// What the hub says; [`BadAnswer`].
+pub(super) async fn page<E: From<RemoteError> + From<BadAnswer>>(
+    client: &mut AuditClient<Channel>,
+    request: &v1::QueryEventsRequest,
+    mut again: usize,
+) -> Result<v1::QueryEventsResponse, E> {
+    loop {
+        let answer = done("reading the log", client.query_events(request.clone()).await)?;
+        if request.proofs && answer.events.len() != answer.proofs.len() {
+            return Err(BadAnswer("another number of proofs than of events").into());
+        }
+        let waits = answer.proofs.iter().any(|proof| proof.state() == State::Waiting);
+        if !waits || again == 0 {
+            return Ok(answer);
+        }
+        again -= 1;
+        tokio::time::sleep(SOON).await;
+    }
+}
