@@ -35,6 +35,7 @@ mod words;
 
 use std::io;
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -45,17 +46,17 @@ use tonic::transport::Server;
 use tower::util::MapResponseLayer;
 
 use crate::api::v1;
-use crate::ca::{Name, Profile};
 use crate::clock::{Clock, SystemClock, TlsClock};
-use crate::config::{self, Address, AgentConfig, PolicyError, ServerName};
-use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::config::{self, Address, AgentConfig, ConfigError, PolicyError, ServerName, Source};
 use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::Health;
+use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
-use crate::tls::{self, Anchors, ChainVerifier, ClientTls, FileError, Gate, Identity, Revocation, ServerTls, TlsError};
+use crate::tls::files::SetFiles;
+use crate::tls::{self, ClientTls, FileError, Gate, Identity, ServerTls, TlsError};
 use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
@@ -77,6 +78,9 @@ const BODIES: usize = 32;
 /// Why the agent can't start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A certificate, key or anchor file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -143,28 +147,35 @@ impl Deref for Agent {
 ///
 /// # Errors
 /// [`AgentError`].
-pub async fn run(config: AgentConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
+pub async fn run(
+    source: Source<AgentConfig>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), AgentError> {
+    let config = source.read()?;
     let listener = TcpListener::bind(config.local.address.0).await.map_err(AgentError::Listen)?;
     let section = config.covenant.clone();
     let covenant = tokio::task::spawn_blocking(move || OwnCopy::load(&section)).await;
     let covenant = covenant.map_err(|_| AgentError::Broken("reading the covenant broke off"))??;
-    serve_on(listener, config, covenant, shutdown).await
+    serve_on(listener, source, covenant, shutdown).await
 }
 
 /// As [`run`], on a socket and with a covenant of the caller's choice.
 async fn serve_on(
     listener: TcpListener,
-    config: AgentConfig,
+    source: Source<AgentConfig>,
     covenant: OwnCopy,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), AgentError> {
+    let config = source.read()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
-    let (gate, incoming) = Gate::open(listener, local_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
 
+    let (renewed, door) = (agent.clone(), Arc::clone(&gate));
+    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
     let watched = agent.clone();
@@ -230,14 +241,32 @@ async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Recei
     }
 }
 
+/// The files that an agent shows itself and believes others by.
+fn watched(config: &AgentConfig) -> Vec<PathBuf> {
+    let local = [&config.local.certificate, &config.local.key, &config.local.anchors].map(Clone::clone);
+    serve::watched(&config.tls, &config.trust).into_iter().chain(local).collect()
+}
+
+impl Agent {
+    /// Puts certificates, keys and anchors in place: all of them, or none. Connections to others are made with them from the
+    /// next on.
+    fn renew(&self, config: &AgentConfig, gate: &Gate) -> Result<usize, ReloadError> {
+        let local = local_tls::<ReloadError>(config)?;
+        let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
+        let trust = serve::trust(&config.tls, &config.trust)?;
+        self.links.renew(&identity, &trust)?;
+        self.partners.believe(trust);
+        Ok(gate.reload(local))
+    }
+}
+
 impl Parts {
     fn new(config: &AgentConfig, covenant: OwnCopy, clock: Arc<dyn Clock>) -> Result<Self, AgentError> {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
-        let anchors = Anchors::load([config.tls.anchors.as_path()])?;
-        let revocation = serve::revocation(&config.trust)?;
+        let trust = serve::trust(&config.tls, &config.trust)?;
         let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
             let (name, clock) = (name.get(), Arc::new(TlsClock));
-            let tls = ClientTls::new(&identity, &anchors, revocation.clone(), &name.to_str(), clock)?;
+            let tls = ClientTls::new(&identity, &trust, &name.to_str(), clock)?;
             Ok(Link { address: address.0, channel: tls.connect_lazy(&address.0.to_string())?, tls })
         };
         let node = |address: &Address| link(*address, &config.hub.server_name);
@@ -245,12 +274,11 @@ impl Parts {
         let hub = Nodes::new(node(&nodes.first)?, nodes.others.iter().map(node).collect::<Result<_, _>>()?);
         let keyholder = link(config.keyholder.address, &config.keyholder.server_name)?;
         let pinned = PublicKey::from_bytes(&config.keyholder.public_key.0)?;
-        let verifier = ChainVerifier::new(&anchors, revocation.clone(), config.trust.rules())?;
         let store = &config.store.directory;
         let receipts = receipts(config, Arc::clone(&clock))?;
         Ok(Self {
             own: Own::load(config, clock.now())?,
-            partners: Partners::open(store, verifier).map_err(AgentError::Store)?,
+            partners: Partners::open(store, Arc::clone(&trust)).map_err(AgentError::Store)?,
             links: Links::new(hub, keyholder, pinned, receipts.clone()),
             covenant,
             shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
@@ -284,20 +312,11 @@ fn eye(config: &AgentConfig) -> Result<Option<Eye>, AgentError> {
 }
 
 /// Local systems show a certificate of the local CA, made for a local system.
-fn local_tls(config: &AgentConfig, clock: &dyn Clock) -> Result<ServerTls, AgentError> {
-    let identity = Identity::load(&config.local.certificate, &config.local.key, clock.now())?;
-    let anchors = Anchors::load([config.local.anchors.as_path()])?;
-    let name: Name = "system".parse().map_err(|_| AgentError::Broken("the local profile"))?;
-    let policy = Profile::Local { system: name }.policy();
-    let policy = policy.parse().map_err(|_| AgentError::Broken("the local policy"))?;
-    let rules = TrustRules {
-        subject: SubjectRule::LocalSystem,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::OneOf([policy].into()),
-        // Says nothing here: a local system has no OIN.
-        environment: Environment::Production,
-    };
-    Ok(ServerTls::new(&identity, &anchors, Revocation::RegistryOnly, rules, Arc::new(TlsClock))?)
+fn local_tls<E: From<FileError> + From<TlsError>>(config: &AgentConfig) -> Result<ServerTls, E> {
+    let identity = Identity::load(&config.local.certificate, &config.local.key, SystemClock.now())?;
+    let set = SetFiles::built_in("local", "sluis-ca-local", &config.local.anchors)?;
+    let trust = tls::files::trust(config.trust.environment, vec![set])?;
+    Ok(ServerTls::new(&identity, trust, Arc::new(TlsClock))?)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use error::CliError;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, WitnessConfig};
+use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, Source, WitnessConfig};
 use crate::demo::kills::{self, KillOptions};
 use crate::demo::{self, DemoOptions, StoreKind};
 use crate::scenario::{self, Network, Scenario};
@@ -270,25 +270,25 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
 fn hub(file: &Path) -> Result<(), CliError> {
     let config: HubConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(|shutdown| crate::hub::run(config, shutdown))
+    serve(|shutdown| crate::hub::run(Source::file(file), shutdown))
 }
 
 fn keyholder(file: &Path) -> Result<(), CliError> {
     let config: KeyholderConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(|shutdown| crate::keyholder::run(config, shutdown))
+    serve(|shutdown| crate::keyholder::run(Source::file(file), shutdown))
 }
 
 fn witness(file: &Path) -> Result<(), CliError> {
     let config: WitnessConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(|shutdown| crate::witness::desk::run(config, shutdown))
+    serve(|shutdown| crate::witness::desk::run(Source::file(file), shutdown))
 }
 
 fn agent(file: &Path) -> Result<(), CliError> {
     let config: AgentConfig = config::load(file)?;
     telemetry::start(config.log)?;
-    serve(|shutdown| crate::agent::run(config, shutdown))
+    serve(|shutdown| crate::agent::run(Source::file(file), shutdown))
 }
 
 fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), CliError> {
@@ -313,7 +313,7 @@ where
     F: Future<Output = Result<(), E>>,
 {
     let served = block_on(async {
-        let requests = signal::Requests::listen();
+        let requests = signal::Requests::to_a_service();
         tokio::select! {
             served = start(Box::pin(requests.clone().asked(1))) => served,
             () = requests.asked(2) => {

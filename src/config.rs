@@ -22,10 +22,11 @@ pub use hub::{
     BootstrapConfig, HubConfig, HubKeys, HubStore, KnownAnswer, Limits, NodeName, Simulation, WitnessesConfig,
 };
 pub use keyholder::{KeyholderConfig, KeyholderKey, KeyholderStore, Roster, RosterFile, RosterPartner};
-pub use load::{Config, PathKey, load, parse};
+pub use load::{Config, PathKey, Source, load, parse};
 pub use policy::{PolicyError, policy};
 pub use value::{
-    Address, CovenantConfig, Hex32, ListenConfig, LogKey, NoteName, ServerName, StoreUrl, TlsConfig, TrustConfig,
+    Address, CovenantConfig, Hex32, ListenConfig, LogKey, NoteName, ServerName, SetConfig, StoreUrl, TlsConfig,
+    TrustConfig,
 };
 pub use witness::{WitnessConfig, WitnessSection};
 

@@ -199,8 +199,10 @@ pub struct Settings {
     pub spool: std::path::PathBuf,
     /// SHA-256 digest of the keyholder's known answer.
     pub known_answer: [u8; 32],
-    /// Verifies the certificate chains of published keys.
-    pub chains: crate::tls::ChainVerifier,
+    /// This node's name.
+    pub node: String,
+    /// Judges the certificate chains of published keys.
+    pub trust: tokio::sync::watch::Sender<Arc<crate::trust::Trust>>,
     /// The demo network's movable clock.
     pub shifted: Option<Arc<crate::clock::ShiftedClock>>,
 }

@@ -24,17 +24,17 @@ use crate::api::v1::records_server::RecordsServer;
 use crate::api::v1::registry_server::RegistryServer;
 use crate::api::v1::simulation_server::SimulationServer;
 use crate::clock::{Clock, ShiftedClock, SteadyClock, SystemClock, TlsClock};
-use crate::config::{self, HubConfig};
+use crate::config::{self, ConfigError, HubConfig, Source};
 use crate::covenant::Covenant;
 use crate::exchange::{CheckedKeys, Exchange, Settings, spool};
 use crate::keys::{HubKeys, KeyFileError};
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::serve::health::Health;
+use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
-use crate::tls::files::Anchors;
-use crate::tls::{ChainVerifier, FileError, Gate, Identity, Limits, PeerInfo, ServerTls, TlsError};
+use crate::tls::{FileError, Gate, Identity, Limits, PeerInfo, ServerTls, TlsError};
 use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub};
 
@@ -52,6 +52,9 @@ const WITHOUT_PIECES: usize = 256 << 10;
 /// Why the hub can't start or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The covenant's files.
     #[error("the covenant can't be loaded")]
     Covenant(#[from] crate::covenant::file::LoadError),
@@ -115,8 +118,11 @@ const CLOSE: std::time::Duration = std::time::Duration::from_secs(5);
 ///
 /// # Errors
 /// [`HubError`], before anything is served or when serving fails.
-pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), HubError> {
-    run_by(Arc::new(SystemClock), config, shutdown).await
+pub async fn run(
+    source: Source<HubConfig>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), HubError> {
+    run_by(Arc::new(SystemClock), source, shutdown).await
 }
 
 /// As [`run`], by another clock than the machine's.
@@ -125,16 +131,17 @@ pub async fn run(config: HubConfig, shutdown: impl Future<Output = ()> + Send + 
 /// As [`run`].
 pub async fn run_by(
     machine: Arc<dyn Clock>,
-    config: HubConfig,
+    source: Source<HubConfig>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), HubError> {
+    let config = source.read()?;
     let exchange = Arc::new(exchange(&config, machine).await?);
     tracing::info!(log = %exchange.log.public(), "the log's public key, for whoever verifies it");
     // Before anything is written: a database that does not hold what was signed takes nothing more.
     let notary = Notary::open(Arc::clone(&exchange), &config.audit.checkpoint).await?;
     bootstrap::first_operator(&exchange, &config.bootstrap).await?;
     exchange.refresh().await?;
-    let tls = server_tls(&config, &*exchange.clock)?;
+    let tls = serve::server_tls::<HubError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(HubError::Listen)?;
     let limits = &config.limits;
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
@@ -146,15 +153,15 @@ pub async fn run_by(
     let mut notary = tokio::spawn(notary.follow(ended));
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
-    let routes = routes(&config, &exchange, &process)?;
-    let bounds = Bounds {
-        calls: limits.calls,
-        calls_per_partner: limits.calls_per_partner,
-        streams: limits.streams,
-        streams_per_partner: limits.streams_per_partner,
-    };
+    let (reload, asked) = Asker::new();
+    let routes = routes(&config, &exchange, &process, reload)?;
+    let edge = EdgeLayer::new(Arc::clone(&exchange), bounds(limits), process.phase());
+    serve::sweep(&mut background, Arc::clone(&gate));
+    let apply = renewal(&exchange, &gate, &edge);
+    let watched = |config: &HubConfig| serve::watched(&config.tls, &config.trust);
+    background.spawn(reload::follow(source, watched, asked, apply));
     let server = Server::builder()
-        .layer(EdgeLayer::new(Arc::clone(&exchange), bounds, process.phase()))
+        .layer(edge)
         .max_concurrent_streams(Some(limits.streams_per_connection))
         .http2_keepalive_interval(Some(limits.keepalive()))
         .http2_keepalive_timeout(Some(limits.keepalive()))
@@ -181,6 +188,34 @@ pub async fn run_by(
     Ok(())
 }
 
+/// Puts keys, anchors, lists, rules and limits in place: all of them, or none.
+fn renewal(
+    exchange: &Arc<Exchange>,
+    gate: &Arc<Gate>,
+    edge: &EdgeLayer,
+) -> impl Fn(HubConfig) -> Result<usize, ReloadError> + Send + Sync + 'static {
+    let (exchange, gate, edge) = (Arc::clone(exchange), Arc::clone(gate), edge.clone());
+    move |config| {
+        let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
+        let trust = serve::trust(&config.tls, &config.trust)?;
+        let tls = ServerTls::new(&identity, Arc::clone(&trust), Arc::new(TlsClock))?;
+        // From here on nothing fails.
+        exchange.settings.trust.send_replace(trust);
+        gate.limit(at_the_door(&config.limits));
+        edge.resize(bounds(&config.limits));
+        Ok(gate.reload(tls))
+    }
+}
+
+const fn bounds(limits: &config::Limits) -> Bounds {
+    Bounds {
+        calls: limits.calls,
+        calls_per_partner: limits.calls_per_partner,
+        streams: limits.streams,
+        streams_per_partner: limits.streams_per_partner,
+    }
+}
+
 fn at_the_door(limits: &config::Limits) -> Limits {
     Limits {
         handshake: limits.handshake(),
@@ -192,8 +227,8 @@ fn at_the_door(limits: &config::Limits) -> Limits {
 }
 
 /// Every service, each with the largest message that it takes.
-fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process) -> Result<Routes, HubError> {
-    let hub = Hub::new(Arc::clone(exchange), config.limits.reader());
+fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, reload: Asker) -> Result<Routes, HubError> {
+    let hub = Hub::new(Arc::clone(exchange), config.limits.reader(), reload);
     let with_pieces = config.limits.message_bytes;
     let most = with_pieces.min(WITHOUT_PIECES);
     let reflection = tonic_reflection::server::Builder::configure()
@@ -269,7 +304,8 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
         settings: Settings {
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,
-            chains: ChainVerifier::new(&anchors(config)?, serve::revocation(&config.trust)?, config.trust.rules())?,
+            node: config.node.as_str().to_owned(),
+            trust: tokio::sync::watch::Sender::new(serve::trust(&config.tls, &config.trust)?),
             shifted,
         },
     })
@@ -288,18 +324,6 @@ pub(crate) fn access(config: &HubConfig) -> Result<Access, HubError> {
             access.with_owner(owner.as_str(), password.as_deref().map(|p| p.as_str()))?
         }
     })
-}
-
-/// TLS follows the machine's clock, not the demo network's: certificates are real.
-fn server_tls(config: &HubConfig, _: &dyn Clock) -> Result<ServerTls, HubError> {
-    let now = SystemClock.now();
-    let identity = Identity::load(&config.tls.certificate, &config.tls.key, now)?;
-    let (anchors, revocation) = (anchors(config)?, serve::revocation(&config.trust)?);
-    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?)
-}
-
-fn anchors(config: &HubConfig) -> Result<Anchors, HubError> {
-    Ok(Anchors::load([config.tls.anchors.as_path()])?)
 }
 
 /// How long calls and streams have to say why they end, before their connection is cut: within the second of guarantee

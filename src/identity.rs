@@ -8,4 +8,4 @@ pub mod caller;
 pub mod certificate;
 
 pub use caller::{Caller, Function, Holder, KeyState, Partner, PersonRef, Registration, Registrations};
-pub use certificate::{CertificateError, Fingerprint, KeyHash, PeerCertificate, TrustRules};
+pub use certificate::{CertificateError, Fingerprint, KeyHash, PeerCertificate};

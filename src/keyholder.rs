@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::time_provider::DefaultTimeProvider;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,13 +22,14 @@ use tonic::transport::Server;
 use tower::util::MapResponseLayer;
 
 use crate::api::v1::keyholder_server::KeyholderServer;
-use crate::clock::{Clock, SystemClock};
-use crate::config::{ConfigError, KeyholderConfig};
+use crate::clock::{Clock, SystemClock, TlsClock};
+use crate::config::{ConfigError, KeyholderConfig, Source};
 use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::Health;
+use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
-use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
+use crate::tls::{self, FileError, Gate, TlsError};
 use quota::{Quota, QuotaError};
 use roster::Members;
 use service::Desk;
@@ -97,20 +97,22 @@ pub enum KeyholderError {
 /// # Errors
 /// [`KeyholderError`].
 pub async fn run(
-    config: KeyholderConfig,
+    source: Source<KeyholderConfig>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), KeyholderError> {
+    let config = source.read()?;
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(KeyholderError::Listen)?;
-    serve_on(listener, config, Arc::new(SystemClock), shutdown).await
+    serve_on(listener, source, Arc::new(SystemClock), shutdown).await
 }
 
 /// As [`run`], on a socket and by a clock of the caller's choice.
 pub(crate) async fn serve_on(
     listener: TcpListener,
-    config: KeyholderConfig,
+    source: Source<KeyholderConfig>,
     clock: Arc<dyn Clock>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), KeyholderError> {
+    let config = source.read()?;
     let roster = Members::load(&config.roster.file)?;
     let partners = roster.len();
     let (renewed, members) = watch::channel(roster);
@@ -118,10 +120,15 @@ pub(crate) async fn serve_on(
     let key = oprf::Keyholder::from_seed(&read_key(&config.key.file)?)?;
     let quota = Quota::open(config.store.url.as_str()).await?;
     let desk = Desk::new(key, epoch, members, quota.clone(), Arc::clone(&clock))?;
-    let (gate, incoming) = Gate::open(listener, server_tls(&config, clock.as_ref())?, tls::Limits::default());
+    let tls = serve::server_tls::<KeyholderError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
+    let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
+    let (watched, door) = (|config: &KeyholderConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
+        Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
+    }));
     tasks.spawn(roster::follow(config.roster.file.clone(), renewed));
     tasks.spawn(follow_quota(quota, clock, process.health().clone()));
     tracing::info!(partners = crate::redact::log(&partners), "the keyholder serves");
@@ -149,13 +156,6 @@ async fn follow_quota(quota: Quota, clock: Arc<dyn Clock>, health: Health) {
         health.found(matches!(counted, Ok(Ok(()))));
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn server_tls(config: &KeyholderConfig, clock: &dyn Clock) -> Result<ServerTls, KeyholderError> {
-    let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
-    let anchors = Anchors::load([config.tls.anchors.as_path()])?;
-    let revocation = serve::revocation(&config.trust)?;
-    Ok(ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(DefaultTimeProvider))?)
 }
 
 fn read_key(path: &Path) -> Result<SecretKey, KeyholderError> {

@@ -16,6 +16,7 @@ pub mod scenario;
 
 // The edge: connections, callers, methods, messages, statuses.
 pub mod tls;
+pub mod trust;
 
 pub mod identity;
 

@@ -103,6 +103,7 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Registry/RegisterCertificate", Operators, false, Create),
     row("sluis.v1.Registry/RevokeCertificate", Operators, false, Delete),
     row("sluis.v1.Registry/SetPartnerStatus", Operators, false, Update),
+    row("sluis.v1.Registry/ReloadNode", Operators, false, Execute),
     row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
 ];
 

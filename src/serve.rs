@@ -5,23 +5,28 @@ pub(crate) mod deadline;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod leash;
+pub(crate) mod reload;
 pub(crate) mod room;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::time_provider::TimeProvider;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::codegen::http;
 use tonic::{Code, Status};
 
-use crate::config::TrustConfig;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{SetConfig, TlsConfig, TrustConfig};
 use crate::redact::log;
-use crate::tls::files::revocation_lists;
-use crate::tls::{FileError, Gate, Revocation};
+use crate::tls::files::SetFiles;
+use crate::tls::{FileError, Gate, Identity, ServerTls, TlsError};
+use crate::trust::Trust;
 use health::Health;
 use leash::Phase;
 
@@ -132,15 +137,53 @@ pub(crate) fn blame_caller(response: http::Response<Body>) -> http::Response<Bod
     }
 }
 
-/// How revocation is learned, by the configuration.
+/// What a listener shows and believes, by the configuration.
 ///
 /// # Errors
-/// A list that can't be read.
-pub(crate) fn revocation(trust: &TrustConfig) -> Result<Revocation, FileError> {
-    if trust.crls.is_empty() {
-        return Ok(Revocation::RegistryOnly);
+/// Files that can't be read, sets that can't be used.
+pub(crate) fn server_tls<E: From<FileError> + From<TlsError>>(
+    tls: &TlsConfig,
+    trusted: &TrustConfig,
+    clock: Arc<dyn TimeProvider>,
+) -> Result<ServerTls, E> {
+    // TLS follows the machine's clock, also in a demo network whose time is moved: certificates are real.
+    let identity = Identity::load(&tls.certificate, &tls.key, SystemClock.now())?;
+    Ok(ServerTls::new(&identity, trust(tls, trusted)?, clock)?)
+}
+
+/// The files that a process shows itself and believes others by.
+pub(crate) fn watched(tls: &TlsConfig, trust: &TrustConfig) -> Vec<PathBuf> {
+    let own = [Some(&tls.certificate), Some(&tls.key), tls.anchors.as_ref()].into_iter().flatten();
+    let of_set = |set: &SetConfig| -> Vec<PathBuf> {
+        set.profile_file.iter().chain([&set.anchors]).chain(&set.crls).cloned().collect()
+    };
+    own.cloned().chain(trust.sets.iter().flat_map(of_set)).collect()
+}
+
+/// Whose certificates are believed, by the configuration.
+///
+/// # Errors
+/// Files that can't be read, sets that can't be used.
+pub(crate) fn trust(tls: &TlsConfig, trust: &TrustConfig) -> Result<Arc<Trust>, FileError> {
+    let sets = match (&tls.anchors, trust.sets.is_empty()) {
+        (Some(anchors), true) => vec![SetFiles::built_in("own-ca", "sluis-ca", anchors)?],
+        (None, false) => trust.sets.iter().map(set).collect::<Result<_, _>>()?,
+        (Some(_), false) => return Err(FileError::Sets("name `tls.anchors` or `[[trust.sets]]`, not both")),
+        (None, true) => return Err(FileError::Sets("name `tls.anchors` or `[[trust.sets]]`: nobody is trusted")),
+    };
+    crate::tls::files::trust(trust.environment, sets)
+}
+
+fn set(config: &SetConfig) -> Result<SetFiles, FileError> {
+    let mut profile = match (&config.profile, &config.profile_file) {
+        (Some(name), None) => SetFiles::built_in(&config.name, name, &config.anchors)?.profile,
+        (None, Some(file)) => crate::tls::files::profile(file)?,
+        _ => return Err(FileError::Sets("each of `[[trust.sets]]` has either a profile or a profile_file")),
+    };
+    if !config.policies.is_empty() {
+        profile.policies.clone_from(&config.policies);
     }
-    revocation_lists(trust.crls.iter().map(std::path::PathBuf::as_path)).map(Revocation::Lists)
+    Ok(SetFiles { name: config.name.clone(), profile, anchors: config.anchors.clone(), lists: config.crls.clone() })
 }
 
 /// Cuts connections whose certificate has expired meanwhile, once a minute, until the set is dropped.

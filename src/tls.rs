@@ -6,58 +6,30 @@
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::server::VerifierBuilderError;
 use rustls::time_provider::TimeProvider;
 use time::OffsetDateTime;
 
 pub mod acceptor;
-pub mod chain;
 pub mod client;
 pub mod connections;
 pub mod failure;
 pub mod files;
 pub mod server;
+mod verifier;
 
 pub use acceptor::{Gate, Incoming, Limits, TlsConnection};
-pub use chain::ChainVerifier;
 pub use client::ClientTls;
 pub use connections::{Connections, Load, PeerInfo};
 pub use failure::{Failure, Failures};
-pub use files::{Anchors, FileError, Identity};
+pub use files::{FileError, Identity};
 pub use server::ServerTls;
 
 /// HTTP/2 in ALPN (RFC 9113 §3.2).
 const H2: &[u8] = b"h2";
 
-/// How revocation is learned.
-#[derive(Clone)]
-pub enum Revocation {
-    /// From the registry alone: for certificates of the network's own CA.
-    RegistryOnly,
-    /// From these CRLs too. Every issuer below the anchor must have one that is not past its next update.
-    Lists(Vec<CertificateRevocationListDer<'static>>),
-}
-
-impl Revocation {
-    /// The lists, none of which are meant by `RegistryOnly`.
-    fn lists(self) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-        match self {
-            Self::RegistryOnly => Ok(Vec::new()),
-            // rustls reads an empty list as "don't check".
-            Self::Lists(lists) if lists.is_empty() => Err(TlsError::NoLists),
-            Self::Lists(lists) => Ok(lists),
-        }
-    }
-}
-
 /// Why a TLS configuration can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("revocation lists are asked for but there is none; add the CRL of every issuer")]
-    NoLists,
-    #[error("there is no usable anchor or a CRL can't be read")]
-    Verifier(#[from] VerifierBuilderError),
     #[error("the TLS library refuses the configuration")]
     Library(#[from] rustls::Error),
     #[error("the server name is not a DNS name or an IP address")]

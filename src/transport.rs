@@ -15,6 +15,7 @@ pub use admission::Bounds;
 
 use crate::exchange::{Answer, Call, Evidence, Exchange, Operation, Refused};
 use crate::serve::leash::Leash;
+use crate::serve::reload::Asker;
 use crate::status::{name, status};
 
 /// The hub as a set of gRPC services.
@@ -22,12 +23,14 @@ use crate::status::{name, status};
 pub struct Hub {
     exchange: Arc<Exchange>,
     patience: Duration,
+    reload: Asker,
 }
 
 impl Hub {
-    /// The services over this exchange. Whoever takes nothing of a stream for as long as `patience` loses it.
-    pub const fn new(exchange: Arc<Exchange>, patience: Duration) -> Self {
-        Self { exchange, patience }
+    /// The services over this exchange. Whoever takes nothing of a stream for as long as `patience` loses it; operators ask
+    /// `reload`.
+    pub(crate) const fn new(exchange: Arc<Exchange>, patience: Duration, reload: Asker) -> Self {
+        Self { exchange, patience, reload }
     }
 
     /// One unary call.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use prost::Message;
 use sluis::api::v1;
 use sluis::clock::{Clock as _, SystemClock, TlsClock};
-use sluis::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
-use sluis::tls::{Anchors, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls};
+use sluis::identity::certificate::Environment;
+use sluis::tls::files::own_authority;
+use sluis::tls::{Gate, Identity, Limits, PeerInfo, ServerTls};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tonic::body::Body;
@@ -37,14 +38,8 @@ pub(crate) async fn serve(
 ) -> Result<(), Failed> {
     let ca = ca(&world.folder);
     let identity = Identity::load(&ca.join("hub.pem"), &ca.join("hub.key"), SystemClock.now())?;
-    let anchors = Anchors::load([ca.join("anchors.pem").as_path()])?;
-    let rules = TrustRules {
-        subject: SubjectRule::Organisation,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::Any,
-        environment: Environment::Test,
-    };
-    let tls = ServerTls::new(&identity, &anchors, Revocation::RegistryOnly, rules, Arc::new(TlsClock))?;
+    let trust = own_authority(Environment::Test, &ca.join("anchors.pem"))?;
+    let tls = ServerTls::new(&identity, trust, Arc::new(TlsClock))?;
     let echo = Arc::new(Echo::new(world, step)?);
     let listener = TcpListener::bind((HOST, 0)).await?;
     let address = listener.local_addr()?.to_string();

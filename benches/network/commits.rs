@@ -9,9 +9,10 @@ use sluis::api::v1;
 use sluis::audit::{Draft, Event, encode};
 use sluis::clock::{Clock as _, SystemClock};
 use sluis::identity::Caller;
-use sluis::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules, check};
+use sluis::identity::certificate::Environment;
 use sluis::method::{Admitted, find as method};
 use sluis::store::{Access, Store, Tx, Work, WorkError};
+use sluis::tls::files::own_authority;
 use sqlx::{AnyConnection, Connection as _, Row as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -238,15 +239,11 @@ async fn write(
 
 fn caller(world: &World, stage: &Stage) -> Result<Caller, Failed> {
     use rustls_pki_types::pem::PemObject as _;
-    let file = ca(&world.folder).join(format!("{}.pem", world.gemeente));
-    let der = rustls_pki_types::CertificateDer::from_pem_file(file)?;
-    let rules = TrustRules {
-        subject: SubjectRule::Organisation,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::Any,
-        environment: Environment::Test,
-    };
-    stage.identify(&check(&der, SystemClock.now(), &rules)?)
+    let ca = ca(&world.folder);
+    let file = ca.join(format!("{}.pem", world.gemeente));
+    let chain = rustls_pki_types::CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?;
+    let trust = own_authority(Environment::Test, &ca.join("anchors.pem"))?;
+    stage.identify(&trust.judge(&chain, SystemClock.now())?.certificate)
 }
 
 fn event(stage: &Stage, caller: &Caller, request: &v1::GetCaseRequest) -> Result<Event, Failed> {

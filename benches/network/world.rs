@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sluis::api::v1;
 use sluis::clock::{Clock as _, SystemClock, TlsClock};
-use sluis::tls::{Anchors, ClientTls, Identity, Revocation};
+use sluis::tls::files::servers;
+use sluis::tls::{ClientTls, Identity};
 
 use crate::Failed;
 
@@ -93,8 +94,8 @@ pub(crate) fn tls(folder: &Path, who: &str) -> Result<ClientTls, Failed> {
 pub(crate) fn tls_in(ca: &Path, who: &str) -> Result<ClientTls, Failed> {
     let chain = ca.join(format!("{who}.pem"));
     let identity = Identity::load(&chain, &ca.join(format!("{who}.key")), SystemClock.now())?;
-    let anchors = Anchors::load([ca.join("anchors.pem").as_path()])?;
-    Ok(ClientTls::new(&identity, &anchors, Revocation::RegistryOnly, HOST, Arc::new(TlsClock))?)
+    let trust = servers(&ca.join("anchors.pem"))?;
+    Ok(ClientTls::new(&identity, &trust, HOST, Arc::new(TlsClock))?)
 }
 
 /// Why a call is made.

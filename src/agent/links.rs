@@ -20,13 +20,15 @@ use super::refusal::{is_too_late, is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
+use crate::clock::TlsClock;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
 use crate::serve::health::READINESS;
 use crate::serve::leash::Leash;
 use crate::status::early::{self, Effect};
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, Identity, TlsError};
+use crate::trust::Trust;
 
 pub(super) const HUB: &str = "the hub";
 const CHECK: &str = "sluis.v1.Pseudonyms/CheckKnownAnswer";
@@ -50,6 +52,13 @@ pub(super) struct Link {
     pub(super) address: SocketAddr,
     pub(super) channel: Channel,
     pub(super) tls: ClientTls,
+}
+
+impl Link {
+    /// Shows another certificate and believes others from the next connection on.
+    fn renew(&self, identity: &Identity, trust: &Arc<Trust>) -> Result<(), TlsError> {
+        self.tls.renew(identity, trust, Arc::new(TlsClock))
+    }
 }
 
 /// The links, and what was found on them.
@@ -137,6 +146,12 @@ impl Difference {
 }
 
 impl Links {
+    /// Shows another certificate and believes others from the next connection on.
+    pub(super) fn renew(&self, identity: &Identity, trust: &Arc<Trust>) -> Result<(), TlsError> {
+        self.keyholder.renew(identity, trust)?;
+        self.hub.links().try_for_each(|link| link.renew(identity, trust))
+    }
+
     pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey, receipts: Option<Arc<Receipts>>) -> Self {
         Self { hub, keyholder, pinned, receipts, checked: Mutex::default() }
     }

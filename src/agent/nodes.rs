@@ -65,6 +65,11 @@ pub(super) struct Connection {
 }
 
 impl Nodes {
+    /// The links to all of them.
+    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     pub(super) fn new(first: Link, others: Vec<Link>) -> Self {
         Self {
             first,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ring::digest;
 use rustls_pki_types::CertificateDer;
@@ -16,7 +16,7 @@ use crate::party::Oin;
 use crate::redact::log;
 use crate::seal::certificate_signature::{CertSignature, Scheme};
 use crate::seal::{KeySet, KeySetError, SignedKeySet};
-use crate::tls::{ChainVerifier, Failure};
+use crate::trust::{Fault, Trust};
 use crate::whole_file::replace;
 
 /// Why a partner's keys are not used.
@@ -26,8 +26,8 @@ pub(super) enum PartnerKeysError {
     #[error("has not published its keys")]
     Missing,
     /// The certificate does not lead to an anchor, or has expired.
-    #[error("has keys under a certificate that is not accepted")]
-    Certificate(Failure),
+    #[error("has keys under a certificate that is not accepted: {}", .0.code())]
+    Certificate(Fault),
     /// The certificate is another organisation's.
     #[error("has keys under another organisation's certificate")]
     OtherOrganisation,
@@ -52,7 +52,7 @@ pub(super) enum PartnerKeysError {
 
 /// Partners' keys as they were seen, on disk.
 pub(super) struct Partners {
-    verifier: ChainVerifier,
+    trust: RwLock<Arc<Trust>>,
     directory: PathBuf,
     pins: Mutex<HashMap<Oin, Pin>>,
 }
@@ -66,7 +66,7 @@ struct Pin {
 
 impl Partners {
     /// Opens the pins in `store`.
-    pub(super) fn open(store: &Path, verifier: ChainVerifier) -> io::Result<Self> {
+    pub(super) fn open(store: &Path, trust: Arc<Trust>) -> io::Result<Self> {
         let directory = store.join("pins");
         private_directory(&directory)?;
         let mut pins = HashMap::new();
@@ -78,7 +78,16 @@ impl Partners {
                 .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a pinned key set is damaged"))?;
             pins.insert(oin, pin);
         }
-        Ok(Self { verifier, directory, pins: Mutex::new(pins) })
+        Ok(Self { trust: RwLock::new(trust), directory, pins: Mutex::new(pins) })
+    }
+
+    /// Believes other certificates from now on.
+    pub(super) fn believe(&self, trust: Arc<Trust>) {
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+    }
+
+    fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The keys of `oin`, checked and remembered.
@@ -90,7 +99,10 @@ impl Partners {
     ) -> Result<KeySet, PartnerKeysError> {
         let keys = keys.ok_or(PartnerKeysError::Missing)?;
         let chain: Vec<_> = keys.certificate_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let certificate = self.verifier.verify_organisation(&chain, now).map_err(PartnerKeysError::Certificate)?;
+        let certificate = self
+            .trust()
+            .judge_organisation(&chain, now)
+            .map_err(|refused| PartnerKeysError::Certificate(refused.fault))?;
         if certificate.oin() != Some(oin) {
             return Err(PartnerKeysError::OtherOrganisation);
         }
@@ -148,10 +160,10 @@ mod tests {
     use super::*;
     use crate::ca::{Authority, Profile};
     use crate::clock::{Clock, SystemClock};
-    use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+    use crate::identity::certificate::Environment;
     use crate::pseudonym::Epoch;
     use crate::seal::AgentKeys;
-    use crate::tls::{Anchors, Revocation};
+    use crate::tls::files::own_authority;
     use rustls_pki_types::PrivateKeyDer;
     use rustls_pki_types::pem::PemObject;
 
@@ -182,14 +194,8 @@ mod tests {
     }
 
     fn reopened(dir: &Path) -> Partners {
-        let rules = TrustRules {
-            subject: SubjectRule::Organisation,
-            purpose: Purpose::ClientAuth,
-            policies: Policies::Any,
-            environment: Environment::Test,
-        };
-        let anchors = Anchors::load([dir.join("ca/anchors.pem").as_path()]).unwrap();
-        Partners::open(dir, ChainVerifier::new(&anchors, Revocation::RegistryOnly, rules).unwrap()).unwrap()
+        let anchors = dir.join("ca/anchors.pem");
+        Partners::open(dir, own_authority(Environment::Test, &anchors).unwrap()).unwrap()
     }
 
     /// A new set of keys, signed under one of the certificates.

@@ -11,8 +11,9 @@ use time::{Duration, OffsetDateTime};
 
 use super::profile::alternative;
 use super::*;
-use crate::identity::certificate::{self, Environment, Leaf, Policies, Purpose, SubjectRule, TrustRules};
+use crate::identity::certificate::{Environment, Leaf};
 use crate::tls::Identity;
+use crate::trust;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ALMELO: &str = "00000099100001410000";
@@ -94,15 +95,14 @@ fn names_of_servers_are_in_the_certificate() {
 fn the_policy_tells_people_from_systems() {
     let folder = tempfile::tempdir().unwrap();
     let authority = authority(folder.path(), Environment::Test);
-    let rules = TrustRules {
-        subject: SubjectRule::Organisation,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::OneOf(BTreeSet::from([organisation().policy().parse().unwrap()])),
-        environment: Environment::Test,
-    };
+    let mut rules = trust::Profile::built_in("sluis-ca").unwrap();
+    rules.policies = BTreeSet::from([organisation().policy().parse().unwrap()]);
+    let root = certificates(&folder.path().join("anchors.pem"));
+    let set = trust::Set::new("own-ca", rules, &root, trust::Lists::default(), Environment::Test).unwrap();
+    let trust = trust::Trust::new(Environment::Test, vec![set]);
     for (name, profile, good) in [("org", organisation(), true), ("fg", person(), false)] {
         let issued = authority.issue(name, &profile, 30, NOW).unwrap();
-        assert_eq!(certificate::check(&certificates(&issued.chain)[0], NOW, &rules).is_ok(), good, "{name}");
+        assert_eq!(trust.judge(&certificates(&issued.chain), NOW).is_ok(), good, "{name}");
     }
 }
 

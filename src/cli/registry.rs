@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::remote::{RemoteArgs, RemoteError, done};
@@ -55,6 +56,8 @@ enum RegistryCommand {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
     },
+    /// Make the node that is called read its certificate, key, anchors, revocation lists, rules and limits again.
+    Reload,
     /// Suspend a partner, let it take part again, or end its membership.
     Status {
         /// OIN, 20 digits.
@@ -124,6 +127,20 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             let known = done("revoking the key", registry.revoke_certificate(request).await)?;
             writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
         }
+        RegistryCommand::Reload => {
+            let node = done("loading anew", registry.reload_node(v1::ReloadNodeRequest {}).await)?;
+            writeln!(out, "{}: loaded anew, {} connections cut", node.node, node.connections_cut)?;
+            for set in node.sets {
+                writeln!(out, "set {}", set.name)?;
+                for anchor in set.anchors {
+                    writeln!(out, "  anchor  until {}  {}", day(anchor.expire_time.as_ref()), anchor.subject)?;
+                }
+                for list in set.lists {
+                    let (until, revoked) = (day(list.next_update.as_ref()), list.revoked);
+                    writeln!(out, "  crl     until {until}  {}  {revoked} revoked", list.issuer)?;
+                }
+            }
+        }
         RegistryCommand::Status { oin, set, reason } => {
             let request = v1::SetPartnerStatusRequest {
                 request_id: Uuid::new_v4().to_string(),
@@ -136,6 +153,12 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
         }
     }
     Ok(())
+}
+
+/// A moment as text.
+fn day(moment: Option<&prost_types::Timestamp>) -> String {
+    let moment = moment.and_then(crate::wire::moment);
+    moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
 }
 
 /// The number of a role; one that the API does not know is refused by the hub, by field.

@@ -13,10 +13,19 @@ pub(super) async fn shutdown() {
 pub(super) struct Requests(watch::Receiver<u32>);
 
 impl Requests {
-    /// Listens from now on.
+    /// Listens from now on, to a closed terminal too.
     pub(super) fn listen() -> Self {
+        Self::hear(true)
+    }
+
+    /// Listens for a service: to it, SIGHUP means to load its files anew.
+    pub(super) fn to_a_service() -> Self {
+        Self::hear(false)
+    }
+
+    fn hear(hangup: bool) -> Self {
         let (asked, told) = watch::channel(0);
-        tokio::spawn(count(asked));
+        tokio::spawn(count(asked, hangup));
         Self(told)
     }
 
@@ -30,7 +39,7 @@ impl Requests {
 }
 
 #[cfg(unix)]
-async fn count(asked: watch::Sender<u32>) {
+async fn count(asked: watch::Sender<u32>, ends_by_hangup: bool) {
     use tokio::signal::unix::{SignalKind, signal};
     if let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
@@ -39,7 +48,7 @@ async fn count(asked: watch::Sender<u32>) {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
-                _ = hangup.recv() => {}
+                _ = hangup.recv(), if ends_by_hangup => {}
             }
             asked.send_modify(|asked| *asked += 1);
         }
@@ -47,7 +56,7 @@ async fn count(asked: watch::Sender<u32>) {
 }
 
 #[cfg(not(unix))]
-async fn count(asked: watch::Sender<u32>) {
+async fn count(asked: watch::Sender<u32>, _: bool) {
     while tokio::signal::ctrl_c().await.is_ok() {
         asked.send_modify(|asked| *asked += 1);
     }

@@ -1,6 +1,7 @@
 //! From a file to a checked configuration.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -41,6 +42,44 @@ pub fn load<T: Config>(file: &Path) -> Result<T, ConfigError> {
         }
     }
     Ok(config)
+}
+
+/// Where a configuration comes from, for whoever reads it again.
+pub struct Source<C> {
+    read: Arc<dyn Fn() -> Result<C, ConfigError> + Send + Sync>,
+    file: Option<PathBuf>,
+}
+
+impl<C> Clone for Source<C> {
+    fn clone(&self) -> Self {
+        Self { read: Arc::clone(&self.read), file: self.file.clone() }
+    }
+}
+
+impl<C: Config + Clone + Send + Sync + 'static> Source<C> {
+    /// From a file, which may change.
+    pub fn file(path: &Path) -> Self {
+        let (file, path) = (Some(path.to_owned()), path.to_owned());
+        Self { read: Arc::new(move || load(&path)), file }
+    }
+
+    /// From memory: only the files that it names may change.
+    pub fn still(config: C) -> Self {
+        Self { read: Arc::new(move || Ok(config.clone())), file: None }
+    }
+
+    /// The configuration as it is now.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn read(&self) -> Result<C, ConfigError> {
+        (self.read)()
+    }
+
+    /// Its file, if it has one.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
 }
 
 /// Parses the text of `file` and makes its paths absolute; looks at no other file.

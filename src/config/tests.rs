@@ -46,6 +46,10 @@ fn optional_sections_of_the_samples_parse_too() {
     };
     let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), &with(AGENT, "# [witness]")).unwrap();
     assert_eq!(agent.witness.unwrap().directory, Path::new("/etc/sluis/witness"));
+    let sets = with(HUB, "# [[trust.sets]]");
+    let hub: HubConfig = parse(Path::new("/etc/sluis/hub.toml"), &sets).unwrap();
+    assert_eq!(hub.trust.sets[0].anchors, Path::new("/etc/sluis/tls/pkioverheid-g1.pem"));
+    assert_eq!(hub.trust.sets[0].profile.as_deref(), Some("pkioverheid-g1"));
     let hub: HubConfig = parse(Path::new("/etc/sluis/hub.toml"), &with(HUB, "# [audit.witnesses]")).unwrap();
     assert_eq!(hub.audit.witnesses.unwrap().policy, Path::new("/etc/sluis/audit.policy"));
 }

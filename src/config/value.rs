@@ -8,7 +8,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use super::load::PathKey;
-use crate::identity::certificate::{Environment, Policies, PolicyOid, Purpose, SubjectRule, TrustRules};
+use crate::identity::certificate::{Environment, PolicyOid};
 use crate::redact::Redacted;
 use crate::tlog::{Kind, Origin, PublicKey};
 
@@ -28,70 +28,77 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// PEM: the private key of the certificate, PKCS#8.
     pub key: PathBuf,
-    /// PEM: every root that is trusted.
-    pub anchors: PathBuf,
+    /// PEM: the roots of the network's own CA. With other sets of anchors, `[[trust.sets]]` names all of them instead.
+    #[serde(default)]
+    pub anchors: Option<PathBuf>,
 }
 
 impl TlsConfig {
     pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
         const FIX: Option<&str> = Some("make it with `sluis ca issue` or correct the path");
-        vec![
+        let mut paths = vec![
             PathKey { key: "tls.certificate", path: &mut self.certificate, must_exist: FIX },
             PathKey { key: "tls.key", path: &mut self.key, must_exist: FIX },
-            PathKey { key: "tls.anchors", path: &mut self.anchors, must_exist: FIX },
-        ]
+        ];
+        paths.extend(self.anchors.as_mut().map(|path| PathKey { key: "tls.anchors", path, must_exist: FIX }));
+        paths
     }
 }
 
-/// Section `[trust]`: what a certificate must show beyond a chain to an anchor.
+/// Section `[trust]`: whose certificates are believed.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustConfig {
+    /// Test or production: OINs, anchors and profiles of the other are refused.
     #[serde(deserialize_with = "environment")]
-    environment: Environment,
-    purpose: PurposeName,
-    #[serde(deserialize_with = "policies")]
-    policies: BTreeSet<PolicyOid>,
-    /// CRL files (PEM or DER), one per issuer; empty: revocation is learned from the registry alone.
+    pub environment: Environment,
+    /// Sets of anchors, asked in this order; none: the network's own CA, by `tls.anchors`.
+    pub sets: Vec<SetConfig>,
+}
+
+/// One of `[[trust.sets]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetConfig {
+    /// What operators call it, in logs and commands.
+    pub name: String,
+    /// Rules that are built in: `sluis-ca`, `pkioverheid-g1`, `pkioverheid-g4-tls`, `pkioverheid-g4-other`.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Or a file with rules of the same form.
+    #[serde(default)]
+    pub profile_file: Option<PathBuf>,
+    /// PEM: its roots.
+    pub anchors: PathBuf,
+    /// Certificate policies of which one must be shown (object identifiers), in place of the profile's.
+    #[serde(default, deserialize_with = "policies")]
+    pub policies: BTreeSet<PolicyOid>,
+    /// CRL files (PEM or DER), one per issuer.
+    #[serde(default)]
     pub crls: Vec<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum PurposeName {
-    ClientAuth,
-    ClientAuthOrSignature,
+impl TrustConfig {
+    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+        self.sets.iter_mut().flat_map(SetConfig::paths).collect()
+    }
 }
 
-impl TrustConfig {
-    /// The rules for certificates of organisations and people.
-    pub fn rules(&self) -> TrustRules {
-        let policies = &self.policies;
-        TrustRules {
-            subject: SubjectRule::Organisation,
-            purpose: match self.purpose {
-                PurposeName::ClientAuth => Purpose::ClientAuth,
-                PurposeName::ClientAuthOrSignature => Purpose::ClientAuthOrSignature,
-            },
-            policies: if policies.is_empty() { Policies::Any } else { Policies::OneOf(policies.clone()) },
-            environment: self.environment,
-        }
-    }
-
-    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
-        const FIX: Option<&str> = Some("fetch it from the issuer, or leave the key out");
-        self.crls.iter_mut().map(|path| PathKey { key: "trust.crls", path, must_exist: FIX }).collect()
+impl SetConfig {
+    fn paths(&mut self) -> Vec<PathKey<'_>> {
+        const ANCHORS: Option<&str> = Some("fetch it from the authority, or correct the path");
+        const LIST: Option<&str> = Some("fetch it from the issuer, or leave the key out");
+        let Self { profile_file, anchors, crls, .. } = self;
+        let profile = profile_file.as_mut().map(|path| ("trust.sets.profile_file", path, ANCHORS));
+        let lists = crls.iter_mut().map(|path| ("trust.sets.crls", path, LIST));
+        let all = profile.into_iter().chain([("trust.sets.anchors", anchors, ANCHORS)]).chain(lists);
+        all.map(|(key, path, must_exist)| PathKey { key, path, must_exist }).collect()
     }
 }
 
 impl Default for TrustConfig {
     fn default() -> Self {
-        Self {
-            environment: Environment::Production,
-            purpose: PurposeName::ClientAuth,
-            policies: BTreeSet::new(),
-            crls: Vec::new(),
-        }
+        Self { environment: Environment::Production, sets: Vec::new() }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 use crate::store::checkpoint::CheckpointRow;
 use crate::telemetry::Chain;
 use crate::tlog::{AddCheckpoint, Checkpoint, Policy, PublicKey};
-use crate::tls::{Anchors, ClientTls, FileError, Identity, TlsError};
+use crate::tls::{self, ClientTls, FileError, Identity, TlsError};
 
 /// Between two looks whether something waits to be signed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -84,11 +84,13 @@ pub(super) fn call(
         let (Some(certificate), Some(key)) = (&section.certificate, &section.key) else {
             return Err(WitnessesError::Certificate);
         };
-        let anchors = section.anchors.as_ref().unwrap_or(&config.tls.anchors);
         let (host, port, path) = parts(url).ok_or_else(|| WitnessesError::Url(url.clone()))?;
         let identity = Identity::load(certificate, key, SystemClock.now())?;
-        let (anchors, revocation) = (Anchors::load([anchors.as_path()])?, serve::revocation(&config.trust)?);
-        let tls = ClientTls::new(&identity, &anchors, revocation, &host, Arc::new(TlsClock))?;
+        let trust = match &section.anchors {
+            Some(anchors) => tls::files::servers(anchors)?,
+            None => serve::trust(&config.tls, &config.trust)?,
+        };
+        let tls = ClientTls::new(&identity, &trust, &host, Arc::new(TlsClock))?;
         let channel = tls.connect_lazy(&format!("{host}:{port}"))?;
         let desk = Desk { key: witness.key.clone(), path, channel };
         tasks.spawn(desk.hand_in(Arc::clone(exchange)));

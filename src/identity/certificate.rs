@@ -1,7 +1,4 @@
-//! One leaf certificate: what it says, and whether that is enough to be let in (REFERENCE §3.1).
-//!
-//! The chain to an anchor, its signatures and the CRLs are rustls' work and done before this. What remains here are
-//! the rules of this network: one OIN, a purpose, a policy, an environment.
+//! One leaf certificate: what it says of its holder. Whether that is believed, is for [`crate::trust`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,85 +22,9 @@ pub use policy::{ORGANISATION, POLICY_UUID, PolicyOid};
 /// Prefix of OINs that exist only for tests (REFERENCE §3.2).
 const TEST_PREFIX: &str = "00000099";
 
-/// Reads the leaf `der` and holds it against `rules` at `now`.
-///
-/// # Errors
-/// The first rule that fails, in the order: readable, within its validity, purpose, policy, OIN.
-pub fn check(der: &[u8], now: OffsetDateTime, rules: &TrustRules) -> Result<PeerCertificate, CertificateError> {
-    let leaf = Leaf::read(der)?;
-    leaf.check_validity(now)?;
-    let purpose_shown = match rules.purpose {
-        Purpose::ClientAuth => leaf.client_auth,
-        Purpose::ClientAuthOrSignature => leaf.client_auth || (!leaf.limits_purpose && leaf.signs),
-    };
-    if !purpose_shown {
-        return Err(CertificateError::NoClientAuth);
-    }
-    if !rules.policies.admit(&leaf.policies) {
-        return Err(CertificateError::PolicyNotAllowed);
-    }
-    let oin = match rules.subject {
-        SubjectRule::Organisation => Some(leaf.oin()?),
-        SubjectRule::LocalSystem => None,
-    };
-    if rules.environment == Environment::Production && oin.as_ref().is_some_and(is_test) {
-        return Err(CertificateError::TestOin);
-    }
-    Ok(PeerCertificate(Arc::new(Peer { oin, leaf })))
-}
-
 /// Whether the OIN exists only for tests.
 pub fn is_test(oin: &Oin) -> bool {
     oin.as_str().starts_with(TEST_PREFIX)
-}
-
-/// What a network demands of every certificate beyond a chain to its anchors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustRules {
-    /// Whether the certificate must name an organisation.
-    pub subject: SubjectRule,
-    /// Which use the certificate must allow.
-    pub purpose: Purpose,
-    /// Which certificate policies are good enough.
-    pub policies: Policies,
-    /// Which OINs may exist here.
-    pub environment: Environment,
-}
-
-/// Whose certificates are awaited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubjectRule {
-    /// Exactly one `subject.serialNumber`, an OIN: partners, and people of a partner.
-    Organisation,
-    /// A system within one organisation, known by its key alone: callers of an agent.
-    LocalSystem,
-}
-
-/// Which use the certificate must allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// Extended key usage holds clientAuth (PKIoverheid G4, own CA).
-    ClientAuth,
-    /// As above, or no extended key usage at all and key usage digitalSignature (PKIoverheid G1).
-    ClientAuthOrSignature,
-}
-
-/// Which certificate policies are good enough.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Policies {
-    /// Any, and none: only where every certificate under the anchors is one of ours.
-    Any,
-    /// At least one of these must stand in the certificate.
-    OneOf(BTreeSet<PolicyOid>),
-}
-
-impl Policies {
-    fn admit(&self, shown: &BTreeSet<PolicyOid>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::OneOf(allowed) => !allowed.is_disjoint(shown),
-        }
-    }
 }
 
 /// Test and production never mix (REFERENCE §9).
@@ -135,7 +56,7 @@ impl fmt::Display for Environment {
     }
 }
 
-/// Why a certificate is not let in.
+/// What is wrong with a certificate by itself. Whether it is believed, [`crate::trust`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
     #[error("the certificate can't be read")]
@@ -144,18 +65,12 @@ pub enum CertificateError {
     NotYetValid,
     #[error("the certificate has expired")]
     Expired,
-    #[error("the certificate does not allow client authentication")]
-    NoClientAuth,
-    #[error("the certificate has none of the accepted policies")]
-    PolicyNotAllowed,
     #[error("the subject has no serialNumber")]
     NoOin,
     #[error("the subject has more than one serialNumber")]
     SeveralOins,
     #[error("the subject's serialNumber is not an OIN")]
     WrongOin,
-    #[error("a test OIN is not accepted in production")]
-    TestOin,
 }
 
 impl CertificateError {
@@ -164,22 +79,32 @@ impl CertificateError {
         match self {
             Self::Malformed => Reason::CertUntrusted,
             Self::NotYetValid | Self::Expired => Reason::CertExpired,
-            Self::NoClientAuth | Self::PolicyNotAllowed | Self::TestOin => Reason::CertPolicy,
             Self::NoOin | Self::SeveralOins | Self::WrongOin => Reason::OinMissing,
         }
     }
 }
 
-/// A peer's certificate that passed [`check`]. Cheap to clone. `Debug` shows the fingerprint only.
+/// A peer's certificate that is believed ([`crate::trust::Trust::judge`]). Cheap to clone. `Debug` shows the fingerprint only.
 #[derive(Clone)]
 pub struct PeerCertificate(Arc<Peer>);
 
 struct Peer {
     oin: Option<Oin>,
+    set: Arc<str>,
     leaf: Leaf,
 }
 
 impl PeerCertificate {
+    /// Of a leaf that was judged, under this set of anchors.
+    pub(crate) fn new(leaf: Leaf, oin: Option<Oin>, set: &Arc<str>) -> Self {
+        Self(Arc::new(Peer { oin, set: Arc::clone(set), leaf }))
+    }
+
+    /// Name of the set of anchors that it is under.
+    pub fn set(&self) -> &str {
+        &self.0.set
+    }
+
     /// The organisation; `None` for a local system.
     pub fn oin(&self) -> Option<&Oin> {
         self.0.oin.as_ref()
@@ -228,6 +153,7 @@ impl fmt::Debug for PeerCertificate {
 }
 
 /// What a leaf certificate says, judged by nobody yet.
+#[derive(Clone)]
 pub struct Leaf {
     /// Last common name of the subject, as the most specific one.
     pub common_name: Option<String>,
@@ -245,8 +171,6 @@ pub struct Leaf {
     pub key_hash: KeyHash,
     /// Hash of the certificate.
     pub fingerprint: Fingerprint,
-    limits_purpose: bool,
-    signs: bool,
 }
 
 impl Leaf {
@@ -261,7 +185,6 @@ impl Leaf {
             return Err(CertificateError::Malformed);
         }
         let extended = parsed.extended_key_usage().map_err(malformed)?;
-        let usage = parsed.key_usage().map_err(malformed)?;
         let subject = parsed.subject();
         let common_name =
             subject.iter_by_oid(&OID_X509_COMMON_NAME).last().and_then(|name| name.as_str().ok()).map(str::to_owned);
@@ -278,8 +201,6 @@ impl Leaf {
             client_auth: extended.as_ref().is_some_and(|e| e.value.client_auth),
             key_hash: KeyHash::of(parsed.public_key().raw),
             fingerprint: Fingerprint::of(der),
-            limits_purpose: extended.is_some(),
-            signs: usage.is_some_and(|u| u.value.digital_signature()),
         })
     }
 

@@ -5,15 +5,19 @@ use tonic::Code;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
 
+use rustls::time_provider::DefaultTimeProvider;
+
 use super::*;
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::ca::{Authority, Profile, profile};
 use crate::cli::init;
+use crate::config::Source;
 use crate::identity::certificate::Environment;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer};
-use crate::tls::{ClientTls, Revocation};
+use crate::tls::files::own_authority;
+use crate::tls::{ClientTls, Identity};
 
 const ALMELO: &str = "00000099100001410000";
 const RAALTE: &str = "00000099100001770000";
@@ -70,7 +74,7 @@ impl Network {
         let shutdown = async move { drop(stopped.await) };
         let config = self.config();
         let task = tokio::spawn(async move {
-            serve_on(listener, config, Arc::new(SystemClock), shutdown).await.unwrap();
+            serve_on(listener, Source::still(config), Arc::new(SystemClock), shutdown).await.unwrap();
         });
         Running { address, stop, task }
     }
@@ -79,9 +83,8 @@ impl Network {
         let file = |name: String| self.dir.path().join("ca").join(name);
         let (chain, key) = (file(format!("{who}.pem")), file(format!("{who}.key")));
         let identity = Identity::load(&chain, &key, SystemClock.now()).unwrap();
-        let anchors = Anchors::load([file("anchors.pem".into()).as_path()]).unwrap();
-        let clock = Arc::new(DefaultTimeProvider);
-        let tls = ClientTls::new(&identity, &anchors, Revocation::RegistryOnly, "localhost", clock).unwrap();
+        let trust = own_authority(Environment::Test, &file("anchors.pem".into())).unwrap();
+        let tls = ClientTls::new(&identity, &trust, "localhost", Arc::new(DefaultTimeProvider)).unwrap();
         KeyholderClient::new(tls.connect_lazy(&running.address).unwrap())
     }
 }

@@ -10,7 +10,8 @@ use time::OffsetDateTime;
 use tonic::transport::Channel;
 
 use super::network::{Endpoint, Network, Person};
-use crate::tls::{Anchors, ClientTls, FileError, Identity, Revocation, TlsError};
+use crate::tls::files::servers;
+use crate::tls::{ClientTls, FileError, Identity, TlsError};
 
 /// As whom, and through which door.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -116,10 +117,9 @@ impl Connections {
 /// Connects to one endpoint as one holder of a certificate.
 pub(crate) async fn connect(endpoint: &Endpoint, who: &Person, now: OffsetDateTime) -> Result<Channel, ConnectError> {
     let identity = Identity::load(&who.certificate, &who.key, now)?;
-    let anchors = Anchors::load([endpoint.anchors.as_path()])?;
+    let trust = servers(&endpoint.anchors)?;
     let reach = |source| ConnectError::Reach { address: endpoint.address.clone(), source };
     let clock = Arc::new(DefaultTimeProvider);
-    let tls =
-        ClientTls::new(&identity, &anchors, Revocation::RegistryOnly, &endpoint.server_name, clock).map_err(reach)?;
+    let tls = ClientTls::new(&identity, &trust, &endpoint.server_name, clock).map_err(reach)?;
     tls.connect(&endpoint.address).await.map_err(reach)
 }

@@ -8,7 +8,7 @@ use crate::tls::Load;
 
 /// Room for so many at a time.
 pub(crate) struct Room {
-    most: usize,
+    most: AtomicUsize,
     taken: AtomicUsize,
     counter: fn(&Load) -> &AtomicUsize,
 }
@@ -23,12 +23,17 @@ pub(crate) struct Place {
 impl Room {
     /// For calls.
     pub(crate) fn for_calls(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0), counter: |load| &load.calls })
+        Arc::new(Self { most: AtomicUsize::new(most), taken: AtomicUsize::new(0), counter: |load| &load.calls })
     }
 
     /// For streams that wait.
     pub(crate) fn for_streams(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0), counter: |load| &load.streams })
+        Arc::new(Self { most: AtomicUsize::new(most), taken: AtomicUsize::new(0), counter: |load| &load.streams })
+    }
+
+    /// Room for another number from now on. Whoever is in stays in.
+    pub(crate) fn resize(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place of this size for a holder who may have `per_holder` at a time, and never more than are still free: the
@@ -39,7 +44,7 @@ impl Room {
         let own = (self.counter)(load).fetch_add(size, Ordering::Relaxed);
         // From here on whatever was counted is given back, also when there is no place.
         let place = Place { room: Arc::clone(self), load: Arc::clone(load), size };
-        let free = self.most.saturating_sub(taken);
+        let free = self.most.load(Ordering::Relaxed).saturating_sub(taken);
         (own + size <= per_holder.min(free)).then_some(place)
     }
 }

@@ -8,12 +8,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -23,6 +24,7 @@ use tonic::transport::server::Connected;
 use super::connections::{Connections, PeerInfo, Ticket};
 use super::failure::{Failure, Failures};
 use super::server::ServerTls;
+use crate::trust::Fault;
 
 /// How long to wait when the operating system gives no connection: file descriptors come back, a busy loop does not help.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +65,7 @@ pub type Incoming = ReceiverStream<Result<TlsConnection, Infallible>>;
 /// The handle on a listener: reload, cut, count.
 pub struct Gate {
     tls: watch::Sender<Arc<ServerTls>>,
+    limits: watch::Sender<Limits>,
     is_closed: watch::Sender<bool>,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
@@ -76,15 +79,16 @@ impl Gate {
         let failures = Arc::new(Failures::default());
         let (ready, incoming) = mpsc::channel(READY);
         let (is_closed, closed) = watch::channel(false);
+        let (limits, limited) = watch::channel(limits);
         let door = Door {
             tls: receiver,
             connections: Arc::clone(&connections),
             failures: Arc::clone(&failures),
-            limits,
+            limits: limited,
             ready,
         };
         tokio::spawn(accept(listener, door, closed));
-        (Self { tls: sender, is_closed, connections, failures }, ReceiverStream::new(incoming))
+        (Self { tls: sender, limits, is_closed, connections, failures }, ReceiverStream::new(incoming))
     }
 
     /// Closes the listening socket. Handshakes under way are finished; then the stream of connections ends.
@@ -98,6 +102,11 @@ impl Gate {
         // First the new rules, then the sweep: a handshake in between is checked by `settle`.
         self.tls.send_replace(Arc::new(tls));
         self.sweep()
+    }
+
+    /// Sets other limits, for whoever comes from now on.
+    pub fn limit(&self, limits: Limits) {
+        self.limits.send_replace(limits);
     }
 
     /// Cuts what would not be let in now, as when a certificate or a CRL has expired since. Returns how many.
@@ -126,16 +135,27 @@ struct Door {
     tls: watch::Receiver<Arc<ServerTls>>,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
-    limits: Limits,
+    limits: watch::Receiver<Limits>,
     ready: mpsc::Sender<Result<TlsConnection, Infallible>>,
 }
 
 async fn accept(listener: TcpListener, door: Door, mut closed: watch::Receiver<bool>) {
-    let handshakes = Arc::new(Semaphore::new(door.limits.handshakes));
-    let places = Arc::new(Semaphore::new(door.limits.connections));
+    let mut limits = door.limits.clone();
+    let (handshakes, places) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let turned = Arc::new(Notify::new());
     loop {
         let next = async {
-            let turn = Arc::clone(&handshakes).acquire_owned().await.ok();
+            // Those who wait for their turn wait in the kernel.
+            let turn = loop {
+                let most = limits.borrow_and_update().handshakes;
+                if let Some(turn) = Place::take(&handshakes, most) {
+                    break turn;
+                }
+                tokio::select! {
+                    () = turned.notified() => {}
+                    Ok(()) = limits.changed() => {}
+                }
+            };
             (turn, listener.accept().await)
         };
         let (turn, accepted) = tokio::select! {
@@ -149,11 +169,12 @@ async fn accept(listener: TcpListener, door: Door, mut closed: watch::Receiver<b
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let most = door.limits.borrow().connections;
+        let Some(place) = Place::take(&places, most) else {
             door.failures.record(Failure::Full);
             continue;
         };
-        let door = door.clone();
+        let (door, turned) = (door.clone(), Arc::clone(&turned));
         tokio::spawn(async move {
             match door.admit(stream, remote, place).await {
                 // Nobody takes connections any more: the process is stopping.
@@ -161,32 +182,48 @@ async fn accept(listener: TcpListener, door: Door, mut closed: watch::Receiver<b
                 Err(failure) => door.failures.record(failure),
             }
             drop(turn);
+            turned.notify_one();
         });
     }
 }
 
+/// One of so many; given back when it is dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// None, when `most` are taken.
+    fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let place = (taken.fetch_add(1, Ordering::Relaxed), Self(Arc::clone(taken)));
+        (place.0 < most).then_some(place.1)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Door {
-    async fn admit(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        place: OwnedSemaphorePermit,
-    ) -> Result<TlsConnection, Failure> {
+    async fn admit(&self, stream: TcpStream, remote: SocketAddr, place: Place) -> Result<TlsConnection, Failure> {
+        let limits = *self.limits.borrow();
         stream.set_nodelay(true).map_err(|_| Failure::Closed)?;
         let tls = self.current();
-        let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-        let stream = tokio::time::timeout(self.limits.handshake, handshake)
-            .await
-            .map_err(|_| Failure::Timeout)?
-            .map_err(|error| Failure::of_handshake(&error))?;
+        let verifier = Arc::new(tls.verifier());
+        let config = tls.config(&verifier).map_err(|_| Failure::Protocol)?;
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        let shaken = tokio::time::timeout(limits.handshake, handshake).await.map_err(|_| Failure::Timeout)?;
+        let certificate = verifier.verdict().transpose().map_err(|refused| refused.fault)?;
+        let stream = shaken.map_err(|error| Failure::of_handshake(&error))?;
         let session = stream.get_ref().1;
-        let chain: Vec<_> =
-            session.peer_certificates().ok_or(Failure::NoCertificate)?.iter().map(|c| c.clone().into_owned()).collect();
-        let certificate = tls.read(&chain)?;
-        let added = self.connections.add(certificate, remote, chain, self.limits.per_partner);
+        let (Some(shown), Some(certificate)) = (session.peer_certificates(), certificate) else {
+            return Err(Fault::NoCertificate.into());
+        };
+        let chain: Vec<_> = shown.iter().map(|der| der.clone().into_owned()).collect();
+        let added = self.connections.add(certificate, remote, chain, limits.per_partner);
         let (peer, ticket) = added.ok_or(Failure::Full)?;
         self.settle(&peer, tls)?;
-        let stall = Stall { most: self.limits.stall, timer: None };
+        let stall = Stall { most: limits.stall, timer: None };
         Ok(TlsConnection { stream, peer, ticket, is_cut: false, stall, _place: place })
     }
 
@@ -214,7 +251,7 @@ pub struct TlsConnection {
     ticket: Ticket,
     is_cut: bool,
     stall: Stall,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// How long the other end has taken nothing. HTTP/2 asks a silent peer for a sign of life, and when none comes wants to say

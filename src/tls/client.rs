@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
@@ -16,8 +16,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use super::files::{Anchors, Identity};
-use super::{H2, Revocation, TlsError, provider};
+use super::files::Identity;
+use super::verifier::ServerVerifier;
+use super::{H2, TlsError, provider};
+use crate::trust::Trust;
 
 /// Time for name lookup, connection and handshake together.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -29,37 +31,36 @@ const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// How to reach one server. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientTls {
-    config: Arc<ClientConfig>,
+    config: Arc<RwLock<Arc<ClientConfig>>>,
     name: ServerName<'static>,
     leaf: Arc<Mutex<Option<CertificateDer<'static>>>>,
     connections: Arc<AtomicU64>,
 }
 
 impl ClientTls {
-    /// TLS 1.3 and HTTP/2 only. The server must show a certificate for `server_name` under one of `anchors`, whatever
+    /// TLS 1.3 and HTTP/2 only. The server must show a certificate for `server_name` that is believed, whatever
     /// address is dialled.
     ///
     /// # Errors
-    /// No anchor, an unreadable or missing CRL, a name that is neither DNS name nor IP address.
+    /// A name that is neither DNS name nor IP address.
     pub fn new(
         identity: &Identity,
-        anchors: &Anchors,
-        revocation: Revocation,
+        trust: &Arc<Trust>,
         server_name: &str,
         clock: Arc<dyn TimeProvider>,
     ) -> Result<Self, TlsError> {
         let name = ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::ServerName)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(anchors.store(), provider())
-            .with_crls(revocation.lists()?)
-            .enforce_revocation_expiration()
-            .build()?;
-        let mut config = ClientConfig::builder_with_details(provider(), clock)
-            .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_webpki_verifier(verifier)
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())));
-        config.alpn_protocols = vec![H2.to_vec()];
-        config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), name, leaf: Arc::default(), connections: Arc::default() })
+        let config = Arc::new(RwLock::new(config(identity, trust, clock)?));
+        Ok(Self { config, name, leaf: Arc::default(), connections: Arc::default() })
+    }
+
+    /// Shows another certificate and believes others, from the next connection of this value and its clones on.
+    ///
+    /// # Errors
+    /// A configuration that the library refuses.
+    pub fn renew(&self, identity: &Identity, trust: &Arc<Trust>, clock: Arc<dyn TimeProvider>) -> Result<(), TlsError> {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config(identity, trust, clock)?;
+        Ok(())
     }
 
     /// Connects to `address` (`host:port`) now. The channel connects again by itself when the connection ends.
@@ -112,9 +113,10 @@ impl ClientTls {
     }
 
     async fn dial(self, target: Arc<str>) -> io::Result<TokioIo<TlsStream<TcpStream>>> {
+        let current = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         let stream = TcpStream::connect(&*target).await?;
         stream.set_nodelay(true)?;
-        let stream = TlsConnector::from(self.config).connect(self.name, stream).await?;
+        let stream = TlsConnector::from(current).connect(self.name, stream).await?;
         let session = stream.get_ref().1;
         if session.alpn_protocol() != Some(H2) {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "the server does not speak HTTP/2"));
@@ -124,6 +126,22 @@ impl ClientTls {
         self.connections.fetch_add(1, Ordering::SeqCst);
         Ok(TokioIo::new(stream))
     }
+}
+
+/// What the next connection is made with.
+fn config(
+    identity: &Identity,
+    trust: &Arc<Trust>,
+    clock: Arc<dyn TimeProvider>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_details(provider(), clock)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ServerVerifier::new(trust)))
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())));
+    config.alpn_protocols = vec![H2.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 /// `host:port`, with the brackets of an IPv6 address.

@@ -1,4 +1,4 @@
-//! Certificates, keys, anchors and CRLs from files, with errors that name the file and what to do about it.
+//! Certificates, keys, anchors, profiles and CRLs from files, with errors that name the file and what to do about it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,12 +8,13 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys, RootCertStore};
+use rustls::{Error, InconsistentKeys};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
 use crate::identity::CertificateError;
-use crate::identity::certificate::Leaf;
+use crate::identity::certificate::{Environment, Leaf};
+use crate::trust::{List, Lists, NotAProfile, NotASet, Profile, Set, Trust};
 
 /// Largest file that is read, in bytes. PKIoverheid's CRLs are the biggest, at a few megabytes.
 const MAX_FILE: u64 = 32 << 20;
@@ -66,68 +67,95 @@ impl Identity {
     }
 }
 
-/// Root certificates that peers must lead up to. Several may stand beside each other during a change of root.
-#[derive(Clone)]
-pub struct Anchors(Arc<RootCertStore>);
+/// A set of anchors as a configuration names it.
+pub struct SetFiles {
+    /// What operators call it.
+    pub name: String,
+    /// What it demands.
+    pub profile: Profile,
+    /// PEM: its roots.
+    pub anchors: PathBuf,
+    /// PEM or DER: revocation lists.
+    pub lists: Vec<PathBuf>,
+}
 
-impl Anchors {
-    /// Reads PEM files with one or more root certificates each.
+impl SetFiles {
+    /// A set with rules that are built in.
     ///
     /// # Errors
-    /// A file that can't be read or holds no certificate that can be an anchor.
-    pub fn load<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Self, FileError> {
-        let mut store = RootCertStore::empty();
-        for path in files {
-            for certificate in certificates(path)? {
-                store.add(certificate).map_err(|_| FileError::BadCertificate(path.to_owned()))?;
-            }
-        }
-        Ok(Self(Arc::new(store)))
+    /// No profile of this name.
+    pub fn built_in(name: &str, profile: &str, anchors: &Path) -> Result<Self, FileError> {
+        let profile = Profile::built_in(profile).map_err(|error| FileError::Profile(anchors.to_owned(), error))?;
+        Ok(Self { name: name.to_owned(), profile, anchors: anchors.to_owned(), lists: Vec::new() })
     }
+}
 
-    /// From memory.
-    ///
-    /// # Errors
-    /// A certificate that can't be read.
-    pub fn new(roots: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<Self, Error> {
-        let mut store = RootCertStore::empty();
-        roots.into_iter().try_for_each(|root| store.add(root))?;
-        Ok(Self(Arc::new(store)))
-    }
+/// Trust in the network's own CA.
+///
+/// # Errors
+/// A file that can't be read or holds something else; an authority of the other environment.
+pub fn own_authority(environment: Environment, anchors: &Path) -> Result<Arc<Trust>, FileError> {
+    trust(environment, vec![SetFiles::built_in("own-ca", "sluis-ca", anchors)?])
+}
 
-    /// For rustls.
-    pub(super) fn store(&self) -> Arc<RootCertStore> {
-        Arc::clone(&self.0)
-    }
+/// Reads everything that is needed to judge chains.
+///
+/// # Errors
+/// A file that can't be read or holds something else; a set that can't be used.
+pub fn trust(environment: Environment, sets: Vec<SetFiles>) -> Result<Arc<Trust>, FileError> {
+    let read = |files: SetFiles| {
+        let lists = revocation_lists(files.lists.iter().map(PathBuf::as_path))?;
+        let anchors = certificates(&files.anchors)?;
+        let made = Set::new(&files.name, files.profile, &anchors, lists, environment);
+        made.map_err(|error| FileError::Set { anchors: files.anchors, name: files.name, error })
+    };
+    Ok(Arc::new(Trust::new(environment, sets.into_iter().map(read).collect::<Result<_, _>>()?)))
+}
+
+/// Trust in servers under these roots: for whoever is a client only.
+///
+/// # Errors
+/// A file that can't be read or holds something else.
+pub fn servers(anchors: &Path) -> Result<Arc<Trust>, FileError> {
+    trust(Environment::Test, vec![SetFiles::built_in("server", "server", anchors)?])
+}
+
+/// Reads a profile of rules.
+///
+/// # Errors
+/// A file that can't be read or is none.
+pub fn profile(path: &Path) -> Result<Profile, FileError> {
+    let bytes = read(open(path)?, path)?;
+    let wrong = |error| FileError::Profile(path.to_owned(), error);
+    Profile::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)
 }
 
 /// Reads certificate revocation lists, PEM or DER, as issuers publish both.
 ///
 /// # Errors
 /// A file that can't be read or holds no CRL.
-pub fn revocation_lists<'a>(
-    files: impl IntoIterator<Item = &'a Path>,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, FileError> {
-    let mut lists = Vec::new();
+pub fn revocation_lists<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result<Lists, FileError> {
+    let mut lists = Lists::default();
     for path in files {
         let bytes = read(open(path)?, path)?;
-        let before = lists.len();
-        for list in CertificateRevocationListDer::pem_slice_iter(&bytes) {
-            lists.push(list.map_err(|_| FileError::BadPem(path.to_owned()))?);
+        let mut found: Vec<CertificateRevocationListDer<'_>> = CertificateRevocationListDer::pem_slice_iter(&bytes)
+            .collect::<Result<_, _>>()
+            .map_err(|_| FileError::BadPem(path.to_owned()))?;
+        if found.is_empty() {
+            found.push(CertificateRevocationListDer::from(bytes.as_slice()));
         }
-        if lists.len() == before {
-            lists.push(CertificateRevocationListDer::from(bytes.to_vec()));
-        }
-        let readable =
-            |list: &CertificateRevocationListDer<'_>| webpki::OwnedCertRevocationList::from_der(list.as_ref()).is_ok();
-        if !lists.iter().skip(before).all(readable) {
-            return Err(FileError::BadList(path.to_owned()));
+        for list in found {
+            lists.insert(List::read(list.as_ref()).map_err(|_| FileError::BadList(path.to_owned()))?);
         }
     }
     Ok(lists)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
+/// Reads one or more certificates, PEM.
+///
+/// # Errors
+/// A file that can't be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
     let bytes = read(open(path)?, path)?;
     let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<_, _>>()
@@ -188,6 +216,17 @@ pub enum FileError {
         key.display(), chain.display()
     )]
     KeyMismatch { chain: PathBuf, key: PathBuf },
+    #[error("{}: set `{name}` {error}", anchors.display())]
+    Set {
+        anchors: PathBuf,
+        name: String,
+        #[source]
+        error: NotASet,
+    },
+    #[error("{}: not a profile: {}", .0.display(), .1)]
+    Profile(PathBuf, #[source] NotAProfile),
+    #[error("{0}")]
+    Sets(&'static str),
     #[error("{}: the certificate has expired; order a new one", .0.display())]
     Expired(PathBuf),
     #[error("{}: the certificate is not valid yet; check the clock of this machine", .0.display())]

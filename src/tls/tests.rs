@@ -14,12 +14,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::StreamExt;
 
 use super::*;
-use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::identity::certificate::Environment;
+use crate::trust::{self, Fault, List, Lists, Profile, Set, Trust};
 
 mod files;
 mod handshake;
 mod live;
-mod pkioverheid;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ALMELO: &str = "00000099100001410000";
@@ -53,8 +53,14 @@ impl Ca {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn anchors(&self) -> Anchors {
-        Anchors::new([self.0.der().clone()]).unwrap()
+    fn trust(&self, revocation: Revocation) -> Arc<Trust> {
+        trust(&[self.0.der().clone()], revocation)
+    }
+
+    fn store(&self) -> rustls::RootCertStore {
+        let mut store = rustls::RootCertStore::empty();
+        store.add(self.0.der().clone()).unwrap();
+        store
     }
 
     /// Certificate for client and server alike, named `localhost`, valid a day around now, altered by `change`.
@@ -100,21 +106,33 @@ impl Ca {
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        Revocation::Lists(vec![params.signed_by(&self.0).unwrap().der().clone()])
+        Revocation::Lists([List::read(params.signed_by(&self.0).unwrap().der()).unwrap()].into_iter().collect())
     }
 }
 
-fn rules() -> TrustRules {
-    TrustRules {
-        subject: SubjectRule::Organisation,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::Any,
-        environment: Environment::Test,
-    }
+/// How a set of the tests learns of revocation.
+enum Revocation {
+    RegistryOnly,
+    Lists(Lists),
+}
+
+/// Trust in these roots: the own CA's rules, without its policies.
+fn trust(roots: &[CertificateDer<'static>], revocation: Revocation) -> Arc<Trust> {
+    let mut profile = Profile::built_in("sluis-ca").unwrap();
+    profile.policies.clear();
+    let lists = match revocation {
+        Revocation::RegistryOnly => Lists::default(),
+        Revocation::Lists(lists) => {
+            profile.revocation = trust::Revocation::Lists;
+            lists
+        }
+    };
+    let set = Set::new("test", profile, roots, lists, Environment::Test).unwrap();
+    Arc::new(Trust::new(Environment::Test, vec![set]))
 }
 
 fn server_tls(ca: &Ca, revocation: Revocation, clock: Arc<StillClock>) -> ServerTls {
-    ServerTls::new(&ca.issue(RAALTE, |_| {}), &ca.anchors(), revocation, rules(), clock).unwrap()
+    ServerTls::new(&ca.issue(RAALTE, |_| {}), ca.trust(revocation), clock).unwrap()
 }
 
 /// A listener on loopback that answers `!` to every connection that it lets in, and keeps it open.
@@ -140,14 +158,15 @@ impl Server {
         Self { gate, address }
     }
 
-    async fn failed(&self, failure: Failure) {
+    async fn failed(&self, failure: impl Into<Failure>) {
+        let failure = failure.into();
         for _ in 0..500 {
             if self.gate.failures().get(failure) == 1 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let seen: Vec<_> = Failure::ALL.iter().filter(|f| self.gate.failures().get(**f) > 0).collect();
+        let seen: Vec<_> = Failure::all().filter(|f| self.gate.failures().get(*f) > 0).collect();
         panic!("expected {failure:?}, saw {seen:?}");
     }
 }
@@ -168,7 +187,7 @@ fn client_config(ca: &Ca, identity: Option<&Identity>) -> rustls::ClientConfig {
     let builder = rustls::ClientConfig::builder_with_details(provider(), StillClock::new())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
-        .with_root_certificates(ca.anchors().store());
+        .with_root_certificates(ca.store());
     let mut config = match identity {
         Some(identity) => {
             builder.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(identity.certified())))

@@ -5,8 +5,8 @@
 //! one line of the log. An event for each would be a durable write for each, so that pressing in would bring the hub down
 //! after all. Nothing is done for them and nothing is said about any case, so there is nothing to hide behind the crowd.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tonic::Status;
@@ -42,7 +42,7 @@ pub struct Bounds {
 pub(super) struct Admission {
     calls: Arc<Room>,
     streams: Arc<Room>,
-    bounds: Bounds,
+    bounds: RwLock<Bounds>,
     strangers: Arc<Load>,
 }
 
@@ -58,18 +58,26 @@ impl Admission {
         Self {
             calls: Room::for_calls(bounds.calls),
             streams: Room::for_streams(bounds.streams),
-            bounds,
+            bounds: RwLock::new(bounds),
             strangers: Arc::default(),
         }
+    }
+
+    /// Other bounds from now on.
+    pub(super) fn resize(&self, bounds: Bounds) {
+        self.calls.resize(bounds.calls);
+        self.streams.resize(bounds.streams);
+        *self.bounds.write().unwrap_or_else(PoisonError::into_inner) = bounds;
     }
 
     /// A place for this call.
     pub(super) fn enter(&self, exchange: &Exchange, peer: &PeerInfo, method: &Method) -> Result<Place, Crowd> {
         let is_known = is_registered(exchange, peer);
         let load = if is_known { &peer.load } else { &self.strangers };
+        let bounds = *self.bounds.read().unwrap_or_else(PoisonError::into_inner);
         let (room, most) = match method.deadline {
-            Some(_) => (&self.calls, self.bounds.calls_per_partner),
-            None => (&self.streams, self.bounds.streams_per_partner),
+            Some(_) => (&self.calls, bounds.calls_per_partner),
+            None => (&self.streams, bounds.streams_per_partner),
         };
         let most = if is_known { most } else { most.min(STRANGERS) };
         let organisation = || peer.certificate.oin().filter(|_| is_known).cloned();

@@ -59,6 +59,11 @@ impl EdgeLayer {
     pub(crate) fn new(exchange: Arc<Exchange>, bounds: Bounds, phase: watch::Receiver<Phase>) -> Self {
         Self(Arc::new(Door { exchange, admission: Admission::new(bounds), phase }))
     }
+
+    /// Other bounds from now on.
+    pub(crate) fn resize(&self, bounds: Bounds) {
+        self.0.admission.resize(bounds);
+    }
 }
 
 impl<S> Layer<S> for EdgeLayer {

@@ -281,6 +281,22 @@ impl Registry for Hub {
     async fn set_partner_status(&self, r: Request<SetPartnerStatusRequest>) -> Reply<Partner> {
         self.unary::<registry::SetPartnerStatus>(r).await
     }
+    async fn reload_node(&self, r: Request<ReloadNodeRequest>) -> Reply<ReloadNodeResponse> {
+        let mut answer = self.unary::<registry::ReloadNode>(r).await?;
+        let settings = &self.exchange.settings;
+        let cut = self.reload.ask().await.map_err(|why| {
+            let mut status = Status::failed_precondition(format!("nothing was loaded anew: {why}"));
+            // The event of having asked.
+            status.metadata_mut().clone_from(answer.metadata());
+            status
+        })?;
+        *answer.get_mut() = ReloadNodeResponse {
+            node: settings.node.clone(),
+            connections_cut: u32::try_from(cut).unwrap_or(u32::MAX),
+            sets: registry::anchor_sets(&settings.trust.borrow()),
+        };
+        Ok(answer)
+    }
 }
 
 #[tonic::async_trait]

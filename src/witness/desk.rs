@@ -13,14 +13,15 @@ use tonic::transport::Server;
 use tower::Layer;
 
 use super::{NotSigned, Witness, WitnessError};
-use crate::clock::{Clock, SystemClock, TlsClock};
-use crate::config::WitnessConfig;
+use crate::clock::{Clock as _, SystemClock, TlsClock};
+use crate::config::{ConfigError, Source, WitnessConfig};
 use crate::plain_http;
 use crate::serve::guard::GuardLayer;
+use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::telemetry::Chain;
 use crate::tlog::{AddCheckpoint, Declined};
-use crate::tls::{self, Anchors, FileError, Gate, Identity, ServerTls, TlsError};
+use crate::tls::{self, FileError, Gate, TlsError};
 
 /// Largest body in bytes: 63 hashes, a checkpoint, and the signatures of many.
 const MOST: usize = 32 << 10;
@@ -37,6 +38,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Why a witness can't start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The witness itself.
     #[error("[witness]")]
     Witness(#[from] WitnessError),
@@ -58,19 +62,24 @@ pub enum DeskError {
 ///
 /// # Errors
 /// [`DeskError`].
-pub async fn run(config: WitnessConfig, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), DeskError> {
-    let section = config.witness;
+pub async fn run(
+    source: Source<WitnessConfig>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), DeskError> {
+    let config = source.read()?;
+    let section = config.witness.clone();
     let logs = section.logs.into_iter().map(|log| log.0).collect();
     let witness = Arc::new(Witness::open(&section.directory, section.name.0, logs)?);
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(DeskError::Listen)?;
-    let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
-    let anchors = Anchors::load([config.tls.anchors.as_path()])?;
-    let revocation = serve::revocation(&config.trust)?;
-    let tls = ServerTls::new(&identity, &anchors, revocation, config.trust.rules(), Arc::new(TlsClock))?;
+    let tls = serve::server_tls::<DeskError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
+    let (watched, door) = (|config: &WitnessConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
+        Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
+    }));
     process.health().found(true);
     tracing::info!(witness = %witness.public(), "the witness serves under this public key");
     let server = Server::builder()

@@ -62,6 +62,7 @@ fn every_operation(bytes: &[u8]) {
     feed::<registry::RegisterCertificate>(bytes);
     feed::<registry::RevokeCertificate>(bytes);
     feed::<registry::SetPartnerStatus>(bytes);
+    feed::<registry::ReloadNode>(bytes);
     feed::<simulation::AdvanceClock>(bytes);
 }
 

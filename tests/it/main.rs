@@ -33,6 +33,7 @@ mod overload;
 mod processes;
 mod raw;
 mod reconcile;
+mod reload;
 mod reports;
 mod restart;
 mod seats;

@@ -11,7 +11,7 @@ use sluis::api::v1;
 use sluis::ca::profile::alternative;
 use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
 use sluis::clock::{Clock, SystemClock, TlsClock};
-use sluis::config::HubConfig;
+use sluis::config::{HubConfig, Source};
 use sluis::demo::postgres::Cluster;
 use sluis::identity::certificate::Environment;
 use sluis::party::Oin;
@@ -19,7 +19,8 @@ use sluis::pseudonym::{Blinding, Bsn, Epoch, Keyholder, SecretKey};
 use sluis::seal::AgentKeys;
 use sluis::seal::certificate_signature::{Domain, sign};
 use sluis::store::Access;
-use sluis::tls::{Anchors, ClientTls, Identity, Revocation};
+use sluis::tls::files::servers;
+use sluis::tls::{ClientTls, Identity};
 use sqlx::Row as _;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -65,6 +66,34 @@ impl Party {
 
     pub(crate) fn client(&self) -> &Client {
         &self.holder.client
+    }
+}
+
+impl Network {
+    /// Puts another certificate of the hub, with another key, in the old one's place.
+    pub(crate) fn renew_hub(&self) {
+        let name = uuid::Uuid::new_v4().to_string();
+        issue_hub(&self.authority, &name);
+        for end in ["key", "pem"] {
+            std::fs::rename(self.path(&format!("ca/{name}.{end}")), self.path(&format!("ca/hub.{end}"))).unwrap();
+        }
+    }
+
+    /// The root of an authority that nobody here trusts, PEM.
+    pub(crate) fn other_root(&self) -> Vec<u8> {
+        let folder = self.path("other-ca");
+        Authority::init(&folder, &"Ander netwerk".parse().unwrap(), Environment::Test, now()).unwrap();
+        std::fs::read(folder.join("anchors.pem")).unwrap()
+    }
+
+    /// The certificate that the hub shows to whoever connects now.
+    pub(crate) async fn shown(&self) -> Option<Vec<u8>> {
+        let chain = Certificates::load(&self.path("ca"), "operator");
+        let identity = Identity::new(chain.chain, chain.key).unwrap();
+        let trust = servers(&self.path("ca/root.pem")).unwrap();
+        let tls = ClientTls::new(&identity, &trust, "127.0.0.1", Arc::new(TlsClock)).unwrap();
+        let _channel = tls.connect(&self.address).await.ok()?;
+        tls.server_leaf().map(|leaf| leaf.to_vec())
     }
 }
 
@@ -413,12 +442,7 @@ fn prepare(folder: &Path, authority: &Authority) -> Keyholder {
     let facts = sluis::cli::init::keyholder(&folder.join("keyholder"), &mut said).unwrap();
     let seed = SecretKey::from_hex_file_text(&std::fs::read_to_string(&facts.file).unwrap()).unwrap();
     std::fs::create_dir(folder.join("hub")).unwrap();
-    let server = Profile::Server {
-        name: "hub".parse().unwrap(),
-        oin: None,
-        alternatives: vec![alternative("127.0.0.1").unwrap()],
-    };
-    authority.issue("hub", &server, DEFAULT_DAYS, now()).unwrap();
+    issue_hub(authority, "hub");
     for name in ["operator", "fg-netwerk"] {
         let profile = Profile::Person { person: name.parse().unwrap(), oin: NETWERK.parse().unwrap() };
         authority.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
@@ -450,10 +474,19 @@ limits = {{ {limits} }}
 fn run(folder: &Path, config: &str, clock: &Arc<dyn Clock>) -> Running {
     let config: HubConfig = sluis::config::parse(&folder.join("hub.toml"), config).unwrap();
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(sluis::hub::run_by(Arc::clone(clock), config, async move {
+    let task = tokio::spawn(sluis::hub::run_by(Arc::clone(clock), Source::still(config), async move {
         let _ = stopped.await;
     }));
     Running { stop: Some(stop), task }
+}
+
+fn issue_hub(authority: &Authority, file: &str) {
+    let server = Profile::Server {
+        name: "hub".parse().unwrap(),
+        oin: None,
+        alternatives: vec![alternative("127.0.0.1").unwrap()],
+    };
+    authority.issue(file, &server, DEFAULT_DAYS, now()).unwrap();
 }
 
 fn issue_organisation(authority: &Authority, name: &str, oin: &str) -> Certificates {
@@ -494,8 +527,7 @@ impl Certificates {
 }
 
 async fn connect(anchors: &Path, identity: &Identity, address: &str) -> Client {
-    let anchors = Anchors::load([anchors]).unwrap();
-    let tls = ClientTls::new(identity, &anchors, Revocation::RegistryOnly, "127.0.0.1", Arc::new(TlsClock)).unwrap();
+    let tls = ClientTls::new(identity, &servers(anchors).unwrap(), "127.0.0.1", Arc::new(TlsClock)).unwrap();
     Client::new(tls.connect_lazy(address).unwrap())
 }
 

@@ -30,13 +30,13 @@ impl Live {
     }
 
     /// The next item within a second, if there is one.
-    async fn maybe(&mut self) -> Option<v1::InboxItem> {
+    pub(crate) async fn maybe(&mut self) -> Option<v1::InboxItem> {
         let next = tokio::time::timeout(SECOND, self.0.message()).await.ok()?;
         Some(v1::InboxItem::decode(&*next.unwrap().unwrap()).unwrap())
     }
 
     /// How the stream ends, and how long after now.
-    async fn end(mut self) -> (Status, Duration) {
+    pub(crate) async fn end(mut self) -> (Status, Duration) {
         let start = Instant::now();
         loop {
             let next = tokio::time::timeout(5 * SECOND, self.0.message()).await.expect("the stream ends");

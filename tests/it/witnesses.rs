@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sluis::api::v1;
 use sluis::api::v1::event_proof::State;
-use sluis::config::WitnessConfig;
+use sluis::config::{Source, WitnessConfig};
 use sluis::tlog::{Checkpoint, Policy, Proof, PublicKey, record_hash};
 use sluis::witness::desk;
 use tokio::sync::oneshot;
@@ -48,7 +48,7 @@ witness = {{ name = "{name}", directory = "witness-{nth}", logs = ["{log}"] }}
     fn start(&mut self, network: &Network) {
         let config: WitnessConfig = sluis::config::parse(&network.path("witness.toml"), &self.config).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(desk::run(config, async move {
+        let task = tokio::spawn(desk::run(Source::still(config), async move {
             let _ = stopped.await;
         }));
         self.running = Some((stop, task));

@@ -20,10 +20,10 @@ use crate::api::v1;
 use crate::api::v1::fetch_record_response::Chunk as Fetched;
 use crate::api::v1::publish_record_request::Chunk as Published;
 use crate::clock::TlsClock;
-use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
 use crate::party::Oin;
 use crate::seal::CaseBinding;
-use crate::tls::{Anchors, Gate, Identity, Limits, PeerInfo, Revocation, ServerTls};
+use crate::tls::{Gate, Identity, Limits, PeerInfo, ServerTls};
+use crate::trust::Trust;
 
 /// Cloned into every service. Its nodes have the same state.
 #[derive(Clone, Default)]
@@ -106,15 +106,9 @@ impl FakeHub {
         &self,
         listener: TcpListener,
         identity: &Identity,
-        anchors: &Anchors,
+        trust: &Arc<Trust>,
     ) -> (tokio::task::JoinHandle<()>, Gate) {
-        let rules = TrustRules {
-            subject: SubjectRule::Organisation,
-            purpose: Purpose::ClientAuth,
-            policies: Policies::Any,
-            environment: Environment::Test,
-        };
-        let tls = ServerTls::new(identity, anchors, Revocation::RegistryOnly, rules, Arc::new(TlsClock)).unwrap();
+        let tls = ServerTls::new(identity, Arc::clone(trust), Arc::new(TlsClock)).unwrap();
         let (gate, incoming) = Gate::open(listener, tls, Limits::default());
         let hub = self.clone();
         let task = tokio::spawn(async move {

@@ -14,11 +14,14 @@ use crate::api::v1;
 use crate::ca::{Authority, Profile, profile};
 use crate::cli::init::{self, AgentInitArgs, KeyholderFacts};
 use crate::clock::{Clock, SystemClock, TlsClock};
+use crate::config::Source;
 use crate::config::{AgentConfig, KeyholderConfig, parse};
 use crate::identity::certificate::Environment;
 use crate::party::{Article, Category, Form, Role};
 use crate::pseudonym::Blinding;
-use crate::tls::{Anchors, ClientTls, Gate, Identity, Revocation};
+use crate::tls::files::{own_authority, servers};
+use crate::tls::{ClientTls, Gate, Identity};
+use crate::trust::Trust;
 
 pub(super) const ALMELO: &str = "00000099100001410000";
 pub(super) const RAALTE: &str = "00000099100001770000";
@@ -100,7 +103,7 @@ impl Network {
         for node in 0..count {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             nodes.push(listener.local_addr().unwrap().to_string());
-            serving.push(hub.node(node).serve(listener, &identity(&dir, "hub"), &anchors(&dir)));
+            serving.push(hub.node(node).serve(listener, &identity(&dir, "hub"), &trust(&dir)));
         }
         Self {
             dir,
@@ -135,10 +138,10 @@ impl Network {
         let config = self.config(oin);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            serve_on(listener, config, copy, async move { drop(stopped.await) }).await.unwrap();
+            serve_on(listener, Source::still(config), copy, async move { drop(stopped.await) }).await.unwrap();
         });
         let local = Identity::load(&home.join("local/system.pem"), &home.join("local/system.key"), SystemClock.now());
-        let anchors = Anchors::load([home.join("local/anchors.pem").as_path()]).unwrap();
+        let anchors = servers(&home.join("local/anchors.pem")).unwrap();
         let channel = channel(&local.unwrap(), &anchors, &address);
         Running { channel, address, anchors, home, stop, task }
     }
@@ -191,7 +194,7 @@ impl Network {
 
     /// Evaluations that the organisation may still ask for today, after this one.
     pub(super) async fn remaining(&self, oin: &str) -> u32 {
-        let channel = channel(&identity(&self.dir, oin), &anchors(&self.dir), &self.keyholder);
+        let channel = channel(&identity(&self.dir, oin), &trust(&self.dir), &self.keyholder);
         let (_, element) = Blinding::start(b"proef", &mut rand_core::OsRng).unwrap();
         let question = v1::EvaluateRequest { blinded_elements: vec![element.to_vec()], epoch: 1 };
         let answer = v1::keyholder_client::KeyholderClient::new(channel).evaluate(question).await.unwrap();
@@ -233,7 +236,7 @@ impl Network {
         self.stop_node(node);
         let listener = listen(&self.nodes[node]).await;
         let hub = self.hub.node(node);
-        let serving = hub.serve(listener, &identity(&self.dir, "hub"), &anchors(&self.dir));
+        let serving = hub.serve(listener, &identity(&self.dir, "hub"), &trust(&self.dir));
         self.serving.lock().unwrap()[node] = serving;
     }
 }
@@ -242,7 +245,7 @@ impl Network {
 pub(super) struct Running {
     pub(super) channel: Channel,
     address: String,
-    anchors: Anchors,
+    anchors: Arc<Trust>,
     pub(super) home: std::path::PathBuf,
     stop: tokio::sync::oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -291,7 +294,7 @@ async fn start_keyholder(dir: &tempfile::TempDir, address: String) -> (String, t
         let listener = listen(&address).await;
         let address = listener.local_addr().unwrap().to_string();
         let clock = Arc::new(SystemClock);
-        tokio::spawn(crate::keyholder::serve_on(listener, config, clock, std::future::pending()));
+        tokio::spawn(crate::keyholder::serve_on(listener, Source::still(config), clock, std::future::pending()));
         address
     };
     let address = runtime.spawn(listens).await.unwrap();
@@ -303,13 +306,12 @@ fn identity(dir: &tempfile::TempDir, name: &str) -> Identity {
     Identity::load(&file("pem"), &file("key"), SystemClock.now()).unwrap()
 }
 
-fn anchors(dir: &tempfile::TempDir) -> Anchors {
-    Anchors::load([dir.path().join("ca/anchors.pem").as_path()]).unwrap()
+fn trust(dir: &tempfile::TempDir) -> Arc<Trust> {
+    own_authority(Environment::Test, &dir.path().join("ca/anchors.pem")).unwrap()
 }
 
-fn channel(identity: &Identity, anchors: &Anchors, address: &str) -> Channel {
-    let clock = Arc::new(TlsClock);
-    let tls = ClientTls::new(identity, anchors, Revocation::RegistryOnly, "localhost", clock).unwrap();
+fn channel(identity: &Identity, trust: &Arc<Trust>, address: &str) -> Channel {
+    let tls = ClientTls::new(identity, trust, "localhost", Arc::new(TlsClock)).unwrap();
     tls.connect_lazy(address).unwrap()
 }
 

@@ -16,6 +16,7 @@ use crate::party::{Oin, OrgKind, PartnerStatus, Role};
 use crate::registry::{Entry, holder_code};
 use crate::store::registry::{self, CertificateRow, PartnerRow};
 use crate::store::{Changes, Tx, WorkError};
+use crate::trust::{Contents, List, Set, Trust};
 use crate::wire::timestamp;
 
 /// `Registry.RegisterPartner`.
@@ -279,6 +280,52 @@ impl Operation for RevokeCertificate {
             ..v1::RegisteredCertificate::default()
         })
     }
+}
+
+/// `Registry.ReloadNode`. What is read again is no state of the hub's: it happens once this is written down.
+pub struct ReloadNode;
+
+impl Operation for ReloadNode {
+    type Message = v1::ReloadNodeRequest;
+    type Reply = v1::ReloadNodeResponse;
+    type Rows = ();
+    type Plan = ();
+
+    fn parse(_: Self::Message) -> Result<Self, Refusal> {
+        Ok(Self)
+    }
+
+    fn decide(&self, _: &Exchange, _: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+        Ok((admitted.office(), ()))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        _: &mut Tx<'_>,
+        _: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::ReloadNodeResponse, WorkError> {
+        Ok(v1::ReloadNodeResponse::default())
+    }
+}
+
+/// What a node believes, for operators.
+pub fn anchor_sets(trust: &Trust) -> Vec<v1::AnchorSet> {
+    let anchor =
+        |root: &Contents| v1::Anchor { subject: root.subject.clone(), expire_time: Some(timestamp(root.not_after)) };
+    let list = |list: &List| v1::RevocationList {
+        issuer: list.issuer.clone(),
+        this_update: Some(timestamp(list.this_update)),
+        next_update: Some(timestamp(list.next_update)),
+        revoked: u32::try_from(list.revoked).unwrap_or(u32::MAX),
+    };
+    let set = |set: &Set| v1::AnchorSet {
+        name: set.name.to_string(),
+        anchors: set.roots().iter().map(anchor).collect(),
+        lists: set.lists().iter().map(list).collect(),
+    };
+    trust.sets().iter().map(set).collect()
 }
 
 /// `Registry.SetPartnerStatus`.

@@ -3,7 +3,7 @@ use time::Duration;
 use time::macros::datetime;
 
 use super::*;
-use crate::identity::certificate::{self, Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::identity::certificate::Leaf;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ALMELO: &str = "00000099100001410000";
@@ -19,10 +19,8 @@ fn certificate(oin: Option<&str>) -> PeerCertificate {
     params.not_after = NOW + Duration::days(100);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-    let subject = if oin.is_some() { SubjectRule::Organisation } else { SubjectRule::LocalSystem };
-    let rules =
-        TrustRules { subject, purpose: Purpose::ClientAuth, policies: Policies::Any, environment: Environment::Test };
-    certificate::check(der.der(), NOW, &rules).unwrap()
+    let oin = oin.map(|oin| oin.parse().unwrap());
+    PeerCertificate::new(Leaf::read(der.der()).unwrap(), oin, &"own-ca".into())
 }
 
 fn partner() -> Partner {

@@ -81,6 +81,9 @@ fn office(method: &str) -> Option<Both> {
         "Registry/SetPartnerStatus" => {
             ("veranderde of een organisatie mag meedoen", "changed whether an organisation may take part")
         }
+        "Registry/ReloadNode" => {
+            ("liet de dienst zijn instellingen opnieuw lezen", "made the service read its settings again")
+        }
         "Simulation/AdvanceClock" => ("zette de testklok vooruit", "moved the test clock ahead"),
         _ => return None,
     })

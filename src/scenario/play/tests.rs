@@ -13,9 +13,10 @@ use crate::api::v1 as api;
 use crate::ca::profile::alternative;
 use crate::ca::{Authority, Profile};
 use crate::clock::SystemClock;
-use crate::identity::certificate::{Environment, Policies, Purpose, SubjectRule, TrustRules};
+use crate::identity::certificate::Environment;
 use crate::scenario::network::{Endpoint, Member, Person};
-use crate::tls::{Anchors, Gate, Identity, Limits, Revocation, ServerTls};
+use crate::tls::files::{SetFiles, trust};
+use crate::tls::{Gate, Identity, Limits, ServerTls};
 
 const EVENT: &str = "events/01890000-0000-7000-8000-000000000001";
 const HIDDEN: &str = "999900006";
@@ -175,15 +176,9 @@ async fn stand_in(directory: &Path) -> Network {
     authority.issue("system", &Profile::Local { system: "system".parse().unwrap() }, 7, now).unwrap();
     let file = |name: &str| directory.join(name);
     let identity = Identity::load(&file("server.pem"), &file("server.key"), now).unwrap();
-    let anchors = Anchors::load([file("anchors.pem").as_path()]).unwrap();
-    let rules = TrustRules {
-        subject: SubjectRule::LocalSystem,
-        purpose: Purpose::ClientAuth,
-        policies: Policies::Any,
-        environment: Environment::Test,
-    };
-    let clock = Arc::new(DefaultTimeProvider);
-    let tls = ServerTls::new(&identity, &anchors, Revocation::RegistryOnly, rules, clock).unwrap();
+    let set = SetFiles::built_in("local", "sluis-ca-local", &file("anchors.pem")).unwrap();
+    let trust = trust(Environment::Test, vec![set]).unwrap();
+    let tls = ServerTls::new(&identity, trust, Arc::new(DefaultTimeProvider)).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (gate, incoming) = Gate::open(listener, tls, Limits::default());

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::tls::files::revocation_lists;
+use crate::tls::files::{SetFiles, own_authority, revocation_lists, trust as trust_of};
 
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
@@ -84,25 +84,46 @@ fn a_key_that_others_may_read_is_refused() {
 }
 
 #[test]
-fn anchors_may_be_several_per_file_and_several_files() {
+fn anchors_may_be_several_in_one_file() {
     let folder = tempfile::tempdir().unwrap();
-    let roots = [Ca::new(), Ca::new(), Ca::new()].map(|ca| pem("CERTIFICATE", ca.0.der()));
+    let roots = [Ca::new(), Ca::new()].map(|ca| pem("CERTIFICATE", ca.0.der()));
     let two = write(folder.path().join("two.pem"), format!("{}{}", roots[0], roots[1]));
-    let one = write(folder.path().join("one.pem"), &roots[2]);
-    let anchors = Anchors::load([two.as_path(), one.as_path()]).unwrap();
-    assert_eq!(anchors.store().len(), 3);
+    let trust = own_authority(Environment::Test, &two).unwrap();
+    assert_eq!(trust.sets()[0].roots().len(), 2);
     let empty = write(folder.path().join("empty.pem"), "");
-    assert!(matches!(Anchors::load([two.as_path(), empty.as_path()]), Err(FileError::Empty(_))));
+    assert!(matches!(own_authority(Environment::Test, &empty), Err(FileError::Empty(_))));
 }
 
 #[test]
-fn revocation_lists_are_pem_or_der() {
+fn sets_that_can_not_be_used_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let anchors = write(folder.path().join("roots.pem"), pem("CERTIFICATE", Ca::new().0.der()));
+    for (profile, environment, hint) in [
+        ("pkioverheid-g1", Environment::Test, "is for the environment production"),
+        ("pkioverheid-g1", Environment::Production, "learns revocation from lists and has none"),
+        ("pkioverheid-g4-other", Environment::Production, "has no policies"),
+        ("pkioverheid-g5", Environment::Production, "is not one of sluis-ca, "),
+    ] {
+        let made = SetFiles::built_in("set", profile, &anchors).and_then(|set| trust_of(environment, vec![set]));
+        let error = made.err().unwrap().to_string();
+        assert!(error.contains(hint) && error.contains("roots.pem"), "{error}");
+    }
+}
+
+#[test]
+fn revocation_lists_are_pem_or_der_and_the_newest_counts() {
     let ca = Ca::new();
     let folder = tempfile::tempdir().unwrap();
-    let Revocation::Lists(lists) = ca.crl(NOW, &[1]) else { panic!("a list was made") };
-    let der = write(folder.path().join("a.crl"), &lists[0]);
-    let pem = write(folder.path().join("b.pem"), pem("X509 CRL", &lists[0]));
-    assert_eq!(revocation_lists([der.as_path(), pem.as_path()]).unwrap().len(), 2);
+    let list = |from| match ca.crl(from, &[1]) {
+        Revocation::Lists(lists) => lists.iter().next().unwrap().der().to_vec(),
+        Revocation::RegistryOnly => panic!("a list was made"),
+    };
+    let der = write(folder.path().join("a.crl"), list(NOW));
+    let pem = write(folder.path().join("b.pem"), pem("X509 CRL", &list(NOW - DAY)));
+    for files in [[&der, &pem], [&pem, &der]] {
+        let lists = revocation_lists(files.map(PathBuf::as_path)).unwrap();
+        assert_eq!(lists.iter().map(|list| list.this_update).collect::<Vec<_>>(), [NOW]);
+    }
     let wrong = write(folder.path().join("c.crl"), "<html>not found</html>");
     assert!(matches!(revocation_lists([wrong.as_path()]), Err(FileError::BadList(_))));
 }

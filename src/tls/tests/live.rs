@@ -56,20 +56,20 @@ async fn a_reload_keeps_the_healthy_and_cuts_the_revoked() {
     assert!(ends_within_a_second(&mut revoked).await);
     assert!(stays(&mut healthy).await);
     assert!(call(&server, client_config(&ca, Some(&doomed))).await.is_err());
-    server.failed(Failure::Revoked).await;
+    server.failed(Fault::Revoked).await;
 }
 
 #[tokio::test]
 async fn two_anchors_stand_beside_each_other() {
     let (old, new) = (Ca::new(), Ca::new());
-    let both = Anchors::new([old.0.der().clone(), new.0.der().clone()]).unwrap();
+    let both = trust(&[old.0.der().clone(), new.0.der().clone()], Revocation::RegistryOnly);
     let identity = old.issue(RAALTE, |_| {});
-    let made = |anchors| ServerTls::new(&identity, anchors, Revocation::RegistryOnly, rules(), StillClock::new());
-    let server = Server::start(made(&both).unwrap(), Limits::default()).await;
+    let made = |trust| ServerTls::new(&identity, trust, StillClock::new());
+    let server = Server::start(made(both).unwrap(), Limits::default()).await;
     let config = |ca: &Ca| client_config(&old, Some(&ca.issue(ALMELO, |_| {})));
     let mut first = call(&server, config(&old)).await.unwrap();
     let mut second = call(&server, config(&new)).await.unwrap();
-    assert_eq!(server.gate.reload(made(&new.anchors()).unwrap()), 1);
+    assert_eq!(server.gate.reload(made(new.trust(Revocation::RegistryOnly)).unwrap()), 1);
     assert!(ends_within_a_second(&mut first).await);
     assert!(stays(&mut second).await);
 }
@@ -109,7 +109,7 @@ async fn a_reload_during_a_handshake_counts_for_it() {
         });
         assert_eq!(answered, good);
         if !good {
-            server.failed(Failure::Revoked).await;
+            server.failed(Fault::Revoked).await;
             assert!(server.gate.connections().is_empty());
         }
     }
@@ -151,7 +151,7 @@ async fn grpc(ca: &Ca) -> (Gate, String) {
 }
 
 fn client(ca: &Ca, identity: &Identity, name: &str) -> ClientTls {
-    ClientTls::new(identity, &ca.anchors(), Revocation::RegistryOnly, name, StillClock::new()).unwrap()
+    ClientTls::new(identity, &ca.trust(Revocation::RegistryOnly), name, StillClock::new()).unwrap()
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_client_trusts_only_the_right_server() {
     assert!(client(&ca, &identity, "localhost").connect(&address).await.is_ok());
     assert!(client(&ca, &identity, "hub.example.nl").connect(&address).await.is_err(), "another name");
     assert!(client(&other, &identity, "localhost").connect(&address).await.is_err(), "another CA");
-    let listed = ClientTls::new(&identity, &ca.anchors(), ca.crl(NOW - DAY * 2, &[]), "localhost", StillClock::new());
+    let listed = ClientTls::new(&identity, &ca.trust(ca.crl(NOW - DAY * 2, &[])), "localhost", StillClock::new());
     assert!(listed.unwrap().connect(&address).await.is_err(), "a stale CRL");
     assert!(client(&ca, &identity, "localhost").connect("127.0.0.1").await.is_err(), "no port");
 }

@@ -476,6 +476,7 @@ impl<'n> Stage<'n> {
                 status: v1::PartnerStatus::Suspended as i32,
                 reason: "proef".to_owned(),
             }),
+            "Registry/ReloadNode" => one(&v1::ReloadNodeRequest {}),
             "Simulation/AdvanceClock" => one(&v1::AdvanceClockRequest {
                 request_id,
                 by: Some(v1::advance_clock_request::By::Duration(prost_types::Duration { seconds: 1, nanos: 0 })),

@@ -1,0 +1,96 @@
+//! Certificates, anchors and limits change while the hub goes on.
+
+use std::time::Duration;
+
+use prost::Message as _;
+use sluis::api::v1;
+use tonic::Code;
+
+use crate::direct::Players;
+use crate::network::Network;
+use crate::streams::Live;
+
+type Answer = Result<v1::ReloadNodeResponse, tonic::Status>;
+
+async fn reload(network: &Network) -> Answer {
+    let asked = network.operator.client.call("Registry/ReloadNode", &v1::ReloadNodeRequest {}).await;
+    asked.map(|reply| reply.message)
+}
+
+/// Until a change of a file has been seen: it must have come to rest.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_certificate_is_shown_while_streams_go_on() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let mut live = Live::open(&players.gemeente, "").await;
+    let before = network.shown().await.unwrap();
+    network.renew_hub();
+    let answer = reload(&network).await.unwrap();
+    assert_eq!((answer.node.as_str(), answer.connections_cut), ("hub-1", 0));
+    let own = &answer.sets[0];
+    assert_eq!((own.name.as_str(), own.anchors.len(), own.lists.len()), ("own-ca", 1, 0));
+    assert!(own.anchors[0].subject.contains("Sluis root CA"), "{own:?}");
+    let after = network.shown().await.unwrap();
+    assert_ne!(before, after);
+    assert!(live.maybe().await.is_none(), "nothing new, and not ended");
+    // By itself too.
+    network.renew_hub();
+    until("the changed file was not seen", async || network.shown().await.unwrap() != after).await;
+    assert!(live.maybe().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_file_changes_nothing_and_says_so() {
+    let network = Network::start().await;
+    let before = network.shown().await.unwrap();
+    let good = std::fs::read(network.path("ca/hub.pem")).unwrap();
+    let anchors = std::fs::read(network.path("ca/anchors.pem")).unwrap();
+    let other = std::fs::read(network.path("ca/operator.pem")).unwrap();
+    for (file, text, hint) in [
+        ("ca/hub.pem", &b"-----BEGIN CERTIFICATE-----\n!!"[..], "hub.pem"),
+        ("ca/hub.pem", &other[..], "is not the private key of the first certificate"),
+        ("ca/anchors.pem", b"", "anchors.pem: holds no certificate"),
+    ] {
+        std::fs::write(network.path(file), text).unwrap();
+        let refused = reload(&network).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused:?}");
+        assert!(refused.message().contains(hint), "{refused:?}");
+        assert!(refused.metadata().contains_key("sluis-event"), "{refused:?}");
+        std::fs::write(network.path("ca/hub.pem"), &good).unwrap();
+        std::fs::write(network.path("ca/anchors.pem"), &anchors).unwrap();
+        assert_eq!(network.shown().await.unwrap(), before, "the old one stays in force");
+    }
+    assert!(reload(&network).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_anchor_that_is_taken_away_cuts_those_under_it() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let live = Live::open(&players.gemeente, "").await;
+    let anchors = network.path("ca/anchors.pem");
+    let good = std::fs::read(&anchors).unwrap();
+    std::fs::write(&anchors, network.other_root()).unwrap();
+    let (status, _) = live.end().await;
+    // The connection is cut: what a client calls that is its own affair.
+    assert!(matches!(status.code(), Code::Unavailable | Code::Unknown), "{status:?}");
+    let list = v1::ListPartnersRequest::default().encode_to_vec();
+    let client = players.gemeente.client();
+    let refused = client.send("/sluis.v1.Directory/ListPartners", vec![list.clone()], 1).await;
+    assert!(refused.status.is_some());
+    std::fs::write(&anchors, good).unwrap();
+    until("the anchor did not come back", async || {
+        client.send("/sluis.v1.Directory/ListPartners", vec![list.clone()], 1).await.status.is_none()
+    })
+    .await;
+}
