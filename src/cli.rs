@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod ca;
+pub mod cert;
 pub mod check;
 pub mod init;
 pub mod member;
@@ -54,6 +55,8 @@ enum Command {
     Witness(WitnessArgs),
     /// Make certificates for a network that has no PKIoverheid certificates (yet).
     Ca(ca::CaArgs),
+    /// Look at certificates: what they say, whether they would be accepted, what to order or send instead.
+    Cert(cert::CertArgs),
     /// Add partners and certificates to a hub's registry, and cut them off.
     Registry(registry::RegistryArgs),
     /// Prove what stands in the audit log, copy it, and verify proofs and copies without any hub.
@@ -243,6 +246,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Agent(AgentArgs { init: Some(AgentInit::Init(args)), .. }) => Ok(init::agent(&args, now, out)?),
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => Ok(ca::run(args, now, out)?),
+        Command::Cert(args) => Ok(block_on(cert::run(args, now, out))??),
         Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),
         Command::Audit(args) => Ok(block_on(audit::run(*args, now, out))??),
         Command::Covenant(args) => Ok(block_on(member::run(args, now, out))??),

@@ -14,6 +14,7 @@ pub mod client;
 pub mod connections;
 pub mod failure;
 pub mod files;
+pub mod probe;
 pub mod server;
 mod verifier;
 

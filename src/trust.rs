@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 mod contents;
+pub mod doctor;
 mod fault;
 mod judge;
 mod lists;

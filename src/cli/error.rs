@@ -19,6 +19,9 @@ pub enum CliError {
     /// `sluis audit`.
     #[error(transparent)]
     Audit(#[from] super::audit::AuditError),
+    /// `sluis cert`.
+    #[error(transparent)]
+    Cert(#[from] super::cert::CertError),
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -69,9 +72,10 @@ impl CliError {
         match self {
             Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) => 1,
             Self::Audit(error) if error.is_finding() => 1,
+            Self::Cert(error) if error.is_finding() => 1,
             Self::Audit(error) if error.is_usage() => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
-            Self::Ca(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
+            Self::Ca(_) | Self::Cert(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)
             | Self::Demo(_)
             | Self::Play(_)

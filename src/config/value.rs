@@ -34,7 +34,7 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+    pub(crate) fn paths(&mut self) -> Vec<PathKey<'_>> {
         const FIX: Option<&str> = Some("make it with `sluis ca issue` or correct the path");
         let mut paths = vec![
             PathKey { key: "tls.certificate", path: &mut self.certificate, must_exist: FIX },
@@ -79,7 +79,7 @@ pub struct SetConfig {
 }
 
 impl TrustConfig {
-    pub(super) fn paths(&mut self) -> Vec<PathKey<'_>> {
+    pub(crate) fn paths(&mut self) -> Vec<PathKey<'_>> {
         self.sets.iter_mut().flat_map(SetConfig::paths).collect()
     }
 }

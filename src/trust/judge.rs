@@ -280,7 +280,7 @@ impl Set {
             | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
                 let accepted = |one: &Contents| {
                     let name = one.signature.to_string();
-                    self.profile.signatures.iter().any(|known| is_called(known.name(), &name))
+                    self.profile.signatures.iter().any(|known| known.is_called(&name))
                 };
                 whose(&|one| !accepted(one), Fault::SignatureAlgorithm, &|one| {
                     format!("{}: {}", one.known_as(), one.signature)
@@ -349,11 +349,6 @@ impl Set {
             }
         }
     }
-}
-
-/// `rsa-pss-sha512` is called that; `ecdsa-p256-sha256` is called `ecdsa-sha256` in a certificate, whose issuer has the curve.
-fn is_called(algorithm: &str, shown: &str) -> bool {
-    algorithm == shown || algorithm.replace("-p256-", "-").replace("-p384-", "-") == shown
 }
 
 impl Profile {

@@ -225,6 +225,16 @@ macro_rules! algorithms {
                 match self { $(Self::$variant => $name),+ }
             }
 
+            /// Whether a certificate's signature of this name is of one of them: it does not name the curve of its issuer.
+            pub fn is_known(shown: &str) -> bool {
+                Self::ALL.iter().any(|known| known.is_called(shown))
+            }
+
+            /// Whether a certificate calls it that.
+            pub(super) fn is_called(self, shown: &str) -> bool {
+                self.name() == shown || self.name().replace("-p256-", "-").replace("-p384-", "-") == shown
+            }
+
             fn implementations(self) -> Vec<&'static dyn SignatureVerificationAlgorithm> {
                 match self { $(Self::$variant => vec![$(webpki::ring::$implementation),+]),+ }
             }

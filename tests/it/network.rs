@@ -86,6 +86,14 @@ impl Network {
         std::fs::read(folder.join("anchors.pem")).unwrap()
     }
 
+    /// A certificate of that authority: `NAME.pem` and `NAME.key`.
+    pub(crate) fn other_certificate(&self) -> String {
+        let folder = self.path("other-ca");
+        let profile = Profile::Person { person: "vreemde".parse().unwrap(), oin: NETWERK.parse().unwrap() };
+        Authority::open(&folder).unwrap().issue("vreemde", &profile, DEFAULT_DAYS, now()).unwrap();
+        "other-ca/vreemde".to_owned()
+    }
+
     /// The certificate that the hub shows to whoever connects now.
     pub(crate) async fn shown(&self) -> Option<Vec<u8>> {
         let chain = Certificates::load(&self.path("ca"), "operator");

@@ -73,6 +73,42 @@ async fn a_broken_file_changes_nothing_and_says_so() {
     assert!(reload(&network).await.is_ok());
 }
 
+/// `sluis cert doctor --connect`, as a partner runs it that can't get through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_tells_what_a_server_shows_and_says() {
+    let network = Network::start().await;
+    network.shown().await.unwrap();
+    std::fs::write(network.path("other.pem"), network.other_root()).unwrap();
+    let doctor = |certificate: &str, anchors: &str, more: &[&str]| {
+        let path = |name: &str| network.path(name).display().to_string();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluis"));
+        command.args(["cert", "--json", "doctor", "--environment", "test", "--connect", &network.address]);
+        command.args(["--anchors", &path(anchors), &path(&format!("{certificate}.pem"))]).args(more);
+        if !more.is_empty() {
+            command.args(["--key", &path(&format!("{certificate}.key"))]);
+        }
+        let done = command.output().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
+        (done.status.code(), said["server"].clone(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, server, error) = doctor("ca/operator", "ca/anchors.pem", &["--language", "en"]);
+    assert_eq!(
+        (code, &server["alert"], &server["fault"]),
+        (Some(0), &serde_json::Value::Null, &serde_json::Value::Null),
+        "{error}"
+    );
+    // The hub does not know this one's authority, nor does it know the hub's.
+    let stranger = network.other_certificate();
+    let (code, server, _) = doctor(&stranger, "other.pem", &["--language", "en"]);
+    assert_eq!((code, server["alert"].as_str()), (Some(1), Some("UnknownCA")), "{server}");
+    assert_eq!(server["fault"].as_str(), Some("unknown_issuer"));
+    // Without a key it is only looked at.
+    let (code, server, _) = doctor("ca/operator", "ca/anchors.pem", &[]);
+    assert_eq!((code, server["alert"].as_str()), (Some(1), Some("CertificateRequired")), "{server}");
+    let (code, server, _) = doctor("ca/operator", "ca/anchors.pem", &["--server-name", "hub.example"]);
+    assert_eq!((code, server["fault"].as_str()), (Some(1), Some("server_name")), "{server}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_anchor_that_is_taken_away_cuts_those_under_it() {
     let network = Network::start().await;
