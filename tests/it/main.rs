@@ -30,6 +30,7 @@ mod network;
 mod nodes;
 mod officers;
 mod overload;
+mod pkits;
 mod processes;
 mod raw;
 mod reconcile;
