@@ -36,7 +36,7 @@ use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
 use crate::tls::{FileError, Gate, Identity, Limits, PeerInfo, ServerTls, TlsError};
 use crate::transport::edge::EdgeLayer;
-use crate::transport::{Bounds, Hub};
+use crate::transport::{Bounds, Hub, Node};
 
 mod bootstrap;
 mod notary;
@@ -154,7 +154,8 @@ pub async fn run_by(
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
 
     let (reload, asked) = Asker::new();
-    let routes = routes(&config, &exchange, &process, reload)?;
+    let node = Node { reload, refusals: gate.refusals() };
+    let routes = routes(&config, &exchange, &process, node)?;
     let edge = EdgeLayer::new(Arc::clone(&exchange), bounds(limits), process.phase());
     serve::sweep(&mut background, Arc::clone(&gate));
     let apply = renewal(&exchange, &gate, &edge);
@@ -227,8 +228,8 @@ fn at_the_door(limits: &config::Limits) -> Limits {
 }
 
 /// Every service, each with the largest message that it takes.
-fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, reload: Asker) -> Result<Routes, HubError> {
-    let hub = Hub::new(Arc::clone(exchange), config.limits.reader(), reload);
+fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, node: Node) -> Result<Routes, HubError> {
+    let hub = Hub::new(Arc::clone(exchange), config.limits.reader(), node);
     let with_pieces = config.limits.message_bytes;
     let most = with_pieces.min(WITHOUT_PIECES);
     let reflection = tonic_reflection::server::Builder::configure()

@@ -104,6 +104,7 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Registry/RevokeCertificate", Operators, false, Delete),
     row("sluis.v1.Registry/SetPartnerStatus", Operators, false, Update),
     row("sluis.v1.Registry/ReloadNode", Operators, false, Execute),
+    row("sluis.v1.Registry/ListRefusals", Operators, false, Read),
     row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
 ];
 

@@ -15,6 +15,7 @@ pub mod connections;
 pub mod failure;
 pub mod files;
 pub mod probe;
+pub mod refusals;
 pub mod server;
 mod verifier;
 
@@ -23,6 +24,7 @@ pub use client::ClientTls;
 pub use connections::{Connections, Load, PeerInfo};
 pub use failure::{Failure, Failures};
 pub use files::{FileError, Identity};
+pub use refusals::{Refusal, Refusals};
 pub use server::ServerTls;
 
 /// HTTP/2 in ALPN (RFC 9113 §3.2).

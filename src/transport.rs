@@ -17,20 +17,29 @@ use crate::exchange::{Answer, Call, Evidence, Exchange, Operation, Refused};
 use crate::serve::leash::Leash;
 use crate::serve::reload::Asker;
 use crate::status::{name, status};
+use crate::tls::Refusals;
+
+/// What operators ask of one node, and not of the network.
+#[derive(Clone)]
+pub(crate) struct Node {
+    /// Loads certificates, anchors, lists and limits anew.
+    pub(crate) reload: Asker,
+    /// Whose certificates were refused.
+    pub(crate) refusals: Arc<Refusals>,
+}
 
 /// The hub as a set of gRPC services.
 #[derive(Clone)]
 pub struct Hub {
     exchange: Arc<Exchange>,
     patience: Duration,
-    reload: Asker,
+    node: Node,
 }
 
 impl Hub {
-    /// The services over this exchange. Whoever takes nothing of a stream for as long as `patience` loses it; operators ask
-    /// `reload`.
-    pub(crate) const fn new(exchange: Arc<Exchange>, patience: Duration, reload: Asker) -> Self {
-        Self { exchange, patience, reload }
+    /// The services over this exchange. Whoever takes nothing of a stream for as long as `patience` loses it.
+    pub(crate) const fn new(exchange: Arc<Exchange>, patience: Duration, node: Node) -> Self {
+        Self { exchange, patience, node }
     }
 
     /// One unary call.

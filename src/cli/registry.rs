@@ -56,6 +56,8 @@ enum RegistryCommand {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
     },
+    /// Whose certificates the node that is called has refused lately, and why: for a partner that does not connect.
+    Refusals,
     /// Make the node that is called read its certificate, key, anchors, revocation lists, rules and limits again.
     Reload,
     /// Suspend a partner, let it take part again, or end its membership.
@@ -127,19 +129,14 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             let known = done("revoking the key", registry.revoke_certificate(request).await)?;
             writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
         }
+        RegistryCommand::Refusals => {
+            let answer = registry.list_refusals(v1::ListRefusalsRequest {}).await;
+            let node = done("listing refusals", answer)?;
+            refusals(&node, out)?;
+        }
         RegistryCommand::Reload => {
             let node = done("loading anew", registry.reload_node(v1::ReloadNodeRequest {}).await)?;
-            writeln!(out, "{}: loaded anew, {} connections cut", node.node, node.connections_cut)?;
-            for set in node.sets {
-                writeln!(out, "set {}", set.name)?;
-                for anchor in set.anchors {
-                    writeln!(out, "  anchor  until {}  {}", day(anchor.expire_time.as_ref()), anchor.subject)?;
-                }
-                for list in set.lists {
-                    let (until, revoked) = (day(list.next_update.as_ref()), list.revoked);
-                    writeln!(out, "  crl     until {until}  {}  {revoked} revoked", list.issuer)?;
-                }
-            }
+            anew(&node, out)?;
         }
         RegistryCommand::Status { oin, set, reason } => {
             let request = v1::SetPartnerStatusRequest {
@@ -153,6 +150,40 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
         }
     }
     Ok(())
+}
+
+fn refusals(node: &v1::ListRefusalsResponse, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{}: {} certificates refused", node.node, node.refusals.len())?;
+    for one in &node.refusals {
+        let (count, last) = (one.count, day(one.last_time.as_ref()));
+        writeln!(out, "{last}  {count}x  {}  {}  {}", one.address, one.fault, shown(&one.about))?;
+        for (what, text) in [("set", &one.set), ("holder", &one.subject), ("issuer", &one.issuer)] {
+            if !text.is_empty() {
+                writeln!(out, "  {what:<7} {}", shown(text))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn anew(node: &v1::ReloadNodeResponse, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "{}: loaded anew, {} connections cut", node.node, node.connections_cut)?;
+    for set in &node.sets {
+        writeln!(out, "set {}", set.name)?;
+        for anchor in &set.anchors {
+            writeln!(out, "  anchor  until {}  {}", day(anchor.expire_time.as_ref()), anchor.subject)?;
+        }
+        for list in &set.lists {
+            let (until, revoked) = (day(list.next_update.as_ref()), list.revoked);
+            writeln!(out, "  crl     until {until}  {}  {revoked} revoked", list.issuer)?;
+        }
+    }
+    Ok(())
+}
+
+/// Somebody else's words on a terminal.
+fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A moment as text.

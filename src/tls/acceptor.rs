@@ -23,6 +23,7 @@ use tonic::transport::server::Connected;
 
 use super::connections::{Connections, PeerInfo, Ticket};
 use super::failure::{Failure, Failures};
+use super::refusals::{Refusals, Shown};
 use super::server::ServerTls;
 use crate::trust::Fault;
 
@@ -69,6 +70,7 @@ pub struct Gate {
     is_closed: watch::Sender<bool>,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
+    refusals: Arc<Refusals>,
 }
 
 impl Gate {
@@ -77,6 +79,7 @@ impl Gate {
         let (sender, receiver) = watch::channel(Arc::new(tls));
         let connections = Arc::new(Connections::default());
         let failures = Arc::new(Failures::default());
+        let refusals = Arc::new(Refusals::default());
         let (ready, incoming) = mpsc::channel(READY);
         let (is_closed, closed) = watch::channel(false);
         let (limits, limited) = watch::channel(limits);
@@ -84,11 +87,12 @@ impl Gate {
             tls: receiver,
             connections: Arc::clone(&connections),
             failures: Arc::clone(&failures),
+            refusals: Arc::clone(&refusals),
             limits: limited,
             ready,
         };
         tokio::spawn(accept(listener, door, closed));
-        (Self { tls: sender, limits, is_closed, connections, failures }, ReceiverStream::new(incoming))
+        (Self { tls: sender, limits, is_closed, connections, failures, refusals }, ReceiverStream::new(incoming))
     }
 
     /// Closes the listening socket. Handshakes under way are finished; then the stream of connections ends.
@@ -123,6 +127,11 @@ impl Gate {
         &self.connections
     }
 
+    /// Whose certificates were refused lately, and why.
+    pub fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.refusals)
+    }
+
     /// What went wrong so far.
     pub fn failures(&self) -> &Failures {
         &self.failures
@@ -135,6 +144,7 @@ struct Door {
     tls: watch::Receiver<Arc<ServerTls>>,
     connections: Arc<Connections>,
     failures: Arc<Failures>,
+    refusals: Arc<Refusals>,
     limits: watch::Receiver<Limits>,
     ready: mpsc::Sender<Result<TlsConnection, Infallible>>,
 }
@@ -213,8 +223,18 @@ impl Door {
         let config = tls.config(&verifier).map_err(|_| Failure::Protocol)?;
         let handshake = TlsAcceptor::from(config).accept(stream);
         let shaken = tokio::time::timeout(limits.handshake, handshake).await.map_err(|_| Failure::Timeout)?;
-        let certificate = verifier.verdict().transpose().map_err(|refused| refused.fault)?;
-        let stream = shaken.map_err(|error| Failure::of_handshake(&error))?;
+        let certificate = verifier.verdict().transpose().map_err(|(refused, shown)| {
+            let fault = refused.fault;
+            self.refusals.add(refused, shown, remote.ip(), tls.now());
+            fault
+        })?;
+        let stream = shaken.map_err(|error| {
+            let failure = Failure::of_handshake(&error);
+            if let Failure::Certificate(fault) = failure {
+                self.refusals.add(fault.into(), Shown::default(), remote.ip(), tls.now());
+            }
+            failure
+        })?;
         let session = stream.get_ref().1;
         let (Some(shown), Some(certificate)) = (session.peer_certificates(), certificate) else {
             return Err(Fault::NoCertificate.into());

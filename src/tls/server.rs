@@ -7,6 +7,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{DistinguishedName, ServerConfig};
+use time::OffsetDateTime;
 
 use super::failure::Failure;
 use super::files::Identity;
@@ -50,6 +51,11 @@ impl ServerTls {
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
         Ok(Arc::new(config))
+    }
+
+    /// The time by which certificates are judged; the epoch where the clock is out of order, as nobody is let in then.
+    pub(super) fn now(&self) -> OffsetDateTime {
+        super::now(self.clock.as_ref()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
     /// Judges a chain anew: for connections that were let in under older anchors, lists or rules.

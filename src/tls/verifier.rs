@@ -11,6 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use time::OffsetDateTime;
 
 use super::provider;
+use super::refusals::Shown;
 use crate::identity::PeerCertificate;
 use crate::trust::{Fault, Refused, Trust};
 
@@ -18,7 +19,7 @@ use crate::trust::{Fault, Refused, Trust};
 pub(super) struct ClientVerifier {
     trust: Arc<Trust>,
     hints: Arc<[DistinguishedName]>,
-    verdict: Mutex<Option<Result<PeerCertificate, Refused>>>,
+    verdict: Mutex<Option<Result<PeerCertificate, (Refused, Shown)>>>,
 }
 
 impl ClientVerifier {
@@ -27,7 +28,7 @@ impl ClientVerifier {
     }
 
     /// What was said of the client, if it came to that.
-    pub(super) fn verdict(&self) -> Option<Result<PeerCertificate, Refused>> {
+    pub(super) fn verdict(&self) -> Option<Result<PeerCertificate, (Refused, Shown)>> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -58,7 +59,8 @@ impl ClientCertVerifier for ClientVerifier {
         let chain = chain(end_entity, intermediates);
         let judged = moment(now).and_then(|now| self.trust.judge(&chain, now)).map(|verdict| verdict.certificate);
         let answer = judged.as_ref().map(|_| ClientCertVerified::assertion()).map_err(error);
-        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(judged);
+        let verdict = judged.map_err(|refused| (refused, Shown::of(end_entity)));
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
         answer
     }
 

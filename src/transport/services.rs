@@ -28,6 +28,24 @@ use crate::ground::Refusal;
 use crate::reason::Reason;
 use crate::serve::leash::Leash;
 use crate::status::{early, status};
+use crate::wire::timestamp;
+
+fn refused_certificate(one: crate::tls::Refusal) -> RefusedCertificate {
+    RefusedCertificate {
+        first_time: Some(timestamp(one.first)),
+        last_time: Some(timestamp(one.last)),
+        count: one.count,
+        address: one.address.to_string(),
+        fault: one.refused.fault.code().to_owned(),
+        reason: one.refused.fault.reason().code().to_owned(),
+        set: one.refused.set.unwrap_or_default(),
+        about: one.refused.about,
+        subject: one.subject,
+        issuer: one.issuer,
+        serial_number: one.serial,
+        key_hash: one.key_hash,
+    }
+}
 
 type Reply<T> = Result<Response<T>, Status>;
 type Stream<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
@@ -281,10 +299,19 @@ impl Registry for Hub {
     async fn set_partner_status(&self, r: Request<SetPartnerStatusRequest>) -> Reply<Partner> {
         self.unary::<registry::SetPartnerStatus>(r).await
     }
+    async fn list_refusals(&self, r: Request<ListRefusalsRequest>) -> Reply<ListRefusalsResponse> {
+        // First that somebody looks at them is written down.
+        let mut answer = self.unary::<registry::ListRefusals>(r).await?;
+        *answer.get_mut() = ListRefusalsResponse {
+            node: self.exchange.settings.node.clone(),
+            refusals: self.node.refusals.list().into_iter().map(refused_certificate).collect(),
+        };
+        Ok(answer)
+    }
     async fn reload_node(&self, r: Request<ReloadNodeRequest>) -> Reply<ReloadNodeResponse> {
         let mut answer = self.unary::<registry::ReloadNode>(r).await?;
         let settings = &self.exchange.settings;
-        let cut = self.reload.ask().await.map_err(|why| {
+        let cut = self.node.reload.ask().await.map_err(|why| {
             let mut status = Status::failed_precondition(format!("nothing was loaded anew: {why}"));
             // The event of having asked.
             status.metadata_mut().clone_from(answer.metadata());

@@ -63,6 +63,7 @@ fn every_operation(bytes: &[u8]) {
     feed::<registry::RevokeCertificate>(bytes);
     feed::<registry::SetPartnerStatus>(bytes);
     feed::<registry::ReloadNode>(bytes);
+    feed::<registry::ListRefusals>(bytes);
     feed::<simulation::AdvanceClock>(bytes);
 }
 
@@ -115,5 +116,7 @@ proptest! {
     #[test]
     fn fuzz_certificates(bytes in vec(any::<u8>(), 0..400)) {
         let _ = sluis::identity::certificate::Leaf::read(&bytes);
+        let _ = sluis::trust::Contents::read(&bytes);
+        let _ = sluis::trust::List::read(&bytes);
     }
 }

@@ -102,6 +102,18 @@ async fn the_doctor_tells_what_a_server_shows_and_says() {
     let (code, server, _) = doctor(&stranger, "other.pem", &["--language", "en"]);
     assert_eq!((code, server["alert"].as_str()), (Some(1), Some("UnknownCA")), "{server}");
     assert_eq!(server["fault"].as_str(), Some("unknown_issuer"));
+    // Its operator sees who it was, and nobody else does.
+    let refused = network
+        .operator
+        .client
+        .call::<_, v1::ListRefusalsResponse>("Registry/ListRefusals", &v1::ListRefusalsRequest {});
+    let refused = refused.await.unwrap().message.refusals;
+    assert_eq!(
+        (refused.len(), refused[0].fault.as_str(), refused[0].reason.as_str()),
+        (1, "unknown_issuer", "CERT_UNTRUSTED")
+    );
+    assert!(refused[0].subject.contains("vreemde") && refused[0].issuer.contains("Ander netwerk"), "{refused:?}");
+    assert_eq!((refused[0].address.as_str(), refused[0].count), ("127.0.0.1", 1));
     // Without a key it is only looked at.
     let (code, server, _) = doctor("ca/operator", "ca/anchors.pem", &[]);
     assert_eq!((code, server["alert"].as_str()), (Some(1), Some("CertificateRequired")), "{server}");

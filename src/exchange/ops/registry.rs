@@ -310,6 +310,34 @@ impl Operation for ReloadNode {
     }
 }
 
+/// `Registry.ListRefusals`. The node has them, not the store.
+pub struct ListRefusals;
+
+impl Operation for ListRefusals {
+    type Message = v1::ListRefusalsRequest;
+    type Reply = v1::ListRefusalsResponse;
+    type Rows = ();
+    type Plan = ();
+
+    fn parse(_: Self::Message) -> Result<Self, Refusal> {
+        Ok(Self)
+    }
+
+    fn decide(&self, _: &Exchange, _: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+        Ok((admitted.office(), ()))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        _: &mut Tx<'_>,
+        _: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::ListRefusalsResponse, WorkError> {
+        Ok(v1::ListRefusalsResponse::default())
+    }
+}
+
 /// What a node believes, for operators.
 pub fn anchor_sets(trust: &Trust) -> Vec<v1::AnchorSet> {
     let anchor =

@@ -84,6 +84,7 @@ fn office(method: &str) -> Option<Both> {
         "Registry/ReloadNode" => {
             ("liet de dienst zijn instellingen opnieuw lezen", "made the service read its settings again")
         }
+        "Registry/ListRefusals" => ("bekeek geweigerde certificaten", "looked at refused certificates"),
         "Simulation/AdvanceClock" => ("zette de testklok vooruit", "moved the test clock ahead"),
         _ => return None,
     })

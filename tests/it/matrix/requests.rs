@@ -477,6 +477,7 @@ impl<'n> Stage<'n> {
                 reason: "proef".to_owned(),
             }),
             "Registry/ReloadNode" => one(&v1::ReloadNodeRequest {}),
+            "Registry/ListRefusals" => one(&v1::ListRefusalsRequest {}),
             "Simulation/AdvanceClock" => one(&v1::AdvanceClockRequest {
                 request_id,
                 by: Some(v1::advance_clock_request::By::Duration(prost_types::Duration { seconds: 1, nanos: 0 })),

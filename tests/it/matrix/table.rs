@@ -263,6 +263,10 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Registry/ListRefusals",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
         rpc: "Simulation/AdvanceClock",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },

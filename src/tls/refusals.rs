@@ -1,0 +1,151 @@
+//! Whose certificates were refused lately and why, for operators: a partner that "does not connect" asks them.
+//!
+//! Only in memory, only so many, and the same one again is counted. What a stranger writes into a certificate is cut short and
+//! stays out of every log.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use time::OffsetDateTime;
+
+use crate::trust::{Contents, Fault, Refused};
+
+/// So many are remembered.
+const MOST: usize = 200;
+/// Characters of a text that somebody else wrote.
+const LONGEST: usize = 200;
+
+/// One certificate that was refused, or an address that showed none.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The first time.
+    pub first: OffsetDateTime,
+    /// The last time.
+    pub last: OffsetDateTime,
+    /// How often.
+    pub count: u64,
+    /// Where it came from last.
+    pub address: IpAddr,
+    /// Why, by which set, and about what.
+    pub refused: Refused,
+    /// Holder, as its certificate says; empty when there was none that could be read.
+    pub subject: String,
+    /// Issuer, as the certificate says.
+    pub issuer: String,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// SHA-256 of the public key, hexadecimal.
+    pub key_hash: String,
+}
+
+/// What was shown, as far as it could be read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    subject: String,
+    issuer: String,
+    serial: String,
+    key_hash: String,
+}
+
+impl Shown {
+    pub(super) fn of(leaf: &[u8]) -> Self {
+        let short = |text: &str| text.chars().take(LONGEST).collect::<String>();
+        Contents::read(leaf).map_or_else(
+            |_| Self::default(),
+            |read| Self {
+                subject: short(&read.subject),
+                issuer: short(&read.issuer),
+                serial: short(&read.serial),
+                key_hash: read.key_hash.to_string(),
+            },
+        )
+    }
+}
+
+/// The refusals of one listener, the latest last.
+#[derive(Default)]
+pub struct Refusals(Mutex<VecDeque<Refusal>>);
+
+impl Refusals {
+    /// All that are remembered, the latest first.
+    pub fn list(&self) -> Vec<Refusal> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    pub(super) fn add(&self, refused: Refused, shown: Shown, address: IpAddr, now: OffsetDateTime) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |one: &Refusal| is_same(one, refused.fault, &shown, address);
+        let known = all.iter().position(same).and_then(|at| all.remove(at));
+        let (first, count) = known.map_or((now, 0), |known| (known.first, known.count));
+        if all.len() >= MOST {
+            all.pop_front();
+        }
+        let refused = Refused { about: refused.about.chars().take(LONGEST).collect(), ..refused };
+        let Shown { subject, issuer, serial, key_hash } = shown;
+        all.push_back(Refusal {
+            first,
+            last: now,
+            count: count + 1,
+            address,
+            refused,
+            subject,
+            issuer,
+            serial,
+            key_hash,
+        });
+    }
+}
+
+/// The same certificate for the same reason; without one, the same address.
+fn is_same(one: &Refusal, fault: Fault, shown: &Shown, address: IpAddr) -> bool {
+    one.refused.fault == fault
+        && one.key_hash == shown.key_hash
+        && one.serial == shown.serial
+        && (!shown.key_hash.is_empty() || one.address == address)
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+
+    const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+    fn shown(key: &str) -> Shown {
+        Shown { key_hash: key.to_owned(), ..Shown::default() }
+    }
+
+    fn refused(fault: Fault) -> Refused {
+        Refused { fault, set: None, at: None, about: "x".repeat(1000) }
+    }
+
+    #[test]
+    fn the_same_is_counted_and_the_oldest_is_forgotten() {
+        let refusals = Refusals::default();
+        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        refusals.add(refused(Fault::Expired), shown("a"), here, NOW);
+        refusals.add(refused(Fault::Expired), shown("a"), there, NOW + Duration::HOUR);
+        refusals.add(refused(Fault::Policy), shown("a"), here, NOW);
+        refusals.add(refused(Fault::NoCertificate), shown(""), here, NOW);
+        refusals.add(refused(Fault::NoCertificate), shown(""), there, NOW);
+        let all = refusals.list();
+        assert_eq!(all.len(), 4);
+        let expired = all.iter().find(|one| one.refused.fault == Fault::Expired).unwrap();
+        assert_eq!((expired.count, expired.first, expired.last), (2, NOW, NOW + Duration::HOUR));
+        assert_eq!((expired.address, expired.refused.about.len()), (there, LONGEST));
+        for nth in 0..MOST {
+            refusals.add(refused(Fault::Revoked), shown(&nth.to_string()), here, NOW);
+        }
+        assert_eq!(refusals.list().len(), MOST);
+        assert_eq!(refusals.list()[0].key_hash, (MOST - 1).to_string());
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_nobody() {
+        let shown = Shown::of(b"<html>");
+        assert!(shown.key_hash.is_empty() && shown.subject.is_empty());
+    }
+}
