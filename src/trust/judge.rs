@@ -71,8 +71,7 @@ impl Trust {
             return Err(refused);
         }
         // Nobody's chain is no set's.
-        let fault = if self.is_of_other_environment(contents) { Fault::OtherEnvironment } else { refused.fault };
-        Err(Refused { set: None, fault, ..refused })
+        Err(Refused { set: None, ..self.told_apart(refused, contents) })
     }
 
     /// Judges the chain of a server of this name. What sets demand of clients, they do not demand of servers.
@@ -119,11 +118,19 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         now: OffsetDateTime,
     ) -> Result<PeerCertificate, Refused> {
-        set.judge(chain, &read(chain)?, self.environment, now)
+        let contents = read(chain)?;
+        let judged = set.judge(chain, &contents, self.environment, now);
+        judged.map_err(|refused| self.told_apart(refused, &contents))
     }
 }
 
 impl Trust {
+    /// An issuer that is unknown because it is the other environment's is called that.
+    fn told_apart(&self, refused: Refused, chain: &[Contents]) -> Refused {
+        let is_other = refused.fault == Fault::UnknownIssuer && self.is_of_other_environment(chain);
+        Refused { fault: if is_other { Fault::OtherEnvironment } else { refused.fault }, ..refused }
+    }
+
     /// Whether an authority in the chain says that it is for the other environment: our own CA in its `OU`, PKIoverheid's
     /// test hierarchies by the word TRIAL.
     fn is_of_other_environment(&self, chain: &[Contents]) -> bool {
