@@ -168,6 +168,7 @@ async fn serve_on(
 ) -> Result<(), AgentError> {
     let config = source.read()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    serve::lists::fetch_missing(&config.trust).await;
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
     let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
@@ -175,6 +176,7 @@ async fn serve_on(
     serve::sweep(&mut tasks, Arc::clone(&gate));
 
     let (renewed, door) = (agent.clone(), Arc::clone(&gate));
+    tasks.spawn(serve::lists::follow(source.clone(), |config: &AgentConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));

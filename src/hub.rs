@@ -135,6 +135,7 @@ pub async fn run_by(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), HubError> {
     let config = source.read()?;
+    serve::lists::fetch_missing(&config.trust).await;
     let exchange = Arc::new(exchange(&config, machine).await?);
     tracing::info!(log = %exchange.log.public(), "the log's public key, for whoever verifies it");
     // Before anything is written: a database that does not hold what was signed takes nothing more.
@@ -160,6 +161,7 @@ pub async fn run_by(
     serve::sweep(&mut background, Arc::clone(&gate));
     let apply = renewal(&exchange, &gate, &edge);
     let watched = |config: &HubConfig| serve::watched(&config.tls, &config.trust);
+    background.spawn(serve::lists::follow(source.clone(), |config: &HubConfig| &config.trust));
     background.spawn(reload::follow(source, watched, asked, apply));
     let server = Server::builder()
         .layer(edge)

@@ -120,12 +120,14 @@ pub(crate) async fn serve_on(
     let key = oprf::Keyholder::from_seed(&read_key(&config.key.file)?)?;
     let quota = Quota::open(config.store.url.as_str()).await?;
     let desk = Desk::new(key, epoch, members, quota.clone(), Arc::clone(&clock))?;
+    serve::lists::fetch_missing(&config.trust).await;
     let tls = serve::server_tls::<KeyholderError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
     let (watched, door) = (|config: &KeyholderConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(serve::lists::follow(source.clone(), |config: &KeyholderConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
     }));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_util::rt::TokioIo;
 use tonic::body::Body;
 use tonic::codegen::{Bytes, Service as _, StdError, http};
 use tonic::transport::Channel;
@@ -12,12 +13,17 @@ pub use http::StatusCode;
 /// Largest answer in bytes: 256 entries of 64 KiB; and any other.
 const ENTRIES: usize = 17 << 20;
 const MOST: usize = 1 << 20;
+/// Largest file that is published: PKIoverheid's revocation lists have some megabytes.
+const PUBLISHED: usize = 32 << 20;
 /// For a call.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
+    /// The URL.
+    #[error("not a URL that begins with http://")]
+    Url,
     /// The path.
     #[error("not a path")]
     Path(#[from] http::Error),
@@ -48,6 +54,33 @@ pub struct Answer {
 pub async fn get(channel: &Channel, path: &str) -> Result<Answer, HttpError> {
     let most = if path.starts_with("/tile/entries/") { ENTRIES } else { MOST };
     answer(channel, http::Request::get(path).body(Body::empty())?, most).await
+}
+
+/// Fetches a file from where it is published, `http://host[:port]/path`. Whoever asks verifies what came: nothing on the way
+/// is protected.
+///
+/// # Errors
+/// [`HttpError`].
+pub async fn fetch(url: &str) -> Result<Answer, HttpError> {
+    let url: http::Uri = url.parse().map_err(|_| HttpError::Url)?;
+    let host = url.host().filter(|_| url.scheme_str() == Some("http")).ok_or(HttpError::Url)?;
+    let address = format!("{host}:{}", url.port_u16().unwrap_or(80));
+    let path = url.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let request = http::Request::get(path).header(http::header::HOST, host).body(Body::empty())?;
+    let fetched = async {
+        let stream =
+            tokio::net::TcpStream::connect(&address).await.map_err(|error| HttpError::Connection(error.into()))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| HttpError::Connection(e.into()))?;
+        let driven = tokio::spawn(connection);
+        let response = sender.send_request(request).await.map_err(|error| HttpError::Connection(error.into()))?;
+        let code = response.status();
+        let body = body(Body::new(response.into_body()), PUBLISHED).await;
+        driven.abort();
+        Ok(Answer { code, body: body? })
+    };
+    tokio::time::timeout(PATIENCE, fetched).await.unwrap_or(Err(HttpError::Late))
 }
 
 /// Hands something in.

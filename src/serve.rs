@@ -5,6 +5,7 @@ pub(crate) mod deadline;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod leash;
+pub(crate) mod lists;
 pub(crate) mod reload;
 pub(crate) mod room;
 
@@ -155,7 +156,7 @@ pub(crate) fn server_tls<E: From<FileError> + From<TlsError>>(
 pub(crate) fn watched(tls: &TlsConfig, trust: &TrustConfig) -> Vec<PathBuf> {
     let own = [Some(&tls.certificate), Some(&tls.key), tls.anchors.as_ref()].into_iter().flatten();
     let of_set = |set: &SetConfig| -> Vec<PathBuf> {
-        set.profile_file.iter().chain([&set.anchors]).chain(&set.crls).cloned().collect()
+        set.profile_file.iter().chain([&set.anchors]).chain(&set.crls).cloned().chain(lists::files(set)).collect()
     };
     own.cloned().chain(trust.sets.iter().flat_map(of_set)).collect()
 }
@@ -183,7 +184,18 @@ fn set(config: &SetConfig) -> Result<SetFiles, FileError> {
     if !config.policies.is_empty() {
         profile.policies.clone_from(&config.policies);
     }
-    Ok(SetFiles { name: config.name.clone(), profile, anchors: config.anchors.clone(), lists: config.crls.clone() })
+    if config.crl_urls.is_empty() != config.crl_directory.is_none() {
+        return Err(FileError::Sets("`crl_urls` and `crl_directory` of `[[trust.sets]]` go together"));
+    }
+    // Those that could not be fetched yet are missing: their issuers' certificates are refused, and nobody else's.
+    let fetched = lists::files(config).into_iter().filter(|file| file.exists());
+    Ok(SetFiles {
+        name: config.name.clone(),
+        profile,
+        anchors: config.anchors.clone(),
+        lists: config.crls.iter().cloned().chain(fetched).collect(),
+        awaits_lists: !config.crl_urls.is_empty(),
+    })
 }
 
 /// Cuts connections whose certificate has expired meanwhile, once a minute, until the set is dropped.

@@ -69,6 +69,23 @@ impl Set {
         lists: Lists,
         environment: Environment,
     ) -> Result<Self, NotASet> {
+        if profile.revocation == Revocation::Lists && lists.is_empty() {
+            return Err(NotASet::NoLists);
+        }
+        Self::awaiting(name, profile, anchors, lists, environment)
+    }
+
+    /// The same, where lists may come later: until then those under their issuers are refused.
+    ///
+    /// # Errors
+    /// [`NotASet`].
+    pub fn awaiting(
+        name: &str,
+        profile: Profile,
+        anchors: &[CertificateDer<'static>],
+        lists: Lists,
+        environment: Environment,
+    ) -> Result<Self, NotASet> {
         if anchors.is_empty() {
             return Err(NotASet::NoAnchor);
         }
@@ -77,9 +94,6 @@ impl Set {
         }
         if let Some(other) = profile.environment.filter(|other| *other != environment) {
             return Err(NotASet::Environment(other));
-        }
-        if profile.revocation == Revocation::Lists && lists.is_empty() {
-            return Err(NotASet::NoLists);
         }
         let roots: Vec<Contents> =
             anchors.iter().map(|der| Contents::read(der).map_err(|_| NotASet::Anchor)).collect::<Result<_, _>>()?;

@@ -76,6 +76,16 @@ pub struct SetConfig {
     /// CRL files (PEM or DER), one per issuer.
     #[serde(default)]
     pub crls: Vec<PathBuf>,
+    /// Where issuers publish their CRLs (`http://`): fetched at the start, and at least every hour and a quarter.
+    #[serde(default)]
+    pub crl_urls: Vec<String>,
+    /// Directory for what was fetched, the last good one of each; made if it does not exist.
+    #[serde(default)]
+    pub crl_directory: Option<PathBuf>,
+    /// PEM: certificates of the issuers below the roots, by which fetched CRLs are verified before they take the place of
+    /// the last good one. A CRL of an issuer that is not here is verified when a certificate is judged by it.
+    #[serde(default)]
+    pub issuers: Option<PathBuf>,
 }
 
 impl TrustConfig {
@@ -88,10 +98,17 @@ impl SetConfig {
     fn paths(&mut self) -> Vec<PathKey<'_>> {
         const ANCHORS: Option<&str> = Some("fetch it from the authority, or correct the path");
         const LIST: Option<&str> = Some("fetch it from the issuer, or leave the key out");
-        let Self { profile_file, anchors, crls, .. } = self;
+        let Self { profile_file, anchors, crls, crl_directory, issuers, .. } = self;
+        let directory = crl_directory.as_mut().map(|path| ("trust.sets.crl_directory", path, None));
+        let issuers = issuers.as_mut().map(|path| ("trust.sets.issuers", path, ANCHORS));
         let profile = profile_file.as_mut().map(|path| ("trust.sets.profile_file", path, ANCHORS));
         let lists = crls.iter_mut().map(|path| ("trust.sets.crls", path, LIST));
-        let all = profile.into_iter().chain([("trust.sets.anchors", anchors, ANCHORS)]).chain(lists);
+        let all = profile
+            .into_iter()
+            .chain([("trust.sets.anchors", anchors, ANCHORS)])
+            .chain(lists)
+            .chain(directory)
+            .chain(issuers);
         all.map(|(key, path, must_exist)| PathKey { key, path, must_exist }).collect()
     }
 }

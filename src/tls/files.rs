@@ -77,6 +77,8 @@ pub struct SetFiles {
     pub anchors: PathBuf,
     /// PEM or DER: revocation lists.
     pub lists: Vec<PathBuf>,
+    /// Lists are still to come: until then those under their issuers are refused.
+    pub awaits_lists: bool,
 }
 
 impl SetFiles {
@@ -86,7 +88,7 @@ impl SetFiles {
     /// No profile of this name.
     pub fn built_in(name: &str, profile: &str, anchors: &Path) -> Result<Self, FileError> {
         let profile = Profile::built_in(profile).map_err(|error| FileError::Profile(anchors.to_owned(), error))?;
-        Ok(Self { name: name.to_owned(), profile, anchors: anchors.to_owned(), lists: Vec::new() })
+        Ok(Self { name: name.to_owned(), profile, anchors: anchors.to_owned(), lists: Vec::new(), awaits_lists: false })
     }
 }
 
@@ -106,7 +108,11 @@ pub fn trust(environment: Environment, sets: Vec<SetFiles>) -> Result<Arc<Trust>
     let read = |files: SetFiles| {
         let lists = revocation_lists(files.lists.iter().map(PathBuf::as_path))?;
         let anchors = certificates(&files.anchors)?;
-        let made = Set::new(&files.name, files.profile, &anchors, lists, environment);
+        let made = if files.awaits_lists {
+            Set::awaiting(&files.name, files.profile, &anchors, lists, environment)
+        } else {
+            Set::new(&files.name, files.profile, &anchors, lists, environment)
+        };
         made.map_err(|error| FileError::Set { anchors: files.anchors, name: files.name, error })
     };
     Ok(Arc::new(Trust::new(environment, sets.into_iter().map(read).collect::<Result<_, _>>()?)))

@@ -63,10 +63,14 @@ impl List {
         &self.der
     }
 
+    /// Whether it says that it is this authority's.
+    pub fn names(&self, issuer: &rustls_pki_types::CertificateDer<'_>) -> bool {
+        Contents::read(issuer).is_ok_and(|contents| contents.subject_der() == self.issuer_der)
+    }
+
     /// Whether it is this authority's, by name and by signature.
     pub fn is_signed_by(&self, issuer: &rustls_pki_types::CertificateDer<'_>) -> bool {
-        let Ok(contents) = Contents::read(issuer) else { return false };
-        if contents.subject_der() != self.issuer_der {
+        if !self.names(issuer) {
             return false;
         }
         // A certificate's signature and a list's are made alike, and the library verifies the latter with a chain only.

@@ -71,12 +71,14 @@ pub async fn run(
     let logs = section.logs.into_iter().map(|log| log.0).collect();
     let witness = Arc::new(Witness::open(&section.directory, section.name.0, logs)?);
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(DeskError::Listen)?;
+    serve::lists::fetch_missing(&config.trust).await;
     let tls = serve::server_tls::<DeskError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
     let (watched, door) = (|config: &WitnessConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(serve::lists::follow(source.clone(), |config: &WitnessConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
     }));
