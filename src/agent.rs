@@ -176,6 +176,7 @@ async fn serve_on(
     serve::sweep(&mut tasks, Arc::clone(&gate));
 
     let (renewed, door) = (agent.clone(), Arc::clone(&gate));
+    tasks.spawn(serve::expiry::follow(source.clone(), |config: &AgentConfig| (&config.tls, &config.trust)));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &AgentConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);

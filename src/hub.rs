@@ -161,6 +161,7 @@ pub async fn run_by(
     serve::sweep(&mut background, Arc::clone(&gate));
     let apply = renewal(&exchange, &gate, &edge);
     let watched = |config: &HubConfig| serve::watched(&config.tls, &config.trust);
+    background.spawn(serve::expiry::follow(source.clone(), |config: &HubConfig| (&config.tls, &config.trust)));
     background.spawn(serve::lists::follow(source.clone(), |config: &HubConfig| &config.trust));
     background.spawn(reload::follow(source, watched, asked, apply));
     let server = Server::builder()

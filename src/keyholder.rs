@@ -127,6 +127,7 @@ pub(crate) async fn serve_on(
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
     let (watched, door) = (|config: &KeyholderConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(serve::expiry::follow(source.clone(), |config: &KeyholderConfig| (&config.tls, &config.trust)));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &KeyholderConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))

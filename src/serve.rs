@@ -2,6 +2,7 @@
 //! breaks nothing off.
 
 pub(crate) mod deadline;
+pub(crate) mod expiry;
 pub(crate) mod guard;
 pub(crate) mod health;
 pub(crate) mod leash;

@@ -78,6 +78,7 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
     let (watched, door) = (|config: &WitnessConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
+    tasks.spawn(serve::expiry::follow(source.clone(), |config: &WitnessConfig| (&config.tls, &config.trust)));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &WitnessConfig| &config.trust));
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))

@@ -1,5 +1,8 @@
 //! The registry of partners and certificates, for operators (article 39).
 
+use std::marker::PhantomData;
+
+use prost::Message;
 use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
@@ -282,61 +285,37 @@ impl Operation for RevokeCertificate {
     }
 }
 
-/// `Registry.ReloadNode`. What is read again is no state of the hub's: it happens once this is written down.
-pub struct ReloadNode;
+/// `Registry.ReloadNode` and `Registry.ListRefusals`: what one node does or has, and not the store. That it was asked for is
+/// written down first; the reply is filled in afterwards, by the node.
+pub struct OfNode<M, R>(PhantomData<fn(M) -> R>);
 
-impl Operation for ReloadNode {
-    type Message = v1::ReloadNodeRequest;
-    type Reply = v1::ReloadNodeResponse;
+impl<M, R> Operation for OfNode<M, R>
+where
+    M: Message + 'static,
+    R: Message + Default + Send + Sync + 'static,
+{
+    type Message = M;
+    type Reply = R;
     type Rows = ();
     type Plan = ();
 
-    fn parse(_: Self::Message) -> Result<Self, Refusal> {
-        Ok(Self)
+    fn parse(_: M) -> Result<Self, Refusal> {
+        Ok(Self(PhantomData))
     }
 
     fn decide(&self, _: &Exchange, _: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
         Ok((admitted.office(), ()))
     }
 
-    async fn apply(
-        &self,
-        _: &Exchange,
-        _: &mut Tx<'_>,
-        _: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::ReloadNodeResponse, WorkError> {
-        Ok(v1::ReloadNodeResponse::default())
+    async fn apply(&self, _: &Exchange, _: &mut Tx<'_>, _: &Decided<Self>, _: &mut Draft) -> Result<R, WorkError> {
+        Ok(R::default())
     }
 }
 
-/// `Registry.ListRefusals`. The node has them, not the store.
-pub struct ListRefusals;
-
-impl Operation for ListRefusals {
-    type Message = v1::ListRefusalsRequest;
-    type Reply = v1::ListRefusalsResponse;
-    type Rows = ();
-    type Plan = ();
-
-    fn parse(_: Self::Message) -> Result<Self, Refusal> {
-        Ok(Self)
-    }
-
-    fn decide(&self, _: &Exchange, _: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
-        Ok((admitted.office(), ()))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        _: &mut Tx<'_>,
-        _: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::ListRefusalsResponse, WorkError> {
-        Ok(v1::ListRefusalsResponse::default())
-    }
-}
+/// `Registry.ReloadNode`.
+pub type ReloadNode = OfNode<v1::ReloadNodeRequest, v1::ReloadNodeResponse>;
+/// `Registry.ListRefusals`.
+pub type ListRefusals = OfNode<v1::ListRefusalsRequest, v1::ListRefusalsResponse>;
 
 /// What a node believes, for operators.
 pub fn anchor_sets(trust: &Trust) -> Vec<v1::AnchorSet> {

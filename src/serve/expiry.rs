@@ -1,0 +1,75 @@
+//! Says in time that a certificate of this process, or a root that it trusts, ends: at 90, 60, 30 and 7 days.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, Source, TlsConfig, TrustConfig};
+use crate::redact::log;
+use crate::tls::files::certificates;
+use crate::trust::Contents;
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(24 * 3600);
+/// Days at which it is said, and the last of them as an alarm.
+const STEPS: [i64; 4] = [90, 60, 30, 7];
+
+/// How urgent it is, by the days that are left: the step that was passed last; `None` when there is time.
+fn step(days_left: i64) -> Option<i64> {
+    STEPS.into_iter().rev().find(|step| days_left <= *step)
+}
+
+/// Looks once a day, until the task is dropped.
+pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
+    source: Source<C>,
+    sections: fn(&C) -> (&TlsConfig, &TrustConfig),
+) {
+    loop {
+        if let Ok(config) = source.read() {
+            let (tls, trust) = sections(&config);
+            look(&tls.certificate);
+            tls.anchors.iter().chain(trust.sets.iter().map(|set| &set.anchors)).for_each(|file| look(file));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A file that can't be read is an alarm of whoever loads it.
+fn look(file: &Path) {
+    let now = SystemClock.now();
+    let found = certificates(file).unwrap_or_default();
+    for one in found.iter().filter_map(|der| Contents::read(der).ok()) {
+        let (left, file, name) = (one.days_left(now), file.display(), one.known_as());
+        let left_over = u64::try_from(left).unwrap_or(0);
+        let days = log(&left_over);
+        match step(left) {
+            None => {}
+            Some(7) => tracing::error!(%file, certificate = name, days, "ALARM: a certificate ends: renew it now"),
+            Some(_) => tracing::warn!(%file, certificate = name, days, "a certificate ends: order the next one"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_days_that_are_left() {
+        for (days, expected) in [
+            (400, None),
+            (91, None),
+            (90, Some(90)),
+            (61, Some(90)),
+            (60, Some(60)),
+            (31, Some(60)),
+            (30, Some(30)),
+            (8, Some(30)),
+            (7, Some(7)),
+            (0, Some(7)),
+            (-3, Some(7)),
+        ] {
+            assert_eq!(step(days), expected, "{days}");
+        }
+    }
+}
