@@ -257,6 +257,12 @@ impl Agent {
         let local = local_tls::<ReloadError>(config)?;
         let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
         let trust = serve::trust(&config.tls, &config.trust)?;
+        // The keys that it publishes are signed with the certificate that it started with.
+        if identity.leaf() != self.own.leaf() {
+            tracing::warn!(
+                "the agent has another certificate: start it anew, so that it publishes its keys under that one"
+            );
+        }
         self.links.renew(&identity, &trust)?;
         self.partners.believe(trust);
         Ok(gate.reload(local))

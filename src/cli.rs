@@ -306,6 +306,12 @@ fn play(file: &Path, network: Option<&Path>, out: &mut dyn Write) -> Result<(), 
     verdict(block_on(scenario::play(&scenario, &network, &SystemClock, out))??)
 }
 
+/// Somebody else's words on a terminal: no escapes, no lines of their own making.
+fn plain(text: &str) -> String {
+    let is_harmless = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if is_harmless(&c) { c } else { '?' }).collect()
+}
+
 fn verdict(verdict: scenario::Verdict) -> Result<(), CliError> {
     if verdict.wrong == 0 { Ok(()) } else { Err(CliError::OtherOutcome(verdict.wrong)) }
 }

@@ -471,12 +471,16 @@ impl Exchange {
 
 /// Who calls and why. A personal certificate says who it is: whatever reference the request names, the log names the registered
 /// one.
+/// Number of the article of the emergency act.
+const EMERGENCY: u8 = 30;
+
 fn name_caller(caller: &Caller, context: Option<&Context>, draft: &mut Draft) {
     if let Some(context) = context {
         draft.user_ref.clone_from(&context.user_ref);
         draft.role = Some(context.role);
         draft.purpose.clone_from(&context.purpose);
         draft.article = Some(context.article);
+        draft.emergency = context.article.number() == EMERGENCY;
         draft.motivation.clone_from(&context.reason);
     }
     if let Holder::Person { person, .. } = caller.holder() {

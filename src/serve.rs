@@ -28,7 +28,7 @@ use crate::config::{SetConfig, TlsConfig, TrustConfig};
 use crate::redact::log;
 use crate::tls::files::SetFiles;
 use crate::tls::{FileError, Gate, Identity, ServerTls, TlsError};
-use crate::trust::Trust;
+use crate::trust::{Subject, Trust};
 use health::Health;
 use leash::Phase;
 
@@ -185,11 +185,22 @@ fn set(config: &SetConfig) -> Result<SetFiles, FileError> {
     if !config.policies.is_empty() {
         profile.policies.clone_from(&config.policies);
     }
+    if profile.subject != Subject::Organisation {
+        return Err(FileError::Sets(
+            "a profile of `[[trust.sets]]` is for organisations; of systems within one it is not",
+        ));
+    }
+    if !config.crl_urls.is_empty() && config.issuers.is_none() {
+        return Err(FileError::Sets(
+            "`crl_urls` of `[[trust.sets]]` needs `issuers`: whose signatures fetched lists must have",
+        ));
+    }
     if config.crl_urls.is_empty() != config.crl_directory.is_none() {
         return Err(FileError::Sets("`crl_urls` and `crl_directory` of `[[trust.sets]]` go together"));
     }
     // Those that could not be fetched yet are missing: their issuers' certificates are refused, and nobody else's.
-    let fetched = lists::files(config).into_iter().filter(|file| file.exists());
+    let is_good = |file: &PathBuf| crate::tls::files::revocation_lists([file.as_path()]).is_ok();
+    let fetched = lists::files(config).into_iter().filter(is_good);
     Ok(SetFiles {
         name: config.name.clone(),
         profile,

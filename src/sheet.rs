@@ -18,10 +18,23 @@ pub(crate) fn row<T: AsRef<str>>(out: &mut impl Write, cells: impl IntoIterator<
 
 /// A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@`, some after spaces, for a formula; such a cell gets an
 /// apostrophe in front. Whoever reads the file by program takes it off again: a text with an apostrophe of its own in front
-/// gets one too.
+/// gets one too. So does what follows a semicolon or the end of a line inside a cell, where other spreadsheets begin a new one.
 fn cell(text: &str) -> Cow<'_, str> {
-    let formula = text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
-    if formula || text.starts_with('\'') { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    let is_formula =
+        |text: &str| text.trim_start_matches(' ').starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '|', '%']);
+    let mut out = String::new();
+    if is_formula(text) || text.starts_with('\'') {
+        out.push('\'');
+    }
+    for (at, c) in text.char_indices() {
+        out.push(c);
+        // Where a spreadsheet that separates by semicolons, or by lines inside quotes, begins a cell of its own.
+        let rest = text.get(at + c.len_utf8()..).unwrap_or_default();
+        if matches!(c, ';' | '\t' | '\r' | '\n') && is_formula(rest) {
+            out.push('\'');
+        }
+    }
+    if out == text { Cow::Borrowed(text) } else { Cow::Owned(out) }
 }
 
 #[cfg(test)]
@@ -51,9 +64,13 @@ mod tests {
             ("@SUM(A1)", "'@SUM(A1)"),
             (" =1", "' =1"),
             ("\tx", "'\tx"),
-            ("\r=1", "\"'\r=1\""),
+            ("\r=1", "\"'\r'=1\""),
             ("'=1", "''=1"),
             ("a=1", "a=1"),
+            ("x;=1+1", "x;'=1+1"),
+            ("x; =1", "x;' =1"),
+            ("x\n=1", "\"x\n'=1\""),
+            ("x;y", "x;y"),
             ("–", "–"),
             ("", ""),
         ] {
@@ -71,7 +88,10 @@ mod tests {
             prop_assert_eq!(rows[0].len(), texts.len());
             for (cell, text) in rows[0].iter().zip(&texts) {
                 prop_assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']));
-                prop_assert_eq!(cell.strip_prefix('\'').unwrap_or(cell), text);
+                prop_assert!(!cell.contains(";=") && !cell.contains("\n=") && !cell.contains("\r="));
+                if !text.contains([';', '\r', '\n', '\t']) {
+                    prop_assert_eq!(cell.strip_prefix('\'').unwrap_or(cell), text);
+                }
             }
         }
     }

@@ -84,6 +84,11 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// The certificate under which the keys are published.
+    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+
     /// Reads certificate and seeds. `Identity::load` has checked that the certificate is valid and fits its key.
     pub(super) fn load(config: &AgentConfig, now: OffsetDateTime) -> Result<Self, OwnError> {
         let chain: Vec<_> = CertificateDer::pem_file_iter(&config.tls.certificate)

@@ -279,7 +279,7 @@ struct Said<'o> {
 
 impl Said<'_> {
     fn line(&mut self, text: &str) -> std::io::Result<()> {
-        if self.is_json { Ok(()) } else { writeln!(self.out, "{text}") }
+        if self.is_json { Ok(()) } else { writeln!(self.out, "{}", super::plain(text)) }
     }
 
     fn put(&mut self, key: &str, value: Value) {

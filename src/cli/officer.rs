@@ -44,15 +44,21 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
     mut take: impl FnMut(Page<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
     let mut client = AuditClient::new(channel);
-    let mut last = String::new();
+    let mut last: Option<(i64, i32, String)> = None;
     loop {
         let answer = page::<E>(&mut client, &request, again).await?;
-        let oldest = answer.events.last().map(|event| event.name.clone()).unwrap_or_default();
-        // Events come newest first, so a page ends with one that no page had; or pages would not end.
-        if !answer.next_page_token.is_empty() && (oldest.is_empty() || oldest == last) {
-            return Err(BadAnswer("a page without an event that is new").into());
+        if !answer.next_page_token.is_empty() && answer.events.is_empty() {
+            return Err(BadAnswer("a page without an event").into());
         }
-        last = oldest;
+        // Newest first, each one older than the one before: or pages would repeat, or not end.
+        for event in &answer.events {
+            let time = event.time.as_ref().map(|time| (time.seconds, time.nanos)).unwrap_or_default();
+            let place = (time.0, time.1, event.name.clone());
+            if last.as_ref().is_some_and(|last| place >= *last) {
+                return Err(BadAnswer("an event that is not older than the one before").into());
+            }
+            last = Some(place);
+        }
         if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
             return Ok(());
         }

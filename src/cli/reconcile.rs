@@ -14,6 +14,7 @@ use time::{Date, Duration, OffsetDateTime};
 use tonic::transport::Channel;
 
 use super::officer::{BadAnswer, context, pages};
+use super::plain;
 use super::remote::{RemoteArgs, RemoteError};
 use crate::api::v1;
 use crate::clock::{from_micros, micros};
@@ -267,10 +268,10 @@ fn print(outcome: &Reconciled, setting: &Setting<'_>, json: bool, out: &mut dyn 
         }
         writeln!(out, "{title}: {}", rows.len())?;
         for Difference { code, about, agent, hub } in rows {
-            writeln!(out, "  {:<18} {about}", code.word())?;
+            writeln!(out, "  {:<18} {}", code.word(), plain(about))?;
             for (side, says) in [("agent", agent), ("hub", hub)] {
                 if !says.is_empty() {
-                    writeln!(out, "    {side:<6} {says}")?;
+                    writeln!(out, "    {side:<6} {}", plain(says))?;
                 }
             }
         }

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use super::plain;
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
 use crate::api::v1::registry_client::RegistryClient;
@@ -156,10 +157,10 @@ fn refusals(node: &v1::ListRefusalsResponse, out: &mut dyn Write) -> std::io::Re
     writeln!(out, "{}: {} certificates refused", node.node, node.refusals.len())?;
     for one in &node.refusals {
         let (count, last) = (one.count, day(one.last_time.as_ref()));
-        writeln!(out, "{last}  {count}x  {}  {}  {}", one.address, one.fault, shown(&one.about))?;
+        writeln!(out, "{last}  {count}x  {}  {}  {}", one.address, one.fault, plain(&one.about))?;
         for (what, text) in [("set", &one.set), ("holder", &one.subject), ("issuer", &one.issuer)] {
             if !text.is_empty() {
-                writeln!(out, "  {what:<7} {}", shown(text))?;
+                writeln!(out, "  {what:<7} {}", plain(text))?;
             }
         }
     }
@@ -171,19 +172,14 @@ fn anew(node: &v1::ReloadNodeResponse, out: &mut dyn Write) -> std::io::Result<(
     for set in &node.sets {
         writeln!(out, "set {}", set.name)?;
         for anchor in &set.anchors {
-            writeln!(out, "  anchor  until {}  {}", day(anchor.expire_time.as_ref()), anchor.subject)?;
+            writeln!(out, "  anchor  until {}  {}", day(anchor.expire_time.as_ref()), plain(&anchor.subject))?;
         }
         for list in &set.lists {
             let (until, revoked) = (day(list.next_update.as_ref()), list.revoked);
-            writeln!(out, "  crl     until {until}  {}  {revoked} revoked", list.issuer)?;
+            writeln!(out, "  crl     until {until}  {}  {revoked} revoked", plain(&list.issuer))?;
         }
     }
     Ok(())
-}
-
-/// Somebody else's words on a terminal.
-fn shown(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A moment as text.

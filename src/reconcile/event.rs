@@ -91,7 +91,9 @@ impl<'s> Judge<'s> {
         }
         let at = answer.at().unwrap_or_default();
         let hub = format!("{}, {}, at {}", event.method, outcome(event), time(at));
-        if event.key_hash.is_empty() {
+        if event.key_hash.is_empty() && !event.erased.iter().any(|group| group == "network") {
+            found.add(Code::EventDiffers, &event.name, "not in its journal", format!("{hub}; shows no certificate"));
+        } else if event.key_hash.is_empty() {
             found.add(
                 Code::EventErased,
                 &event.name,

@@ -174,7 +174,15 @@ impl Consents {
         let after = |withdrawal: &Withdrawal, used: Option<i64>| {
             used.map(|used| used - withdrawal.micros).filter(|after| *after > 0)
         };
-        if !known.is_empty() {
+        let is_told = self.consents.values().any(|consent| consent.used.is_some());
+        if !is_told {
+            // Silence is no proof that nothing was disclosed.
+            report.lacks(text(
+                "Op welke toestemming een verstrekking rustte staat niet in het log: of na intrekking is gestopt, is hieruit niet te zien.",
+                "On which consent a disclosure rested is not in the log: whether it stopped after a withdrawal can't be seen from it.",
+            ));
+        }
+        if !known.is_empty() && is_told {
             let is_late = |after: i64| after > limit * 1_000_000;
             let late =
                 known.iter().filter(|(withdrawal, _, used)| after(withdrawal, *used).is_some_and(is_late)).count();
@@ -192,7 +200,8 @@ impl Consents {
             ("Gestopt na", "Stopped after"),
         ];
         let rows = known.into_iter().map(|(withdrawal, id, used)| {
-            let stopped = after(withdrawal, used).map_or_else(|| text("niets daarna", "nothing after it"), seconds);
+            let nothing = || if is_told { text("niets daarna", "nothing after it") } else { text("–", "–") };
+            let stopped = after(withdrawal, used).map_or_else(nothing, seconds);
             let (day, who) = (local(from_micros(withdrawal.micros)), setting.who(&withdrawal.organisation));
             row![day, who, withdrawal.case.as_str(), id.as_str(), withdrawal.told, stopped]
         });

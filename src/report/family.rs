@@ -209,10 +209,16 @@ fn named(oin: &str, ask: &Ask, language: Language) -> String {
 }
 
 fn notes(ask: &Ask, language: Language) -> Vec<String> {
-    let mut notes = vec![text(
-        "Namen van medewerkers staan hier niet in. Wilt u meer weten? Vraag het aan de organisatie.",
-        "Names of employees are not in this overview. Do you want to know more? Ask the organisation.",
-    )];
+    let mut notes = vec![
+        text(
+            "Toestemming: een streepje betekent dat in het logboek niet staat of uw toestemming is gebruikt.",
+            "Consent: a dash means that the log does not say whether your consent was used.",
+        ),
+        text(
+            "Namen van medewerkers staan hier niet in. Wilt u meer weten? Vraag het aan de organisatie.",
+            "Names of employees are not in this overview. Do you want to know more? Ask the organisation.",
+        ),
+    ];
     if !ask.refusals {
         notes.push(text(
             "Verzoeken die zijn geweigerd staan hier niet in: toen is er niets gedeeld.",
@@ -287,7 +293,7 @@ impl Overview {
                 e.data.join(", "),
                 e.why.as_str(),
                 e.shared_with.join(", "),
-                yes(e.consent),
+                if e.consent { yes(true) } else { text("–", "–") },
                 yes(e.emergency),
                 e.count,
             ];

@@ -71,9 +71,20 @@ fn proof(report: &mut Report, setting: &Setting, integrity: &Integrity) {
         text("de keten klopt niet", "the chain does not agree"),
         good,
     );
-    let gaps = integrity.unproven;
-    let bad = text(format!("{gaps} gebeurtenissen zonder bewijs"), format!("{gaps} events without proof"));
-    report.judge(gaps, Level::Red, bad, text("geen gebeurtenis zonder bewijs", "no event without proof"));
+    let gaps = match integrity.unproven {
+        Some(gaps) => {
+            let bad = text(format!("{gaps} gebeurtenissen zonder bewijs"), format!("{gaps} events without proof"));
+            report.judge(gaps, Level::Red, bad, text("geen gebeurtenis zonder bewijs", "no event without proof"));
+            gaps.to_string()
+        }
+        None => {
+            report.lacks(text(
+                "Of elke gebeurtenis van dit rapport in de nagerekende kopie staat is niet nagegaan (sluis audit export en verify doen dat).",
+                "Whether each event of this report stands in the copy that was verified was not looked at (sluis audit export and verify do that).",
+            ));
+            "–".to_owned()
+        }
+    };
     let limit = setting.terms.review.clock_drift_seconds;
     let clock = match integrity.clock_back_seconds {
         Some(back) => {

@@ -38,7 +38,7 @@ pub struct Integrity {
     /// When that was checked.
     pub checked_at: OffsetDateTime,
     /// Events that should have been in the tree and were not.
-    pub unproven: u64,
+    pub unproven: Option<u64>,
     /// The largest step back in time between leaves of one node, in seconds, if anybody looked.
     pub clock_back_seconds: Option<u64>,
 }

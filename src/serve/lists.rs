@@ -20,6 +20,8 @@ use crate::whole_file::{private_directory, replace};
 
 /// Between two rounds, and up to a sixth more: processes don't all come at once.
 const ROUND: Duration = Duration::from_secs(3600);
+/// For those that are not there at the start.
+const START: Duration = Duration::from_secs(10);
 /// After a round in which something failed.
 const SOON: Duration = Duration::from_secs(300);
 /// A list that ends sooner than this, and can't be fetched, is an alarm.
@@ -34,12 +36,14 @@ enum NotTaken {
     Status(StatusCode),
     #[error("what was fetched is not a revocation list")]
     NotAList,
-    #[error("what was fetched is not signed by the issuer that it names")]
+    #[error("what was fetched is not signed by one of the set's issuers")]
     NotSigned,
-    #[error("what was fetched is another issuer's list than before")]
+    #[error("what was fetched is another issuer's list than before, or for another part of its certificates")]
     OtherIssuer,
     #[error("what was fetched is past its next update, or of the future")]
     NotFresh,
+    #[error("nothing newer is published")]
+    KeptBack,
     #[error("can't be kept")]
     Keep(#[from] std::io::Error),
     #[error("its issuers can't be read")]
@@ -60,6 +64,15 @@ pub(crate) fn files(set: &SetConfig) -> Vec<PathBuf> {
 
 /// Fetches what is not there yet, so that a first start finds its lists. What fails is said, and fetched again later.
 pub(crate) async fn fetch_missing(trust: &TrustConfig) {
+    // A server that does not answer must not keep a process from starting.
+    if tokio::time::timeout(START, missing(trust)).await.is_err() {
+        tracing::warn!(
+            "revocation lists are not all there yet: their issuers' certificates are refused until they are"
+        );
+    }
+}
+
+async fn missing(trust: &TrustConfig) {
     for set in &trust.sets {
         let Some(directory) = &set.crl_directory else { continue };
         for url in set.crl_urls.iter().filter(|url| !kept(directory, url).exists()) {
@@ -95,6 +108,10 @@ fn said(set: &SetConfig, url: &str, taken: Result<bool, NotTaken>) -> bool {
     let current = kept.and_then(|file| revocation_lists([file.as_path()]).ok());
     let until = current.as_ref().and_then(|lists| lists.iter().map(|list| list.next_update).max());
     let hours = until.map_or(0, |until| u64::try_from((until - SystemClock.now()).whole_hours()).unwrap_or(0));
+    let is_late = until.is_none_or(|until| until - SystemClock.now() < LATE);
+    // The same one again, while it ends soon, is no good either: somebody keeps the next one back.
+    let taken =
+        if is_late { taken.and_then(|is_new| if is_new { Ok(true) } else { Err(NotTaken::KeptBack) }) } else { taken };
     match taken {
         Ok(is_new) => {
             if is_new {
@@ -102,7 +119,7 @@ fn said(set: &SetConfig, url: &str, taken: Result<bool, NotTaken>) -> bool {
             }
             true
         }
-        Err(error) if until.is_none_or(|until| until - SystemClock.now() < LATE) => {
+        Err(error) if is_late => {
             let error = Chain(&error).to_string();
             tracing::error!(
                 set = set.name,
@@ -126,12 +143,16 @@ async fn take(set: &SetConfig, directory: &Path, url: &str, now: OffsetDateTime)
     if answer.code != StatusCode::OK {
         return Err(NotTaken::Status(answer.code));
     }
-    let der = CertificateRevocationListDer::from_pem_slice(&answer.body)
-        .map_or_else(|_| answer.body.to_vec(), |der| der.to_vec());
+    let der = if answer.body.first() == Some(&0x30) {
+        answer.body.to_vec()
+    } else {
+        CertificateRevocationListDer::from_pem_slice(&answer.body).map_err(|_| NotTaken::NotAList)?.to_vec()
+    };
     let list = List::read(&der).map_err(|_| NotTaken::NotAList)?;
     let file = kept(directory, url);
     let current = revocation_lists([file.as_path()]).ok().and_then(|lists| lists.iter().next().cloned());
-    if current.as_ref().is_some_and(|current| current.this_update >= list.this_update) {
+    let is_same = current.as_ref().is_some_and(|current| current.is_of_the_same(&list));
+    if is_same && current.as_ref().is_some_and(|current| current.this_update >= list.this_update) {
         return Ok(false);
     }
     if !list.is_fresh(now, time::Duration::ZERO) {
@@ -141,12 +162,12 @@ async fn take(set: &SetConfig, directory: &Path, url: &str, now: OffsetDateTime)
     if let Some(file) = &set.issuers {
         issuers.extend(certificates(file)?);
     }
-    let named = issuers.iter().filter(|issuer| list.names(issuer)).collect::<Vec<_>>();
-    // Of an issuer that is not known the name must stay: its signature counts when a chain is judged.
-    match (named.is_empty(), &current) {
-        (false, _) if !named.iter().any(|issuer| list.is_signed_by(issuer)) => return Err(NotTaken::NotSigned),
-        (true, Some(current)) if current.issuer != list.issuer => return Err(NotTaken::OtherIssuer),
-        _ => {}
+    if current.as_ref().is_some_and(|current| !current.is_of_the_same(&list)) {
+        return Err(NotTaken::OtherIssuer);
+    }
+    // What comes over http is anybody's until a known issuer has signed it.
+    if !issuers.iter().any(|issuer| list.is_signed_by(issuer)) {
+        return Err(NotTaken::NotSigned);
     }
     private_directory(directory)?;
     replace(&file, &der)?;

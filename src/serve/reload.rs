@@ -85,10 +85,10 @@ pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
 ) {
     let apply = Arc::new(apply);
     let files = |source: &Source<C>| {
-        let named = source.read().map(|config| watched(&config)).unwrap_or_default();
-        named.into_iter().chain(source.path().map(ToOwned::to_owned)).collect::<Vec<_>>()
+        let named = source.read().map(|config| watched(&config)).ok()?;
+        Some(named.into_iter().chain(source.path().map(ToOwned::to_owned)).collect::<Vec<_>>())
     };
-    let mut paths = files(&source);
+    let mut paths = files(&source).unwrap_or_default();
     let stamps = |paths: &[PathBuf]| paths.iter().map(Stamp::of).collect::<Vec<_>>();
     let mut loaded = stamps(&paths);
     let mut before = loaded.clone();
@@ -115,9 +115,6 @@ pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
         let outcome = match done {
             Ok(Ok(cut)) => {
                 tracing::info!(cause, cut = log(&cut), "certificates, anchors, lists and limits were loaded anew");
-                paths = files(&source);
-                loaded = stamps(&paths);
-                before.clone_from(&loaded);
                 Ok(cut)
             }
             Ok(Err(error)) => {
@@ -125,8 +122,21 @@ pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
                 tracing::error!(cause, error = %why, "ALARM: nothing was loaded anew, what was loaded before stays in force");
                 Err(why)
             }
-            Err(_) => Err("a defect; what was loaded before stays in force".to_owned()),
+            Err(_) => {
+                tracing::error!(
+                    cause,
+                    "ALARM: a defect: nothing was loaded anew, what was loaded before stays in force"
+                );
+                Err("a defect; what was loaded before stays in force".to_owned())
+            }
         };
+        // Another configuration names other files; one that can't be read names none, and the old ones are still looked at.
+        // What changed while it was read is looked at next.
+        if let Some(named) = files(&source).filter(|named| *named != paths) {
+            paths = named;
+            loaded = stamps(&paths);
+            before.clone_from(&loaded);
+        }
         if let Some(answer) = answer {
             // Whoever asked may have gone.
             let _ = answer.send(outcome);

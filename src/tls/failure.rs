@@ -82,6 +82,8 @@ impl Failure {
             Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Self::Incompatible,
             Error::AlertReceived(_) => Self::PeerRefused,
             Error::FailedToGetCurrentTime => Self::Certificate(Fault::Clock),
+            // The certificate was believed, and whoever showed it does not hold its key.
+            Error::InvalidCertificate(rustls::CertificateError::BadSignature) => Self::Certificate(Fault::BadSignature),
             // A chain in which not even a length is right does not come to be judged.
             Error::InvalidCertificate(_) => Self::Certificate(Fault::Malformed),
             _ => Self::Protocol,

@@ -144,11 +144,17 @@ pub fn revocation_lists<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result
     let mut lists = Lists::default();
     for path in files {
         let bytes = read(open(path)?, path)?;
-        let mut found: Vec<CertificateRevocationListDer<'_>> = CertificateRevocationListDer::pem_slice_iter(&bytes)
-            .collect::<Result<_, _>>()
-            .map_err(|_| FileError::BadPem(path.to_owned()))?;
+        // DER begins with a SEQUENCE; what looks like PEM within it is none.
+        let is_der = bytes.first() == Some(&0x30);
+        let found: Vec<CertificateRevocationListDer<'_>> = if is_der {
+            vec![CertificateRevocationListDer::from(bytes.as_slice())]
+        } else {
+            CertificateRevocationListDer::pem_slice_iter(&bytes)
+                .collect::<Result<_, _>>()
+                .map_err(|_| FileError::BadPem(path.to_owned()))?
+        };
         if found.is_empty() {
-            found.push(CertificateRevocationListDer::from(bytes.as_slice()));
+            return Err(FileError::BadList(path.to_owned()));
         }
         for list in found {
             lists.insert(List::read(list.as_ref()).map_err(|_| FileError::BadList(path.to_owned()))?);

@@ -24,6 +24,9 @@ pub const MOST_CERTIFICATES: usize = 10;
 /// Most bytes of all of them.
 pub const MOST_BYTES: usize = 64 << 10;
 
+/// Most certificates of one name.
+const MOST_ALIKE: usize = 2;
+
 /// A list past its next update still counts for so long: nothing, as an issuer's word ends there.
 const GRACE: time::Duration = time::Duration::ZERO;
 
@@ -164,7 +167,16 @@ fn read(chain: &[CertificateDer<'_>]) -> Result<Vec<Contents>, Refused> {
     let read = |(at, der): (usize, &CertificateDer<'_>)| {
         Contents::read(der).map_err(|_| Refused::new(Fault::Malformed).at(at))
     };
-    chain.iter().enumerate().map(read).collect()
+    let contents: Vec<Contents> = chain.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    // Each certificate of one name is another way to go on, and ways multiply: a cross-certificate beside the own one is all
+    // that anybody needs.
+    let alike = |one: &Contents| contents.iter().filter(|other| other.subject_der() == one.subject_der()).count();
+    match contents.iter().find(|one| alike(one) > MOST_ALIKE) {
+        Some(one) => {
+            Err(Refused::new(Fault::TooLarge).about(format!("{} certificates of {}", alike(one), one.known_as())))
+        }
+        None => Ok(contents),
+    }
 }
 
 /// Whom a chain is to lead to an anchor for.
@@ -210,12 +222,13 @@ impl Set {
         let algorithms = self.profile.algorithms();
         let refused = |error: Error| self.refused(&error, contents, now);
         let entity = EndEntityCert::try_from(leaf).map_err(refused)?;
-        let fresh: Vec<&CertRevocationList<'_>> = match self.profile.revocation {
+        let mut fresh: Vec<&super::List> = match self.profile.revocation {
             Revocation::Registry => Vec::new(),
-            Revocation::Lists => {
-                self.lists().iter().filter(|list| list.is_fresh(now, GRACE)).map(super::List::parsed).collect()
-            }
+            Revocation::Lists => self.lists().iter().filter(|list| list.is_fresh(now, GRACE)).collect(),
         };
+        // The library takes the first that fits.
+        fresh.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+        let fresh: Vec<&CertRevocationList<'_>> = fresh.into_iter().map(super::List::parsed).collect();
         let options = RevocationOptionsBuilder::new(&fresh).ok().map(|builder| {
             builder
                 .with_depth(RevocationCheckDepth::Chain)

@@ -79,6 +79,11 @@ impl List {
         matches!((parsed, list), (Ok((_, issuer)), Ok((_, list))) if signed(&list, &issuer))
     }
 
+    /// Whether it is of the same issuer, for the same part of its certificates.
+    pub fn is_of_the_same(&self, other: &Self) -> bool {
+        self.issuer_der == other.issuer_der && self.point == other.point
+    }
+
     /// Whether it counts at `now`, some time after its next update included.
     pub fn is_fresh(&self, now: OffsetDateTime, grace: Duration) -> bool {
         self.this_update <= now + AHEAD && now <= self.next_update + grace

@@ -59,8 +59,8 @@ pub(super) fn audit_event(line: &Line) -> Value {
 
 fn subtype(line: &Line, refused: bool) -> Value {
     match line.action.as_str() {
-        _ if refused && line.consents.is_empty() => coding(&format!("{BALP}/AuthZsubType"), "AuthZ-Role"),
-        _ if refused => coding(&format!("{BALP}/AuthZsubType"), "AuthZ-Consent"),
+        _ if refused && line.reason.starts_with("CONSENT_") => coding(&format!("{BALP}/AuthZsubType"), "AuthZ-Consent"),
+        _ if refused => coding(&format!("{BALP}/AuthZsubType"), "AuthZ-Role"),
         "C" => coding(RESTFUL, "create"),
         "R" => coding(RESTFUL, "read"),
         "U" => coding(RESTFUL, "update"),

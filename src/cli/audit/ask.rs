@@ -10,6 +10,7 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use super::super::officer::{self, Page, context};
+use super::super::plain;
 use super::super::reconcile;
 use super::super::remote::done;
 use super::files::cosigners;
@@ -181,7 +182,7 @@ pub(super) async fn query(
                 return Ok(false);
             }
             count += 1;
-            out.say(Line::from(event), format_args!("{}", row(event)))?;
+            out.say(Line::from(event), format_args!("{}", plain(&row(event))))?;
         }
         Ok(true)
     })
@@ -255,7 +256,7 @@ pub(super) async fn show(
     }
     for (field, value) in fields.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-        out.note(format_args!("{field:<18} {value}"))?;
+        out.note(format_args!("{field:<18} {}", plain(&value)))?;
     }
     out.note(format_args!("{:<18} {}", "proof", standing.0))
 }

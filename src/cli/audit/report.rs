@@ -159,6 +159,9 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
         None => Covenant::embedded()?,
     };
     let since = args.since.as_deref().map(|text| moment("since", text)).transpose()?;
+    if since.is_some_and(|since| since > frame.from) {
+        return Err(AuditError::Option("since", "a moment that is not after --from"));
+    }
     let integrity = args.integrity(now)?;
     let channel = args.common.remote.channel(now).await?;
     let mut reports = Reports::new(Setting {
@@ -225,7 +228,7 @@ impl ReportArgs {
             Err(error) if error.is_finding() => (false, 0),
             Err(error) => return Err(error),
         };
-        Ok(Some(Integrity { verified, tree_size, checked_at: now, unproven: 0, clock_back_seconds: None }))
+        Ok(Some(Integrity { verified, tree_size, checked_at: now, unproven: None, clock_back_seconds: None }))
     }
 }
 

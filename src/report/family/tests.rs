@@ -192,9 +192,9 @@ fn changing_consent_is_not_resting_on_it() {
 #[test]
 fn the_overview_says_what_it_leaves_out() {
     let count = |ask: &Ask| overview(&[], ask, Language::Nl).notes.len();
-    assert_eq!(count(&ask()), 2);
-    assert_eq!(count(&Ask { refusals: true, ..ask() }), 1);
-    assert_eq!(count(&Ask { scope: Scope::Own(G.parse().unwrap()), ..ask() }), 3);
+    assert_eq!(count(&ask()), 3);
+    assert_eq!(count(&Ask { refusals: true, ..ask() }), 2);
+    assert_eq!(count(&Ask { scope: Scope::Own(G.parse().unwrap()), ..ask() }), 4);
 }
 
 const HIDDEN: &str = "zzhidden";

@@ -150,15 +150,15 @@ fn disclosure_stops_after_withdrawal() {
     let withdrawn = on_consent(in_case(100, "Consents/WithdrawConsent", G, &[G, N]), "c1");
     let sent = |seconds, consent| on_consent(sends(seconds, N), consent);
     for (what, events, level, stopped) in [
-        ("never used", vec![], Level::Green, "nothing after it"),
-        ("used before", vec![sent(99, "c1")], Level::Green, "nothing after it"),
-        ("another", vec![sent(200, "c2")], Level::Green, "nothing after it"),
-        ("in time", vec![sent(159, "c1")], Level::Green, "59 s"),
-        ("just in time", vec![sent(160, "c1"), sent(99, "c1")], Level::Green, "60 s"),
-        ("late", vec![sent(160, "c1"), sent(161, "c1")], Level::Red, "61 s"),
+        ("never told", vec![], None, "–"),
+        ("used before", vec![sent(99, "c1")], Some(Level::Green), "nothing after it"),
+        ("another", vec![sent(200, "c2")], Some(Level::Green), "nothing after it"),
+        ("in time", vec![sent(159, "c1")], Some(Level::Green), "59 s"),
+        ("just in time", vec![sent(160, "c1"), sent(99, "c1")], Some(Level::Green), "60 s"),
+        ("late", vec![sent(160, "c1"), sent(161, "c1")], Some(Level::Red), "61 s"),
     ] {
         let report = one(setting(), Code::Q6, &[events, vec![withdrawn.clone()]].concat());
-        assert_eq!(report.level(), Some(level), "{what}");
+        assert_eq!(report.level(), level, "{what}");
         let g = format!("Gemeente G ({G})");
         assert_eq!(cells(&report, 0), [["2026-11-01", &g, "cases/x", "c1", "2", stopped]], "{what}");
     }

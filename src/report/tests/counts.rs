@@ -137,7 +137,7 @@ fn the_log_is_judged_by_its_proof() {
         verified: true,
         tree_size: 12,
         checked_at: datetime!(2026-12-01 8:00 UTC),
-        unproven: 0,
+        unproven: Some(0),
         clock_back_seconds: Some(1),
     };
     for (integrity, level, whole) in [
@@ -145,7 +145,7 @@ fn the_log_is_judged_by_its_proof() {
         (Some(proof.clone()), Level::Green, true),
         (Some(Integrity { clock_back_seconds: Some(2), ..proof.clone() }), Level::Red, true),
         (Some(Integrity { clock_back_seconds: None, ..proof.clone() }), Level::Green, false),
-        (Some(Integrity { unproven: 1, ..proof.clone() }), Level::Red, true),
+        (Some(Integrity { unproven: Some(1), ..proof.clone() }), Level::Red, true),
         (Some(Integrity { verified: false, ..proof.clone() }), Level::Red, true),
         (Some(Integrity { checked_at: datetime!(2026-11-30 0:00 UTC), ..proof.clone() }), Level::Green, false),
     ] {

@@ -82,12 +82,12 @@ impl Desk {
             name: "pki".to_owned(),
             profile: Some("pkioverheid-g4-other".to_owned()),
             profile_file: None,
+            issuers: Some(anchors.clone()),
             anchors,
             policies: ["1.3.6.1.5.5.7.13.1".parse().unwrap()].into(),
             crls: Vec::new(),
             crl_urls: vec![url.clone()],
             crl_directory: Some(folder.path().join("crl")),
-            issuers: None,
         };
         Self { folder, set, published, url }
     }
@@ -120,7 +120,7 @@ async fn a_newer_list_takes_the_old_ones_place_and_nothing_else_does() {
     let stranger = authority("Other");
     for (body, code, expected) in [
         (b"<html>not found</html>".to_vec(), 200, "not a revocation list"),
-        (list(&forger, new, 2), 200, "not signed by the issuer"),
+        (list(&forger, new, 2), 200, "not signed by one of"),
         (list(&stranger, new, 2), 200, "another issuer's list"),
         (list(&issuer, new, 2).into_iter().chain([0]).collect(), 200, "not a revocation list"),
         (list(&issuer, now() + Span::days(1), 2), 200, "of the future"),
@@ -146,10 +146,11 @@ async fn a_first_start_finds_its_lists_and_goes_on_without() {
     let desk = Desk::with(&issuer).await;
     let text = format!(
         "environment = \"test\"\n[[sets]]\nname = \"pki\"\nprofile = \"pkioverheid-g4-other\"\n\
-         anchors = {:?}\npolicies = [\"1.3.6.1.5.5.7.13.1\"]\ncrl_urls = [{:?}]\ncrl_directory = {:?}\n",
+         anchors = {:?}\npolicies = [\"1.3.6.1.5.5.7.13.1\"]\ncrl_urls = [{:?}]\ncrl_directory = {:?}\nissuers = {:?}\n",
         desk.set.anchors,
         desk.url,
-        desk.folder.path().join("crl")
+        desk.folder.path().join("crl"),
+        desk.set.anchors
     );
     let trust: TrustConfig = toml::from_str(&text).unwrap();
     let own = "certificate = \"a\"\nkey = \"b\"\n";
