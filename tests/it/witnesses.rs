@@ -131,7 +131,8 @@ async fn a_fork_gets_no_quorum() {
     std::fs::remove_file(network.path("hub/audit/checkpoint")).unwrap();
     restore(&network).await;
     network.restart().await;
-    for _ in 0..30 {
+    // More than what was lost: every question whether something is signed was an event too.
+    for _ in 0..signed.tree().size + 30 {
         list(log.client).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
