@@ -204,11 +204,19 @@ fn is_case(name: &str) -> bool {
     uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id)
 }
 
+/// Whether this is so many hexadecimal digits, and nothing else.
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Whether a text field holds a number that must not leave. Free text is read as a whole; in names the parts that are
 /// UUIDs are left out, because their digits are random; tokens that the hub gave out are looked at only when short.
 fn holds_bsn(field: &str, text: &str, bsn: BsnField) -> bool {
     match field {
         "bsn" => bsn == BsnField::Refused && !text.is_empty(),
+        // Digits of a hash are random too: an operator must be able to revoke every key, and an officer to find every trace.
+        "key_hash" if is_hex(text, 64) => false,
+        "trace_id" if is_hex(text, 32) => false,
         "page_token" | "cursor" | "pseudonym" | "etag" => text.len() <= SHORT && contains_bsn(text),
         "reason" | "user_ref" | "purpose" | "text_version" | "display_name" => contains_bsn(text),
         _ => {
@@ -256,6 +264,27 @@ mod tests {
         assert_eq!(dirty("sluis.v1.Consents/RecordConsent", &consent), ["scope.recipients", "text_version"]);
         let stream = v1::StreamInboxRequest { cursor: "999900006".into(), ..Default::default() };
         assert_eq!(dirty("sluis.v1.Inbox/StreamInbox", &stream), ["cursor"]);
+    }
+
+    #[test]
+    fn digits_of_a_hash_are_random() {
+        let revoke = |key_hash: &str| {
+            let request = v1::RevokeCertificateRequest { key_hash: key_hash.to_owned(), ..Default::default() };
+            dirty("sluis.v1.Registry/RevokeCertificate", &request)
+        };
+        let find = |trace_id: &str| {
+            let request = v1::QueryEventsRequest { trace_id: trace_id.to_owned(), ..Default::default() };
+            dirty("sluis.v1.Audit/QueryEvents", &request)
+        };
+        let hash = format!("a999907141b{}", "c".repeat(53));
+        assert_eq!((revoke(&hash), find(hash.get(..32).unwrap())), (vec![], vec![]));
+        for wrong in ["999907141", hash.get(..63).unwrap(), &hash.replace('b', " ")] {
+            assert_eq!(
+                (revoke(wrong), find(wrong)),
+                (vec!["key_hash".to_owned()], vec!["trace_id".to_owned()]),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]

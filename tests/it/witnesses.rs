@@ -135,10 +135,22 @@ async fn a_fork_gets_no_quorum() {
     for _ in 0..signed.tree().size + 30 {
         list(log.client).await.unwrap();
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let (_, _, note) = log.client.get("/checkpoint.pending").await;
-    let forked = Checkpoint::open(&note, &log.key).unwrap();
-    assert!(forked.tree().size > signed.tree().size, "the hub itself has noticed nothing");
+    let mut waited = 0;
+    let forked = loop {
+        let (_, _, note) = log.client.get("/checkpoint.pending").await;
+        let forked = Checkpoint::open(&note, &log.key).unwrap();
+        if forked.tree().size > signed.tree().size {
+            break forked;
+        }
+        waited += 1;
+        assert!(
+            waited < 200,
+            "the hub itself notices nothing, and goes on: {} of {}",
+            forked.tree().size,
+            signed.tree().size
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
     assert!(shown(&log).await.tree().size < signed.tree().size, "and nothing of it is shown");
     assert!(policy.cosigned(&forked).is_empty());
     for seat in &mut seats {
