@@ -48,7 +48,16 @@ impl<'n> Log<'n> {
     }
 
     pub(crate) async fn checkpoint(&self) -> Option<Checkpoint> {
-        let (code, kind, note) = self.client.get("/checkpoint").await;
+        self.note("/checkpoint").await
+    }
+
+    /// What waits for witnesses.
+    pub(crate) async fn pending(&self) -> Option<Checkpoint> {
+        self.note("/checkpoint.pending").await
+    }
+
+    async fn note(&self, path: &str) -> Option<Checkpoint> {
+        let (code, kind, note) = self.client.get(path).await;
         match code {
             404 => None,
             _ => {
