@@ -34,9 +34,10 @@ use crate::serve::health::Health;
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
-use crate::tls::{FileError, Gate, Identity, Limits, PeerInfo, ServerTls, TlsError};
+use crate::tls::{FileError, Gate, Limits, PeerInfo, TlsError};
 use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub, Node};
+use crate::trust::Trust;
 
 mod bootstrap;
 mod notary;
@@ -136,13 +137,13 @@ pub async fn run_by(
 ) -> Result<(), HubError> {
     let config = source.read()?;
     serve::lists::fetch_missing(&config.trust).await;
-    let exchange = Arc::new(exchange(&config, machine).await?);
+    let tls = serve::server_tls::<HubError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
+    let exchange = Arc::new(exchange(&config, machine, tls.trust()).await?);
     tracing::info!(log = %exchange.log.public(), "the log's public key, for whoever verifies it");
     // Before anything is written: a database that does not hold what was signed takes nothing more.
     let notary = Notary::open(Arc::clone(&exchange), &config.audit.checkpoint).await?;
     bootstrap::first_operator(&exchange, &config.bootstrap).await?;
     exchange.refresh().await?;
-    let tls = serve::server_tls::<HubError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(HubError::Listen)?;
     let limits = &config.limits;
     let (gate, incoming) = Gate::open(listener, tls, at_the_door(limits));
@@ -200,11 +201,9 @@ fn renewal(
 ) -> impl Fn(HubConfig) -> Result<usize, ReloadError> + Send + Sync + 'static {
     let (exchange, gate, edge) = (Arc::clone(exchange), Arc::clone(gate), edge.clone());
     move |config| {
-        let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
-        let trust = serve::trust(&config.tls, &config.trust)?;
-        let tls = ServerTls::new(&identity, Arc::clone(&trust), Arc::new(TlsClock))?;
+        let tls = serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
         // From here on nothing fails.
-        exchange.settings.trust.send_replace(trust);
+        exchange.settings.trust.send_replace(Arc::clone(tls.trust()));
         gate.limit(at_the_door(&config.limits));
         edge.resize(bounds(&config.limits));
         Ok(gate.reload(tls))
@@ -268,7 +267,7 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
 }
 
 /// Everything behind the edge.
-async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchange, HubError> {
+async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>, trust: &Arc<Trust>) -> Result<Exchange, HubError> {
     let covenant = match &config.covenant.directory {
         Some(directory) => Covenant::read(directory)?,
         None => Covenant::embedded()?,
@@ -309,7 +308,7 @@ async fn exchange(config: &HubConfig, machine: Arc<dyn Clock>) -> Result<Exchang
             spool: config.store.spool.clone(),
             known_answer: config.keyholder.known_answer.0,
             node: config.node.as_str().to_owned(),
-            trust: tokio::sync::watch::Sender::new(serve::trust(&config.tls, &config.trust)?),
+            trust: tokio::sync::watch::Sender::new(Arc::clone(trust)),
             shifted,
         },
     })

@@ -3,9 +3,10 @@
 //! The identity of a peer comes from here and from nowhere else. Sessions are never resumed: a resumed session skips
 //! the verification of the client's certificate, and a revoked one would live on in it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use time::OffsetDateTime;
 
@@ -43,14 +44,20 @@ pub enum TlsError {
     Connect(#[from] tonic::transport::Error),
 }
 
+/// Made once: every handshake asks for it.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+        LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+    Arc::clone(&PROVIDER)
 }
 
 /// The clock of the TLS library as the rest of the code knows time. `None` when it is out of order.
 fn now(clock: &dyn TimeProvider) -> Option<OffsetDateTime> {
-    let seconds = i64::try_from(clock.current_time()?.as_secs()).ok()?;
-    OffsetDateTime::from_unix_timestamp(seconds).ok()
+    moment(clock.current_time()?)
+}
+
+fn moment(time: UnixTime) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(i64::try_from(time.as_secs()).ok()?).ok()
 }
 
 #[cfg(test)]

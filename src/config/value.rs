@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::load::PathKey;
 use crate::identity::certificate::{Environment, PolicyOid};
@@ -50,7 +49,6 @@ impl TlsConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct TrustConfig {
     /// Test or production: OINs, anchors and profiles of the other are refused.
-    #[serde(deserialize_with = "environment")]
     pub environment: Environment,
     /// Sets of anchors, asked in this order; none: the network's own CA, by `tls.anchors`.
     pub sets: Vec<SetConfig>,
@@ -71,7 +69,7 @@ pub struct SetConfig {
     /// PEM: its roots.
     pub anchors: PathBuf,
     /// Certificate policies of which one must be shown (object identifiers), in place of the profile's.
-    #[serde(default, deserialize_with = "policies")]
+    #[serde(default)]
     pub policies: BTreeSet<PolicyOid>,
     /// CRL files (PEM or DER), one per issuer.
     #[serde(default)]
@@ -117,17 +115,6 @@ impl Default for TrustConfig {
     fn default() -> Self {
         Self { environment: Environment::Production, sets: Vec::new() }
     }
-}
-
-fn environment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Environment, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not \"test\" or \"production\"")))
-}
-
-fn policies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<PolicyOid>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    let wrong = |text| D::Error::custom(format_args!("`{text}` is not an object identifier such as \"2.16.528.1\""));
-    texts.iter().map(|text| text.parse().map_err(|_| wrong(text))).collect()
 }
 
 /// Section `[covenant]`.

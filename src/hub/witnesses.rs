@@ -13,7 +13,6 @@ use crate::config::{self, HubConfig, PolicyError};
 use crate::exchange::{Exchange, Heard};
 use crate::plain_http::{self, Answer, HttpError, StatusCode};
 use crate::redact::log;
-use crate::serve;
 use crate::store::StoreError;
 use crate::store::checkpoint::CheckpointRow;
 use crate::telemetry::Chain;
@@ -88,7 +87,7 @@ pub(super) fn call(
         let identity = Identity::load(certificate, key, SystemClock.now())?;
         let trust = match &section.anchors {
             Some(anchors) => tls::files::servers(anchors)?,
-            None => serve::trust(&config.tls, &config.trust)?,
+            None => Arc::clone(&exchange.settings.trust.borrow()),
         };
         let tls = ClientTls::new(&identity, &trust, &host, Arc::new(TlsClock))?;
         let channel = tls.connect_lazy(&format!("{host}:{port}"))?;

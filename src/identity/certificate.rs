@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
@@ -44,6 +46,13 @@ impl std::str::FromStr for Environment {
             "production" => Ok(Self::Production),
             _ => Err(UnknownCode("environment")),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Environment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom(format_args!("`{text}` is not \"test\" or \"production\"")))
     }
 }
 
@@ -179,11 +188,12 @@ impl Leaf {
     /// # Errors
     /// [`CertificateError::Malformed`] for anything that is not exactly one well-formed certificate.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
+        Self::of(der, &parse(der)?)
+    }
+
+    /// Of a certificate that was parsed.
+    pub(crate) fn of(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Self, CertificateError> {
         let malformed = |_| CertificateError::Malformed;
-        let (rest, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(CertificateError::Malformed);
-        }
         let extended = parsed.extended_key_usage().map_err(malformed)?;
         let subject = parsed.subject();
         let common_name =
@@ -197,7 +207,7 @@ impl Leaf {
             serial_numbers,
             not_before: parsed.validity().not_before.to_datetime(),
             not_after: parsed.validity().not_after.to_datetime(),
-            policies: policies(&parsed)?,
+            policies: policies(parsed)?,
             client_auth: extended.as_ref().is_some_and(|e| e.value.client_auth),
             key_hash: KeyHash::of(parsed.public_key().raw),
             fingerprint: Fingerprint::of(der),
@@ -228,6 +238,14 @@ impl Leaf {
             [one] => one.parse().map_err(|_| CertificateError::WrongOin),
             _ => Err(CertificateError::SeveralOins),
         }
+    }
+}
+
+/// Exactly one certificate.
+pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    match X509Certificate::from_der(der) {
+        Ok(([], parsed)) => Ok(parsed),
+        _ => Err(CertificateError::Malformed),
     }
 }
 

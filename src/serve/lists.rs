@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::clock::{Clock as _, SystemClock};
@@ -14,7 +13,7 @@ use crate::plain_http::{self, HttpError, StatusCode};
 use crate::redact::log;
 use crate::telemetry::Chain;
 use crate::tls::FileError;
-use crate::tls::files::{certificates, revocation_lists};
+use crate::tls::files::{certificates, lists_in, revocation_lists};
 use crate::trust::List;
 use crate::whole_file::{private_directory, replace};
 
@@ -51,7 +50,7 @@ enum NotTaken {
 }
 
 /// Where the list of a URL is kept.
-pub(crate) fn kept(directory: &Path, url: &str) -> PathBuf {
+fn kept(directory: &Path, url: &str) -> PathBuf {
     let hash = ring::digest::digest(&ring::digest::SHA256, url.as_bytes());
     directory.join(format!("{}.crl", hex::encode(hash.as_ref().get(..8).unwrap_or_default())))
 }
@@ -65,20 +64,25 @@ pub(crate) fn files(set: &SetConfig) -> Vec<PathBuf> {
 /// Fetches what is not there yet, so that a first start finds its lists. What fails is said, and fetched again later.
 pub(crate) async fn fetch_missing(trust: &TrustConfig) {
     // A server that does not answer must not keep a process from starting.
-    if tokio::time::timeout(START, missing(trust)).await.is_err() {
+    if tokio::time::timeout(START, round(trust, |file| !file.exists())).await.is_err() {
         tracing::warn!(
             "revocation lists are not all there yet: their issuers' certificates are refused until they are"
         );
     }
 }
 
-async fn missing(trust: &TrustConfig) {
+/// Fetches every list whose file is `wanted`; whether all is well.
+async fn round(trust: &TrustConfig, wanted: impl Fn(&Path) -> bool) -> bool {
+    let mut all_well = true;
     for set in &trust.sets {
-        let Some(directory) = &set.crl_directory else { continue };
-        for url in set.crl_urls.iter().filter(|url| !kept(directory, url).exists()) {
-            said(set, url, take(set, directory, url, SystemClock.now()).await);
+        for (url, file) in set.crl_urls.iter().zip(files(set)) {
+            if wanted(&file) {
+                let taken = take(set, &file, url, SystemClock.now()).await;
+                all_well &= said(set, &file, url, taken);
+            }
         }
     }
+    all_well
 }
 
 /// Fetches all lists again and again, until the task is dropped.
@@ -87,31 +91,31 @@ pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
     trust: fn(&C) -> &TrustConfig,
 ) {
     loop {
-        let mut all_well = true;
         // A configuration that can't be read is another's affair: the next round reads it again.
-        if let Ok(config) = source.read() {
-            for set in &trust(&config).sets {
-                let Some(directory) = &set.crl_directory else { continue };
-                for url in &set.crl_urls {
-                    all_well &= said(set, url, take(set, directory, url, SystemClock.now()).await);
-                }
-            }
-        }
+        let all_well = match source.read() {
+            Ok(config) => round(trust(&config), |_| true).await,
+            Err(_) => true,
+        };
         let jitter = u32::from(uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default());
         tokio::time::sleep(if all_well { ROUND + ROUND / 6 / 256 * jitter } else { SOON }).await;
     }
 }
 
+/// The list that was kept last.
+fn last_good(file: &Path) -> Option<List> {
+    revocation_lists([file]).ok().and_then(|lists| lists.iter().next().cloned())
+}
+
 /// Whether a list is there that lasts; and says what is wrong.
-fn said(set: &SetConfig, url: &str, taken: Result<bool, NotTaken>) -> bool {
-    let kept = set.crl_directory.as_deref().map(|directory| kept(directory, url));
-    let current = kept.and_then(|file| revocation_lists([file.as_path()]).ok());
-    let until = current.as_ref().and_then(|lists| lists.iter().map(|list| list.next_update).max());
-    let hours = until.map_or(0, |until| u64::try_from((until - SystemClock.now()).whole_hours()).unwrap_or(0));
-    let is_late = until.is_none_or(|until| until - SystemClock.now() < LATE);
+fn said(set: &SetConfig, file: &Path, url: &str, taken: Result<bool, NotTaken>) -> bool {
+    let left = last_good(file).map(|list| list.next_update - SystemClock.now());
+    let hours = left.map_or(0, |left| u64::try_from(left.whole_hours()).unwrap_or(0));
+    let is_late = left.is_none_or(|left| left < LATE);
     // The same one again, while it ends soon, is no good either: somebody keeps the next one back.
-    let taken =
-        if is_late { taken.and_then(|is_new| if is_new { Ok(true) } else { Err(NotTaken::KeptBack) }) } else { taken };
+    let taken = match taken {
+        Ok(false) if is_late => Err(NotTaken::KeptBack),
+        taken => taken,
+    };
     match taken {
         Ok(is_new) => {
             if is_new {
@@ -138,39 +142,36 @@ fn said(set: &SetConfig, url: &str, taken: Result<bool, NotTaken>) -> bool {
 }
 
 /// Fetches one list and keeps it, if it is newer than the one that is there and as good.
-async fn take(set: &SetConfig, directory: &Path, url: &str, now: OffsetDateTime) -> Result<bool, NotTaken> {
+async fn take(set: &SetConfig, file: &Path, url: &str, now: OffsetDateTime) -> Result<bool, NotTaken> {
     let answer = plain_http::fetch(url).await?;
     if answer.code != StatusCode::OK {
         return Err(NotTaken::Status(answer.code));
     }
-    let der = if answer.body.first() == Some(&0x30) {
-        answer.body.to_vec()
-    } else {
-        CertificateRevocationListDer::from_pem_slice(&answer.body).map_err(|_| NotTaken::NotAList)?.to_vec()
-    };
-    let list = List::read(&der).map_err(|_| NotTaken::NotAList)?;
-    let file = kept(directory, url);
-    let current = revocation_lists([file.as_path()]).ok().and_then(|lists| lists.iter().next().cloned());
-    let is_same = current.as_ref().is_some_and(|current| current.is_of_the_same(&list));
-    if is_same && current.as_ref().is_some_and(|current| current.this_update >= list.this_update) {
+    let lists = lists_in(&answer.body).map_err(|_| NotTaken::NotAList)?;
+    let list = lists.into_iter().next().ok_or(NotTaken::NotAList)?.map_err(|_| NotTaken::NotAList)?;
+    let current = last_good(file);
+    let is_other = current.as_ref().is_some_and(|current| !current.is_of_the_same(&list));
+    if !is_other && current.is_some_and(|current| current.this_update >= list.this_update) {
         return Ok(false);
     }
     if !list.is_fresh(now, time::Duration::ZERO) {
         return Err(NotTaken::NotFresh);
     }
+    if is_other {
+        return Err(NotTaken::OtherIssuer);
+    }
     let mut issuers: Vec<CertificateDer<'static>> = certificates(&set.anchors)?;
     if let Some(file) = &set.issuers {
         issuers.extend(certificates(file)?);
-    }
-    if current.as_ref().is_some_and(|current| !current.is_of_the_same(&list)) {
-        return Err(NotTaken::OtherIssuer);
     }
     // What comes over http is anybody's until a known issuer has signed it.
     if !issuers.iter().any(|issuer| list.is_signed_by(issuer)) {
         return Err(NotTaken::NotSigned);
     }
-    private_directory(directory)?;
-    replace(&file, &der)?;
+    if let Some(directory) = &set.crl_directory {
+        private_directory(directory)?;
+    }
+    replace(file, list.der())?;
     Ok(true)
 }
 

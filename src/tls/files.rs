@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::CertificateError;
 use crate::identity::certificate::{Environment, Leaf};
-use crate::trust::{List, Lists, NotAProfile, NotASet, Profile, Set, Trust};
+use crate::trust::{List, Lists, NotAList, NotAProfile, NotASet, Profile, Set, Trust};
 
 /// Largest file that is read, in bytes. PKIoverheid's CRLs are the biggest, at a few megabytes.
 const MAX_FILE: u64 = 32 << 20;
@@ -144,23 +144,28 @@ pub fn revocation_lists<'a>(files: impl IntoIterator<Item = &'a Path>) -> Result
     let mut lists = Lists::default();
     for path in files {
         let bytes = read(open(path)?, path)?;
-        // DER begins with a SEQUENCE; what looks like PEM within it is none.
-        let is_der = bytes.first() == Some(&0x30);
-        let found: Vec<CertificateRevocationListDer<'_>> = if is_der {
-            vec![CertificateRevocationListDer::from(bytes.as_slice())]
-        } else {
-            CertificateRevocationListDer::pem_slice_iter(&bytes)
-                .collect::<Result<_, _>>()
-                .map_err(|_| FileError::BadPem(path.to_owned()))?
-        };
-        if found.is_empty() {
-            return Err(FileError::BadList(path.to_owned()));
-        }
-        for list in found {
-            lists.insert(List::read(list.as_ref()).map_err(|_| FileError::BadList(path.to_owned()))?);
+        for list in lists_in(&bytes).map_err(|_| FileError::BadPem(path.to_owned()))? {
+            lists.insert(list.map_err(|_| FileError::BadList(path.to_owned()))?);
         }
     }
     Ok(lists)
+}
+
+/// The lists in bytes that are PEM or DER, as issuers publish both; at least one.
+///
+/// # Errors
+/// PEM that is damaged; and for each list, that it is none.
+pub fn lists_in(bytes: &[u8]) -> Result<Vec<Result<List, NotAList>>, pem::Error> {
+    // DER begins with a SEQUENCE; what looks like PEM within it is none.
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![List::read(bytes)]);
+    }
+    let found: Vec<_> = CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<_, _>>()?;
+    Ok(if found.is_empty() {
+        vec![Err(NotAList)]
+    } else {
+        found.iter().map(|list| List::read(list.as_ref())).collect()
+    })
 }
 
 /// Reads one or more certificates, PEM.

@@ -35,6 +35,11 @@ impl ServerTls {
         Ok(made)
     }
 
+    /// Whom it believes.
+    pub fn trust(&self) -> &Arc<Trust> {
+        &self.trust
+    }
+
     /// For one handshake: it remembers the verdict, which the library's error is too poor to carry.
     pub(super) fn verifier(&self) -> ClientVerifier {
         ClientVerifier::new(&self.trust, &self.hints)

@@ -132,8 +132,7 @@ fn chain<'c>(end_entity: &'c CertificateDer<'_>, intermediates: &'c [Certificate
 }
 
 fn moment(now: UnixTime) -> Result<OffsetDateTime, Refused> {
-    let seconds = i64::try_from(now.as_secs()).ok();
-    seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok()).ok_or(Refused::of_clock())
+    super::moment(now).ok_or_else(Refused::of_clock)
 }
 
 /// The error whose alert tells the peer what it may know (RFC 8446 §6.2): the library chooses the alert by it.

@@ -12,7 +12,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::{AlgorithmIdentifier, X509Name};
 
-use crate::identity::certificate::{CertificateError, Leaf};
+use crate::identity::certificate::{CertificateError, Leaf, parse};
 
 /// `organizationIdentifier` (ETSI EN 319 412-1), with a KvK number in PKIoverheid G4.
 const ORGANIZATION_IDENTIFIER: &str = "2.5.4.97";
@@ -104,9 +104,9 @@ impl Contents {
     /// # Errors
     /// [`CertificateError::Malformed`] for anything that is not exactly one well-formed certificate.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
-        let leaf = Leaf::read(der)?;
+        let parsed = parse(der)?;
+        let leaf = Leaf::of(der, &parsed)?;
         let malformed = |_| CertificateError::Malformed;
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Malformed)?;
         let basic = parsed.basic_constraints().map_err(malformed)?.map(|found| found.value.clone());
         let usages = parsed.key_usage().map_err(malformed)?.map(|found| usages(found.value));
         let purposes = parsed.extended_key_usage().map_err(malformed)?.map(|found| purposes(found.value));

@@ -8,7 +8,7 @@ use webpki::{CertRevocationList, OwnedCertRevocationList};
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
-use super::contents::Contents;
+use crate::identity::certificate::parse;
 
 /// A list may be of a clock that is this much ahead.
 const AHEAD: Duration = Duration::minutes(5);
@@ -63,20 +63,13 @@ impl List {
         &self.der
     }
 
-    /// Whether it says that it is this authority's.
-    pub fn names(&self, issuer: &rustls_pki_types::CertificateDer<'_>) -> bool {
-        Contents::read(issuer).is_ok_and(|contents| contents.subject_der() == self.issuer_der)
-    }
-
     /// Whether it is this authority's, by name and by signature.
-    pub fn is_signed_by(&self, issuer: &rustls_pki_types::CertificateDer<'_>) -> bool {
-        if !self.names(issuer) {
+    pub fn is_signed_by(&self, issuer: &[u8]) -> bool {
+        // The library that judges chains verifies a list's signature together with a chain only.
+        let (Ok(issuer), Ok((_, list))) = (parse(issuer), CertificateRevocationList::from_der(&self.der)) else {
             return false;
-        }
-        // A certificate's signature and a list's are made alike, and the library verifies the latter with a chain only.
-        let parsed = x509_parser::certificate::X509Certificate::from_der(issuer);
-        let list = CertificateRevocationList::from_der(&self.der);
-        matches!((parsed, list), (Ok((_, issuer)), Ok((_, list))) if signed(&list, &issuer))
+        };
+        issuer.subject().as_raw() == self.issuer_der && list.verify_signature(issuer.public_key()).is_ok()
     }
 
     /// Whether it is of the same issuer, for the same part of its certificates.
@@ -93,10 +86,6 @@ impl List {
     pub(super) fn parsed(&self) -> &CertRevocationList<'static> {
         &self.parsed
     }
-}
-
-fn signed(list: &CertificateRevocationList<'_>, issuer: &x509_parser::certificate::X509Certificate<'_>) -> bool {
-    list.verify_signature(issuer.public_key()).is_ok()
 }
 
 /// The newest list of every issuer and distribution point.

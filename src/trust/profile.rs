@@ -36,7 +36,7 @@ pub struct Profile {
     #[serde(default)]
     pub roots: Vec<String>,
     /// The only environment that it is for; left out: both.
-    #[serde(default, deserialize_with = "environment")]
+    #[serde(default)]
     pub environment: Option<Environment>,
     /// The `OU` of its authorities says for which environment they are: our own CA writes it there.
     #[serde(default)]
@@ -47,7 +47,7 @@ pub struct Profile {
     pub purpose: Purpose,
     /// Certificate policies of which one must be shown, and be covered by every issuer (RFC 5280 §6.1.3 d). Empty: any, and
     /// none.
-    #[serde(default, deserialize_with = "policies")]
+    #[serde(default)]
     pub policies: BTreeSet<PolicyOid>,
     /// Without policies, anybody under its anchors would get in: a set must name some.
     #[serde(default)]
@@ -254,18 +254,6 @@ algorithms! {
     RsaPssSha256 = "rsa-pss-sha256": RSA_PSS_2048_8192_SHA256_LEGACY_KEY;
     RsaPssSha384 = "rsa-pss-sha384": RSA_PSS_2048_8192_SHA384_LEGACY_KEY;
     RsaPssSha512 = "rsa-pss-sha512": RSA_PSS_2048_8192_SHA512_LEGACY_KEY;
-}
-
-fn environment<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Environment>, D::Error> {
-    let text = String::deserialize(value)?;
-    let wrong = |_| D::Error::custom(format_args!("`{text}` is not \"test\" or \"production\""));
-    text.parse().map(Some).map_err(wrong)
-}
-
-fn policies<'de, D: serde::Deserializer<'de>>(value: D) -> Result<BTreeSet<PolicyOid>, D::Error> {
-    let texts = Vec::<String>::deserialize(value)?;
-    let wrong = |text| D::Error::custom(format_args!("`{text}` is not an object identifier such as \"2.16.528.1\""));
-    texts.iter().map(|text| text.parse().map_err(|_| wrong(text))).collect()
 }
 
 fn signatures<'de, D: serde::Deserializer<'de>>(value: D) -> Result<BTreeSet<Algorithm>, D::Error> {

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
 use crate::party::UnknownCode;
 
 /// Policies of our own CA: a UUID of our own under 2.25, the arc that needs no registration (ITU-T X.667 §6), and one
@@ -53,6 +56,14 @@ impl FromStr for PolicyOid {
         } else {
             Err(UnknownCode("object identifier"))
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for PolicyOid {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || D::Error::custom(format_args!("`{text}` is not an object identifier such as \"2.16.528.1\""));
+        text.parse().map_err(|_| wrong())
     }
 }
 

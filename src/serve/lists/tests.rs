@@ -93,7 +93,7 @@ impl Desk {
     }
 
     async fn take(&self) -> Result<bool, NotTaken> {
-        take(&self.set, &self.folder.path().join("crl"), &self.url, SystemClock.now()).await
+        take(&self.set, &files(&self.set)[0], &self.url, SystemClock.now()).await
     }
 
     fn kept(&self) -> Option<OffsetDateTime> {
