@@ -104,6 +104,12 @@ pub struct ConsentOnFile {
     pub given: Given,
 }
 
+impl AsRef<Given> for ConsentOnFile {
+    fn as_ref(&self) -> &Given {
+        &self.given
+    }
+}
+
 /// How an organisation stands in a role of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held<'a> {
@@ -233,19 +239,21 @@ impl CaseFile {
         assignment.involved || chosen || directs
     }
 
-    /// The state of the consent that a question needs. Once the month has come in which the age band ends, nothing given
-    /// before counts: the regime has to be recorded anew first.
-    pub fn consent_state(
+    /// The consents that together allow what is asked, or the state of what there is. Once the month has come in which the age
+    /// band ends, nothing given before counts: the regime has to be recorded anew first.
+    ///
+    /// # Errors
+    /// Any state but [`ConsentState::Complete`].
+    pub fn complete_consent(
         &self,
         rules: &ConsentRules,
         now: OffsetDateTime,
         ask: &Ask<'_>,
         explicit: bool,
-    ) -> ConsentState {
-        let given: Vec<Given> = self.consents.iter().map(|consent| consent.given.clone()).collect();
-        let state = rules.state(now, &self.regime, &given, ask, explicit);
+    ) -> Result<Vec<&ConsentOnFile>, ConsentState> {
+        let found = rules.complete(now, &self.regime, &self.consents, ask, explicit)?;
         let over = self.regime_until.is_some_and(|month| month <= now);
-        if over && state == ConsentState::Complete { ConsentState::RegimeChanged } else { state }
+        if over { Err(ConsentState::RegimeChanged) } else { Ok(found) }
     }
 
     /// At least 16½ (article 27), as far as the month of the 18th birthday tells: one and a half years before it.

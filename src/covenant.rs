@@ -34,7 +34,7 @@ mod narrow;
 mod request;
 mod words;
 
-pub use decide::{Denial, Permit};
+pub use decide::{ConsentBehind, Denial, Permit};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

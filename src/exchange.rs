@@ -315,7 +315,7 @@ impl Exchange {
             call.progress.begin();
             let (hub, again_of, body_hash_now) =
                 (Arc::clone(self), Arc::clone(&operation), body_hash.as_ref().to_vec());
-            let (operation, draft) = (Arc::clone(&operation), draft_now);
+            let (operation, draft) = (Arc::clone(&operation), Draft { consents: ground.consents(), ..draft_now });
             let work = Perform { hub, operation, decided, draft, body_hash: body_hash_now, seen: seen.clone() };
             match self.store.run_tx(ground, work).await {
                 Ok(committed) => {
@@ -469,11 +469,11 @@ impl Exchange {
     }
 }
 
-/// Who calls and why. A personal certificate says who it is: whatever reference the request names, the log names the registered
-/// one.
 /// Number of the article of the emergency act.
 const EMERGENCY: u8 = 30;
 
+/// Who calls and why. A personal certificate says who it is: whatever reference the request names, the log names the registered
+/// one.
 fn name_caller(caller: &Caller, context: Option<&Context>, draft: &mut Draft) {
     if let Some(context) = context {
         draft.user_ref.clone_from(&context.user_ref);

@@ -57,6 +57,14 @@ impl Ground {
         Self(Why::Office(office))
     }
 
+    /// The consents that it rests on, for the event.
+    pub(crate) fn consents(&self) -> Vec<String> {
+        match &self.0 {
+            Why::Permit(permit) => permit.consents().map(ToOwned::to_owned).collect(),
+            Why::Office(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn into_verdict(self) -> Verdict {
         match self.0 {
             Why::Permit(permit) => Verdict {

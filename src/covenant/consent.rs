@@ -109,6 +109,12 @@ pub struct Given {
     pub withdrawn_at: Option<OffsetDateTime>,
 }
 
+impl AsRef<Self> for Given {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// What is asked: consent for exactly this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask<'a> {
@@ -138,59 +144,65 @@ impl ConsentRules {
         (!givers.is_empty()).then_some(givers)
     }
 
-    /// The state of consent at `now`. `explicit`: the consent must be explicit, by name of recipient's source.
-    pub fn state(
+    /// The consents that together allow it at `now`, one of each who must give; or the state of what there is. `explicit`: the
+    /// consent must be explicit, by name of recipient's source.
+    ///
+    /// # Errors
+    /// Any state but [`ConsentState::Complete`].
+    pub fn complete<'g, T: AsRef<Given>>(
         &self,
         now: OffsetDateTime,
         regime: &Regime,
-        given: &[Given],
+        given: &'g [T],
         ask: &Ask<'_>,
         explicit: bool,
-    ) -> ConsentState {
-        let Some(required) = self.required_givers(regime) else { return ConsentState::Missing };
-        let states: Vec<ConsentState> = required
+    ) -> Result<Vec<&'g T>, ConsentState> {
+        let required = self.required_givers(regime).ok_or(ConsentState::Missing)?;
+        let covering: Vec<&T> = given.iter().filter(|given| covers((*given).as_ref(), ask, explicit)).collect();
+        let found: Vec<Result<&T, ConsentState>> = required
             .iter()
             .map(|giver| {
-                let theirs = given.iter().filter(|g| g.giver == *giver && covers(g, ask, explicit));
+                let theirs = covering.iter().copied().filter(|given| (*given).as_ref().giver == *giver);
                 self.of_one(now, regime, theirs)
             })
             .collect();
-        let some = |state| states.contains(&state);
+        let some = |state| found.iter().any(|found| found.as_ref().err() == Some(&state));
         match () {
-            () if states.iter().all(|s| *s == ConsentState::Complete) => ConsentState::Complete,
-            () if some(ConsentState::Withdrawn) => ConsentState::Withdrawn,
-            () if some(ConsentState::RegimeChanged) || self.given_under_other_regime(regime, given, ask, explicit) => {
-                ConsentState::RegimeChanged
+            () if found.iter().all(Result::is_ok) => found.into_iter().collect(),
+            () if some(ConsentState::Withdrawn) => Err(ConsentState::Withdrawn),
+            () if some(ConsentState::RegimeChanged) || given_under_other_regime(regime, &covering) => {
+                Err(ConsentState::RegimeChanged)
             }
-            () if some(ConsentState::Expired) => ConsentState::Expired,
-            () if some(ConsentState::Complete) => ConsentState::Incomplete,
-            () => ConsentState::Missing,
+            () if some(ConsentState::Expired) => Err(ConsentState::Expired),
+            () if found.iter().any(Result::is_ok) => Err(ConsentState::Incomplete),
+            () => Err(ConsentState::Missing),
         }
     }
 
     /// The last thing this giver did decides: a withdrawal ends every consent given before it for the same question. What
     /// was given under any other regime counts no more: otherwise a change of authority or of whose wish stands alone
     /// would make an old, partial consent a whole one.
-    fn of_one<'g>(&self, now: OffsetDateTime, regime: &Regime, given: impl Iterator<Item = &'g Given>) -> ConsentState {
-        let given: Vec<&Given> = given.filter(|g| g.given_at <= now).collect();
-        let withdrawn = given.iter().filter_map(|g| g.withdrawn_at).filter(|at| *at <= now).max();
-        let live = given.iter().filter(|g| g.withdrawn_at.is_none_or(|at| at > now));
-        let Some(last) = live.filter(|g| withdrawn.is_none_or(|at| g.given_at > at)).max_by_key(|g| g.given_at) else {
-            return if withdrawn.is_some() { ConsentState::Withdrawn } else { ConsentState::Missing };
+    fn of_one<'g, T: AsRef<Given>>(
+        &self,
+        now: OffsetDateTime,
+        regime: &Regime,
+        given: impl Iterator<Item = &'g T>,
+    ) -> Result<&'g T, ConsentState> {
+        let given: Vec<(&Given, &T)> =
+            given.map(|whole| (whole.as_ref(), whole)).filter(|(given, _)| given.given_at <= now).collect();
+        let withdrawn = given.iter().filter_map(|(given, _)| given.withdrawn_at).filter(|at| *at <= now).max();
+        let live = given.iter().filter(|(given, _)| given.withdrawn_at.is_none_or(|at| at > now));
+        let live = live.filter(|(given, _)| withdrawn.is_none_or(|at| given.given_at > at));
+        let Some((last, whole)) = live.max_by_key(|(given, _)| given.given_at) else {
+            return Err(if withdrawn.is_some() { ConsentState::Withdrawn } else { ConsentState::Missing });
         };
         if last.regime != *regime {
-            ConsentState::RegimeChanged
+            Err(ConsentState::RegimeChanged)
         } else if now >= last.valid_until || self.latest_end(last.given_at).is_none_or(|end| now >= end) {
-            ConsentState::Expired
+            Err(ConsentState::Expired)
         } else {
-            ConsentState::Complete
+            Ok(whole)
         }
-    }
-
-    /// A parent's consent from before a birthday or a change of authority: nobody who must consent now did, but somebody
-    /// did then.
-    fn given_under_other_regime(&self, regime: &Regime, given: &[Given], ask: &Ask<'_>, explicit: bool) -> bool {
-        given.iter().any(|g| g.regime != *regime && g.withdrawn_at.is_none() && covers(g, ask, explicit))
     }
 
     /// The moment after which no consent given at `given_at` holds, whatever it says itself (article 7).
@@ -207,6 +219,12 @@ impl Row {
             && fits(self.youth_alone, regime.youth_alone)
             && fits(self.represented, regime.represented)
     }
+}
+
+/// A parent's consent from before a birthday or a change of authority: nobody who must consent now did, but somebody
+/// did then.
+fn given_under_other_regime<T: AsRef<Given>>(regime: &Regime, covering: &[&T]) -> bool {
+    covering.iter().map(|given| (*given).as_ref()).any(|given| given.regime != *regime && given.withdrawn_at.is_none())
 }
 
 fn covers(given: &Given, ask: &Ask<'_>, explicit: bool) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::facts::{Action, Question};
+use super::facts::{Action, ConsentState, Item, Question};
 use super::{Covenant, Version};
 use crate::party::{Article, Basis};
 use crate::reason::Reason;
@@ -23,7 +23,17 @@ pub struct Permit {
     bases: BTreeSet<Basis>,
     retention: BTreeSet<String>,
     actions: BTreeSet<Action>,
+    consents: BTreeSet<String>,
     version: Arc<Version>,
+}
+
+/// Which kind of consent a permit rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsentBehind {
+    /// Consent for exactly this.
+    Any,
+    /// The same, explicit and naming the source.
+    Explicit,
 }
 
 /// The covenant does not allow it.
@@ -59,6 +69,23 @@ impl Covenant {
 }
 
 impl Covenant {
+    /// What consent a question rests on that was permitted: without it the answer would have been no. `None`: it was permitted
+    /// on another ground, whatever consents there are.
+    pub fn consent_behind(&self, question: &Question) -> Option<ConsentBehind> {
+        let item = question.item?;
+        let with = |consent, explicit_consent| {
+            let item = Some(Item { consent, explicit_consent, ..item });
+            self.decide(&Question { item, ..question.clone() }).is_ok()
+        };
+        let missing = ConsentState::Missing;
+        match (item.consent, item.explicit_consent) {
+            (ConsentState::Complete, _) | (_, ConsentState::Complete) if !with(missing, missing) => {
+                Some(if with(item.consent, missing) { ConsentBehind::Any } else { ConsentBehind::Explicit })
+            }
+            _ => None,
+        }
+    }
+
     /// Whether [`Covenant::decide`] would permit it, without asking why not: for the many questions of the matrix.
     pub(crate) fn allows(&self, question: &Question) -> bool {
         let asked = self.engine.ask(question);
@@ -80,6 +107,7 @@ impl Permit {
             clauses: ids.into_iter().collect(),
             articles: BTreeSet::from([question.article]),
             actions: BTreeSet::from([question.action]),
+            consents: BTreeSet::new(),
             version: Arc::clone(&covenant.version),
             bases,
             retention,
@@ -93,7 +121,19 @@ impl Permit {
         self.bases.extend(other.bases);
         self.retention.extend(other.retention);
         self.actions.extend(other.actions);
+        self.consents.extend(other.consents);
         self
+    }
+
+    /// Names the consents without which it would have been refused.
+    pub(crate) fn resting_on(mut self, consents: impl IntoIterator<Item = String>) -> Self {
+        self.consents.extend(consents);
+        self
+    }
+
+    /// The consents without which it would have been refused, sorted.
+    pub fn consents(&self) -> impl Iterator<Item = &str> {
+        self.consents.iter().map(String::as_str)
     }
 
     /// The clauses that allowed it, sorted.

@@ -239,3 +239,10 @@ vocabulary! {
     Withdrawn = "withdrawn",
     RegimeChanged = "regime_changed",
 }
+
+impl ConsentState {
+    /// Of what was found: consents that are complete, or the state of what there is.
+    pub fn of<T>(found: &Result<T, Self>) -> Self {
+        found.as_ref().err().copied().unwrap_or(Self::Complete)
+    }
+}

@@ -236,6 +236,34 @@ fn limits_in_clauses_and_parameters_agree() {
 }
 
 #[test]
+fn a_permit_rests_on_consent_where_it_would_be_none_without() {
+    use super::ConsentBehind::{Any, Explicit};
+    let covenant = covenant();
+    let analysis = |direct: &str, consent: &str| {
+        golden::question(&format!(
+            "action = 'receive'\narticle = 16\nreason = true\nactor = {{ role = 'R07', kind = 'aanbieder'{direct} }}\n\
+             other = {{ role = 'R06', kind = 'aanbieder'{direct} }}\ncase = {{ phase = 'F4' }}\n\
+             item = {{ category = 'C10', form = 'I', source = 'aanbieder'{consent} }}",
+        ))
+    };
+    let diagnosis = golden::question(
+        "action = 'receive'\narticle = 15\nreason = true\nactor = { role = 'R06', kind = 'aanbieder' }\n\
+         other = { role = 'R07', kind = 'aanbieder' }\ncase = { phase = 'F4' }\n\
+         item = { category = 'C09', form = 'P', source = 'aanbieder', consent = 'complete', explicit = 'complete' }",
+    );
+    for (question, behind) in [
+        (analysis("", ", consent = 'complete'"), Some(Any)),
+        (analysis("", ", consent = 'complete', explicit = 'complete'"), Some(Any)),
+        (analysis(", involved = true", ", consent = 'complete'"), None),
+        (analysis(", involved = true", ""), None),
+        (diagnosis, Some(Explicit)),
+    ] {
+        assert!(covenant.decide(&question).is_ok(), "{question:?}");
+        assert_eq!(covenant.consent_behind(&question), behind, "{question:?}");
+    }
+}
+
+#[test]
 fn permits_join() {
     let receive = golden::question(
         "action = 'receive'\narticle = 20\nactor = { kind = 'gemeente' }\nitem = { category = 'C19', form = '-', source = 'aanbieder' }",

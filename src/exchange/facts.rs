@@ -10,7 +10,7 @@ use crate::audit::Draft;
 use crate::case::{Assignment, CaseFile, Held, Party};
 use crate::covenant::consent::Ask;
 use crate::covenant::facts::{Action, Actor, CaseFacts, ConsentState, Item, Kind, Purpose, Question, Standing};
-use crate::covenant::{Denial, Permit};
+use crate::covenant::{ConsentBehind, Denial, Permit};
 use crate::form::Context;
 use crate::ground::Refusal;
 use crate::identity::Caller;
@@ -84,6 +84,15 @@ pub struct Seat {
     pub standing: Standing,
     /// Registered as directly involved.
     pub involved: bool,
+}
+
+impl Seat {
+    const fn partner(&self) -> Option<&Oin> {
+        match &self.party {
+            Party::Partner(oin) => Some(oin),
+            Party::External(_) => None,
+        }
+    }
 }
 
 /// What is exchanged, and where it comes from.
@@ -214,6 +223,8 @@ impl Facts {
 
     /// Asks whether the caller may receive from the facility itself: the case index, the consent register, the log.
     pub fn from_facility(&self, hub: &Exchange, context: &Context, goods: Goods) -> Result<Permit, Refusal> {
+        let me = self.seat_of_caller(hub, context);
+        let ask = ask(context.article, goods, None, &me);
         let question = Question {
             action: Action::Receive,
             article: context.article,
@@ -221,18 +232,11 @@ impl Facts {
             actor: self.caller_as(hub, context),
             other: None,
             case: self.case_facts(),
-            item: Some(self.item(
-                hub,
-                context.article,
-                goods,
-                Kind::Facility,
-                None,
-                &self.seat_of_caller(hub, context),
-            )),
+            item: Some(self.item(hub, goods, Kind::Facility, &ask)),
             recipients: 1,
             reason_given: self.reason_given(hub, context),
         };
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
+        self.decide(hub, &question, &ask)
     }
 
     /// Asks both halves of an exchange: may the sender send it, may the recipient receive it.
@@ -292,7 +296,17 @@ impl Facts {
         recipients: u32,
     ) -> Result<Permit, Refusal> {
         let question = self.question(hub, action, context, goods, sender, recipient, recipients)?;
-        hub.covenant.decide(&question).map_err(|denial| self.refusal(hub, denial))
+        self.decide(hub, &question, &ask(context.article, goods, Some(sender), recipient))
+    }
+
+    /// The answer of the covenant, with the consents that a yes rests on.
+    fn decide(&self, hub: &Exchange, question: &Question, ask: &Ask<'_>) -> Result<Permit, Refusal> {
+        let permit = hub.covenant.decide(question).map_err(|denial| self.refusal(hub, denial))?;
+        let (Some(behind), Some(case)) = (hub.covenant.consent_behind(question), self.case()) else {
+            return Ok(permit);
+        };
+        let found = case.complete_consent(hub.covenant.consent(), self.now, ask, behind == ConsentBehind::Explicit);
+        Ok(permit.resting_on(found.unwrap_or_default().into_iter().map(|consent| consent.id.clone())))
     }
 
     /// One half of an exchange as a question.
@@ -313,10 +327,6 @@ impl Facts {
             (None, Party::External(external)) => Kind::External(*external),
             (None, Party::Partner(oin)) => self.kind(oin).map_or(Kind::Facility, Kind::Partner),
         };
-        let source = match &sender.party {
-            Party::Partner(oin) => Some(oin),
-            Party::External(_) => None,
-        };
         Ok(Question {
             action,
             article: context.article,
@@ -324,7 +334,7 @@ impl Facts {
             actor: self.actor(hub, me),
             other: Some(self.actor(hub, other)),
             case: self.case_facts(),
-            item: Some(self.item(hub, context.article, goods, source_kind, source, recipient)),
+            item: Some(self.item(hub, goods, source_kind, &ask(context.article, goods, Some(sender), recipient))),
             recipients,
             reason_given: self.reason_given(hub, context),
         })
@@ -421,33 +431,15 @@ impl Facts {
         })
     }
 
-    fn item(
-        &self,
-        hub: &Exchange,
-        article: Article,
-        goods: Goods,
-        source_kind: Kind,
-        source: Option<&Oin>,
-        recipient: &Seat,
-    ) -> Item {
+    fn item(&self, hub: &Exchange, goods: Goods, source: Kind, ask: &Ask<'_>) -> Item {
         let state = |explicit| {
             let case = self.case()?;
-            let ask = Ask {
-                article,
-                category: goods.category,
-                recipient: match &recipient.party {
-                    Party::Partner(oin) => Some(oin),
-                    Party::External(_) => None,
-                },
-                recipient_role: recipient.role.unwrap_or(Role::R16),
-                source,
-            };
-            Some(case.consent_state(hub.covenant.consent(), self.now, &ask, explicit))
+            Some(ConsentState::of(&case.complete_consent(hub.covenant.consent(), self.now, ask, explicit)))
         };
         Item {
             category: goods.category,
             form: goods.form,
-            source: source_kind,
+            source,
             consent: state(false).unwrap_or(ConsentState::Missing),
             explicit_consent: state(true).unwrap_or(ConsentState::Missing),
             expired: goods.expired,
@@ -455,15 +447,20 @@ impl Facts {
     }
 }
 
+/// The consent that an exchange may need. Without a sender the facility itself is the source.
+fn ask<'a>(article: Article, goods: Goods, sender: Option<&'a Seat>, recipient: &'a Seat) -> Ask<'a> {
+    Ask {
+        article,
+        category: goods.category,
+        recipient: recipient.partner(),
+        recipient_role: recipient.role.unwrap_or(Role::R16),
+        source: sender.and_then(Seat::partner),
+    }
+}
+
 /// Distinct partners among seats.
 pub fn partners<'a>(seats: impl IntoIterator<Item = &'a Seat>) -> BTreeSet<&'a Oin> {
-    seats
-        .into_iter()
-        .filter_map(|seat| match &seat.party {
-            Party::Partner(oin) => Some(oin),
-            Party::External(_) => None,
-        })
-        .collect()
+    seats.into_iter().filter_map(Seat::partner).collect()
 }
 
 /// The purpose code of a context.

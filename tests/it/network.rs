@@ -671,6 +671,13 @@ impl Database {
         (row.get(0), row.get(1), row.get(2))
     }
 
+    /// Consents that the events of a method name, in the order of the events.
+    pub(crate) async fn consents_of(&self, method: &str) -> Vec<String> {
+        let rows = sqlx::query("SELECT consents FROM audit_event WHERE method LIKE $1 ORDER BY event_id");
+        let rows = rows.bind(format!("%{method}")).fetch_all(&self.0).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// What another organisation calls the case that somebody calls `name`; every organisation knows its own only.
     pub(crate) async fn case_name(&self, name: &str, oin: &Oin) -> String {
         let row = sqlx::query(

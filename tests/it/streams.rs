@@ -255,9 +255,15 @@ async fn withdrawn_consent_stops_what_rested_on_it_at_once() {
     let refused = gemeente.publish(&draft).await.unwrap_err();
     assert_eq!(reason(&refused).as_deref(), Some("CONSENT_MISSING"));
     let consent = gemeente.consent(&case, &["11"], &[v1::Category::C07], &[v1::Role::R02]).await.unwrap().message.name;
-    let record = gemeente.publish(&draft).await.unwrap().message.record.unwrap().name;
+    let published = gemeente.publish(&draft).await.unwrap();
+    let record = published.message.record.unwrap().name;
     let reading = why("11", "aanmelding", v1::Role::R02);
     gemeente.fetch(&record, &case, &reading).await.unwrap();
+    let database = network.database().await;
+    let (_, used) = consent.rsplit_once('/').unwrap();
+    assert_eq!(database.consents_of("/PublishRecord").await, [used]);
+    assert_eq!(database.consents_of("/FetchRecord").await, [used]);
+    assert!(database.consents_of("/ReferCase").await.iter().all(String::is_empty), "what rests on none names none");
     gemeente.withdraw(&consent).await.unwrap();
     let refused = gemeente.fetch(&record, &case, &reading).await.unwrap_err();
     assert_eq!(reason(&refused).as_deref(), Some("CONSENT_WITHDRAWN"));
