@@ -6,6 +6,7 @@
 //!
 //! A refusal at any step goes to one place, [`Exchange::refuse`], which logs it before the caller hears of it.
 
+mod admission;
 mod call;
 mod checked;
 pub mod facts;
@@ -382,25 +383,6 @@ impl Exchange {
             Err(Stop::Logged(refused)) => Err(refused),
             Err(Stop::Store(error)) => Err(unavailable(&error)),
         }
-    }
-
-    /// Steps 1–3 of the decision order: certificate, partner, covenant.
-    async fn admit(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
-        let seen = self.registry.borrow().rev;
-        match self.admit_now(call) {
-            Err(_) if self.is_stale(seen).await? => {
-                self.refresh().await?;
-                self.admit_now(call)
-            }
-            admitted => admitted,
-        }
-    }
-
-    fn admit_now(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
-        let registry = self.registry.borrow();
-        let caller = registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
-        let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;
-        Ok((caller, admitted))
     }
 
     async fn remembered<O: Operation>(

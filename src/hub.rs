@@ -337,7 +337,17 @@ const LONGEST_LAST_WORDS: Duration = Duration::from_millis(700);
 /// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
 async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
     let mut registry = exchange.registry.subscribe();
-    while registry.changed().await.is_ok() {
+    loop {
+        let now = exchange.clock.now();
+        let next = registry.borrow().registrations.next_end(now);
+        // The clock may be moved by hand: it is looked at often, while anything is about to end.
+        let until = next.map_or(Duration::MAX, |_| LAST_WORDS);
+        match tokio::time::timeout(until, registry.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) if next.is_some_and(|end| end > exchange.clock.now()) => continue,
+            Err(_) => {}
+        }
         let latest = Instant::now() + LONGEST_LAST_WORDS;
         let (mut cut, mut is_busy) = (0, true);
         while is_busy {

@@ -215,7 +215,7 @@ fn holds_bsn(field: &str, text: &str, bsn: BsnField) -> bool {
     match field {
         "bsn" => bsn == BsnField::Refused && !text.is_empty(),
         // Digits of a hash are random too: an operator must be able to revoke every key, and an officer to find every trace.
-        "key_hash" if is_hex(text, 64) => false,
+        "key_hash" | "replaces" if is_hex(text, 64) => false,
         "trace_id" if is_hex(text, 32) => false,
         "page_token" | "cursor" | "pseudonym" | "etag" => text.len() <= SHORT && contains_bsn(text),
         "reason" | "user_ref" | "purpose" | "text_version" | "display_name" => contains_bsn(text),

@@ -3,7 +3,7 @@
 //! It is replaced as a whole when something changes; every decision carries the revision that it saw, and a commit with
 //! an older one is decided again ([`crate::store::Seen`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prost::Message as _;
 use time::OffsetDateTime;
@@ -14,6 +14,7 @@ use crate::identity::certificate::Leaf;
 use crate::identity::{Function, Holder, KeyHash, KeyState, Partner, Registration, Registrations};
 use crate::party::{Oin, PartnerStatus, Role};
 use crate::store::StoreError;
+use crate::store::certificates::CertificateRow;
 use crate::store::registry::Rows;
 
 /// The picture.
@@ -23,6 +24,8 @@ pub struct Registry {
     pub rev: i64,
     /// Keys and partners, for finding out who calls.
     pub registrations: Registrations,
+    /// Every registered certificate by the hash of its key.
+    pub certificates: BTreeMap<KeyHash, CertificateRow>,
     /// Every partner by OIN.
     pub partners: BTreeMap<Oin, Entry>,
     /// Signatures by version and OIN.
@@ -62,13 +65,13 @@ impl Registry {
                 .collect::<Result<_, _>>()?;
             partners.insert(oin, Entry { partner, standing_roles, keys: None });
         }
-        let mut keys = HashMap::new();
+        let (mut keys, mut certificates) = (HashMap::new(), BTreeMap::new());
         for row in rows.certificates {
             let hash: KeyHash = row.key_hash.parse().map_err(bad("certificate"))?;
             let holder = holder(&row.holder, &row.person_ref)?;
-            let state = if row.revoked_at.is_some() { KeyState::Revoked } else { KeyState::Active };
             let oin = row.oin.parse().map_err(bad("certificate"))?;
-            keys.insert(hash, Registration { oin, holder, state });
+            keys.insert(hash, Registration { oin, holder, state: state(&row) });
+            certificates.insert(hash, row);
         }
         for (oin, message) in rows.key_sets {
             let oin: Oin = oin.parse().map_err(bad("key_set"))?;
@@ -85,7 +88,7 @@ impl Registry {
             signatures.push((version, signature));
         }
         let known = partners.iter().map(|(oin, entry)| (oin.clone(), entry.partner.clone())).collect();
-        Ok(Self { rev: rows.rev, registrations: Registrations::new(keys, known), partners, signatures })
+        Ok(Self { rev: rows.rev, registrations: Registrations::new(keys, known), certificates, partners, signatures })
     }
 
     /// Partners that hold this role outside any case and take part now.
@@ -94,6 +97,12 @@ impl Registry {
             .iter()
             .filter(move |(_, entry)| entry.standing_roles.contains(&role) && entry.takes_part(now))
             .map(|(oin, _)| oin)
+    }
+
+    /// Whether there ever was a second operator: from then on a change that cuts somebody off, or makes an operator, takes two.
+    pub fn takes_two(&self) -> bool {
+        let operators = self.certificates.values().filter(|row| row.holder == OPERATOR);
+        operators.map(|row| (&row.oin, &row.person_ref)).collect::<BTreeSet<_>>().len() > 1
     }
 
     /// The partner with this OIN.
@@ -112,14 +121,24 @@ impl Entry {
 }
 
 /// Whether the key that signed a published set is registered for this organisation's systems and not revoked: a set under
-/// a revoked certificate is in force no longer.
+/// a revoked certificate is in force no longer. One that has retired signed it while it was good.
 fn vouched_for(set: &v1::KeySet, oin: &Oin, keys: &HashMap<KeyHash, Registration>) -> bool {
     let leaf = set.certificate_chain.first().and_then(|leaf| Leaf::read(leaf).ok());
     leaf.and_then(|leaf| keys.get(&leaf.key_hash)).is_some_and(|registration| {
         registration.oin == *oin
-            && registration.state == KeyState::Active
+            && registration.state != KeyState::Revoked
             && registration.holder == Holder::Organisation
     })
+}
+
+/// Where a key is in its life, leaving the clock aside.
+pub fn state(row: &CertificateRow) -> KeyState {
+    match (row.revoked_at, row.retires_at, row.used_at) {
+        (Some(_), _, _) => KeyState::Revoked,
+        (None, Some(end), _) => KeyState::Retiring(from_micros(end)),
+        (None, None, None) => KeyState::Announced,
+        (None, None, Some(_)) => KeyState::Active,
+    }
 }
 
 fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
@@ -127,7 +146,7 @@ fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
         "organisation" => return Ok(Holder::Organisation),
         "officer" => Function::Officer,
         "network_officer" => Function::NetworkOfficer,
-        "operator" => Function::Operator,
+        OPERATOR => Function::Operator,
         _ => return Err(StoreError::Inconsistent("certificate")),
     };
     let person = person.parse().map_err(|_| StoreError::Inconsistent("certificate"))?;
@@ -141,6 +160,20 @@ pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
         v1::HolderKind::Organisation => Some("organisation"),
         v1::HolderKind::Officer => Some("officer"),
         v1::HolderKind::NetworkOfficer => Some("network_officer"),
-        v1::HolderKind::Operator => Some("operator"),
+        v1::HolderKind::Operator => Some(OPERATOR),
     }
 }
+
+/// A holder for the wire.
+pub fn holder_kind(code: &str) -> v1::HolderKind {
+    match code {
+        "organisation" => v1::HolderKind::Organisation,
+        "officer" => v1::HolderKind::Officer,
+        "network_officer" => v1::HolderKind::NetworkOfficer,
+        OPERATOR => v1::HolderKind::Operator,
+        _ => v1::HolderKind::Unspecified,
+    }
+}
+
+/// How the store calls an operator.
+pub const OPERATOR: &str = "operator";

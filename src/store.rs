@@ -17,6 +17,7 @@ mod tx;
 mod writer;
 
 pub mod case;
+pub mod certificates;
 pub mod check;
 pub mod checkpoint;
 pub mod consent;
@@ -25,6 +26,7 @@ pub mod deployment;
 pub mod erasure;
 mod event;
 pub mod inbox;
+pub mod pending;
 pub mod record;
 pub mod registry;
 pub mod request;

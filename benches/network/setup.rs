@@ -149,7 +149,7 @@ impl Setup {
                 request_id: id(),
                 certificate: self.leaf(oin)?,
                 holder: v1::HolderKind::Organisation as i32,
-                person_ref: String::new(),
+                ..Default::default()
             };
             registry.register_certificate(request).await?;
             self.join(oin).await?;
@@ -220,6 +220,7 @@ impl Setup {
             certificate: self.leaf(OFFICER)?,
             holder: v1::HolderKind::Officer as i32,
             person_ref: OFFICER.to_owned(),
+            ..Default::default()
         };
         RegistryClient::new(self.channel("operator").await?).register_certificate(request).await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! `sluis registry`: an operator adds partners and certificates, and cuts them off.
+//! `sluis registry`: operators add partners and certificates, and cut them off.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,11 +8,13 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::plain;
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
+use crate::api::v1::confirm_change_response::Changed;
 use crate::api::v1::registry_client::RegistryClient;
 
 /// Add partners and certificates to a hub's registry, and cut them off. Needs an operator's certificate.
@@ -51,11 +53,37 @@ enum RegistryCommand {
         /// Opaque reference of the person; none for an organisation.
         #[arg(long, default_value = "")]
         person: String,
+        /// The owner's name for the system that uses it.
+        #[arg(long, default_value = "")]
+        system: String,
+        /// Hash of the key whose place it takes: that one is refused 14 days after the first call with the new one.
+        #[arg(long, default_value = "")]
+        replaces: String,
     },
     /// Revoke a registered key: its connections are cut.
     Revoke {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
+    },
+    /// Say from when on a key is refused whose successor is in use.
+    Retire {
+        /// SHA-256 of the public key.
+        key_hash: String,
+        /// RFC 3339, for example 2027-01-31T23:00:00Z; left out: now.
+        #[arg(long, value_parser = moment)]
+        at: Option<OffsetDateTime>,
+    },
+    /// Changes that wait for a second operator.
+    Pending,
+    /// Carry out a change that another operator asked for.
+    Confirm {
+        /// changes/{uuid}, as `pending` lists it.
+        name: String,
+    },
+    /// Take back a change that waits for a second operator.
+    Cancel {
+        /// changes/{uuid}, as `pending` lists it.
+        name: String,
     },
     /// Whose certificates the node that is called has refused lately, and why: for a partner that does not connect.
     Refusals,
@@ -114,21 +142,38 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             let partner = done("registering the partner", registry.register_partner(request).await)?;
             writeln!(out, "{}  {}", partner.name, partner.display_name)?;
         }
-        RegistryCommand::Certificate { file, holder, person } => {
+        RegistryCommand::Certificate { file, holder, person, system, replaces } => {
             let leaf = CertificateDer::from_pem_file(&file).map_err(|_| RemoteError::Certificate(file))?;
             let request = v1::RegisterCertificateRequest {
                 request_id: Uuid::new_v4().to_string(),
                 certificate: leaf.to_vec(),
                 holder: holder as i32 + 1,
                 person_ref: person,
+                system,
+                replaces,
             };
             let known = done("registering the certificate", registry.register_certificate(request).await)?;
-            writeln!(out, "key {} registered for {}", known.key_hash, known.oin)?;
+            registered(&known, out)?;
         }
         RegistryCommand::Revoke { key_hash } => {
             let request = v1::RevokeCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash };
             let known = done("revoking the key", registry.revoke_certificate(request).await)?;
             writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
+        }
+        RegistryCommand::Retire { key_hash, at } => {
+            let retire_time = at.map(crate::wire::timestamp);
+            let request =
+                v1::RetireCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash, retire_time };
+            let known = done("retiring the key", registry.retire_certificate(request).await)?;
+            let until = day(known.retire_time.as_ref());
+            writeln!(out, "key {} of {} is refused from {until} on", known.key_hash, known.oin)?;
+        }
+        RegistryCommand::Pending => list_pending(&mut registry, out).await?,
+        RegistryCommand::Confirm { name } => confirm(&mut registry, name, out).await?,
+        RegistryCommand::Cancel { name } => {
+            let request = v1::CancelChangeRequest { request_id: Uuid::new_v4().to_string(), name };
+            let change = done("taking the change back", registry.cancel_change(request).await)?;
+            writeln!(out, "{} will not be carried out", change.name)?;
         }
         RegistryCommand::Refusals => {
             let answer = registry.list_refusals(v1::ListRefusalsRequest {}).await;
@@ -140,17 +185,65 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             anew(&node, out)?;
         }
         RegistryCommand::Status { oin, set, reason } => {
-            let request = v1::SetPartnerStatusRequest {
-                request_id: Uuid::new_v4().to_string(),
-                name: format!("partners/{oin}"),
-                status: set as i32 + 1,
-                reason,
-            };
+            let name = format!("partners/{oin}");
+            let (request_id, status) = (Uuid::new_v4().to_string(), set as i32 + 1);
+            let request = v1::SetPartnerStatusRequest { request_id, name, status, reason };
             let partner = done("setting the status", registry.set_partner_status(request).await)?;
-            writeln!(out, "{} is now {}", partner.name, partner.status().as_str_name())?;
+            now_is(&partner, out)?;
         }
     }
     Ok(())
+}
+
+type Client = RegistryClient<Channel>;
+
+async fn list_pending(registry: &mut Client, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let answer = registry.list_pending_changes(v1::ListPendingChangesRequest {}).await;
+    let waiting = done("listing what waits", answer)?.changes;
+    writeln!(out, "{} changes wait", waiting.len())?;
+    waiting.iter().try_for_each(|change| pending(change, out))?;
+    Ok(())
+}
+
+async fn confirm(registry: &mut Client, name: String, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let request = v1::ConfirmChangeRequest { request_id: Uuid::new_v4().to_string(), name };
+    match done("confirming the change", registry.confirm_change(request).await)?.changed {
+        Some(Changed::Partner(partner)) => now_is(&partner, out)?,
+        Some(Changed::Certificate(known)) => registered(&known, out)?,
+        None => writeln!(out, "done")?,
+    }
+    Ok(())
+}
+
+fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
+    match &known.pending {
+        None => writeln!(out, "key {} registered for {}", known.key_hash, known.oin),
+        Some(change) => waits(change, out),
+    }
+}
+
+fn now_is(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Result<()> {
+    match &partner.pending {
+        None => writeln!(out, "{} is now {}", partner.name, partner.status().as_str_name()),
+        Some(change) => waits(change, out),
+    }
+}
+
+fn waits(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "nothing has changed yet: a second operator confirms with")?;
+    writeln!(out, "  sluis registry … confirm {}", change.name)?;
+    writeln!(out, "before {}", day(change.expire_time.as_ref()))
+}
+
+fn pending(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<()> {
+    let (asked, until) = (day(change.create_time.as_ref()), day(change.expire_time.as_ref()));
+    writeln!(out, "{}  until {until}", change.name)?;
+    writeln!(out, "  {}", plain(&change.summary))?;
+    writeln!(out, "  asked for by {} of {} at {asked}", plain(&change.person_ref), plain(&change.oin))
+}
+
+fn moment(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
+    OffsetDateTime::parse(text, &Rfc3339)
 }
 
 fn refusals(node: &v1::ListRefusalsResponse, out: &mut dyn Write) -> std::io::Result<()> {

@@ -82,6 +82,7 @@ async fn certificate(
         certificate: leaf.to_vec(),
         holder: holder.into(),
         person_ref,
+        ..Default::default()
     };
     let what = format!("registering a certificate of {id} as {}", holder.as_str_name());
     done("hub", &what, registry.register_certificate(request).await).map(|_| ())

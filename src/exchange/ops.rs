@@ -3,6 +3,8 @@
 pub mod audit;
 pub mod case_read;
 pub mod case_state;
+pub mod certificates;
+pub mod changes;
 pub mod consents;
 pub mod covenants;
 pub mod directory;

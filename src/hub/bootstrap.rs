@@ -13,8 +13,11 @@ use crate::exchange::Exchange;
 use crate::identity::certificate::Leaf;
 use crate::method::Admitted;
 use crate::party::{OrgKind, PartnerStatus};
-use crate::store::registry::{CertificateRow, PartnerRow, add_certificate, load, put_partner};
+use crate::registry::OPERATOR;
+use crate::store::certificates::{self, CertificateRow};
+use crate::store::registry::{PartnerRow, load, put_partner};
 use crate::store::{Changes, Seen, Tx, Work, WorkError};
+use crate::trust::Contents;
 
 /// Registers the operator named in the configuration, if the registry knows no operator yet. An audit event like any
 /// other: the log of a network begins with who opened it.
@@ -22,7 +25,7 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
     let mut reader = exchange.store.read().await?;
     let known = load(&mut reader).await?;
     drop(reader);
-    if known.certificates.iter().any(|row| row.holder == "operator" && row.revoked_at.is_none()) {
+    if known.certificates.iter().any(|row| row.holder == OPERATOR && row.revoked_at.is_none()) {
         return Ok(());
     }
     let der = CertificateDer::from_pem_file(&config.operator).map_err(|_| HubError::Operator)?;
@@ -43,9 +46,17 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
         certificate: CertificateRow {
             key_hash: leaf.key_hash.to_string(),
             oin: oin.to_string(),
-            holder: "operator".to_owned(),
+            holder: OPERATOR.to_owned(),
             person_ref: "first-operator".to_owned(),
+            system: String::new(),
+            issuer: Contents::read(&der).map_err(|_| HubError::Operator)?.issuer.clone(),
+            starts_at: micros(leaf.not_before),
             expires_at: micros(leaf.not_after),
+            registered_at: micros(now),
+            used_at: None,
+            anchor_set: String::new(),
+            replaces: String::new(),
+            retires_at: None,
             revoked_at: None,
         },
     };
@@ -68,7 +79,7 @@ impl Work for FirstOperator {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
         put_partner(tx, &self.partner).await?;
-        add_certificate(tx, &self.certificate).await?;
+        certificates::put(tx, &self.certificate).await?;
         let draft = Draft {
             method: "sluis.v1.Registry/RegisterCertificate",
             action: Some(Action::Create),

@@ -39,9 +39,8 @@ impl Registrations {
         let partner =
             self.partners.get(oin).filter(|partner| partner.effective_from <= now).ok_or(Reason::PartnerUnknown)?;
         let registration = self.keys.get(&certificate.key_hash()).ok_or(Reason::CertUntrusted)?;
-        match registration.state {
-            KeyState::Active => {}
-            KeyState::Revoked => return Err(Reason::CertRevoked),
+        if !registration.state.holds(now) {
+            return Err(Reason::CertRevoked);
         }
         partner.standing(now)?;
         if registration.oin != *oin {
@@ -54,7 +53,18 @@ impl Registrations {
             accepted: partner.accepted_covenant,
             key: certificate.key_hash(),
             fingerprint: certificate.fingerprint(),
+            is_new: registration.state == KeyState::Announced,
         })
+    }
+
+    /// The next moment after `now` at which somebody is to be refused who is not refused now.
+    pub fn next_end(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let retiring = self.keys.values().filter_map(|registration| match registration.state {
+            KeyState::Retiring(end) => Some(end),
+            KeyState::Announced | KeyState::Active | KeyState::Revoked => None,
+        });
+        let leaving = self.partners.values().filter_map(|partner| partner.withdrawn_at);
+        retiring.chain(leaving).filter(|end| *end > now).min()
     }
 
     /// For whom a key is registered, if it is.
@@ -85,6 +95,7 @@ pub struct Caller {
     accepted: Option<u32>,
     key: KeyHash,
     fingerprint: Fingerprint,
+    is_new: bool,
 }
 
 impl Caller {
@@ -114,6 +125,11 @@ impl Caller {
     /// Whether the organisation has signed this version of the covenant.
     pub fn accepted(&self, version: u32) -> bool {
         self.accepted == Some(version)
+    }
+
+    /// Whether nobody has called with this key before, as far as the picture tells.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Hash of the key that the caller holds.
@@ -197,10 +213,25 @@ impl FromStr for PersonRef {
 /// Whether a registered key may still be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
+    /// No call has been made with it yet.
+    Announced,
     /// In use.
     Active,
+    /// Its successor is in use: until this moment.
+    Retiring(OffsetDateTime),
     /// Never again.
     Revoked,
+}
+
+impl KeyState {
+    /// Whether calls with it are let in at `now`.
+    pub fn holds(self, now: OffsetDateTime) -> bool {
+        match self {
+            Self::Announced | Self::Active => true,
+            Self::Retiring(end) => now < end,
+            Self::Revoked => false,
+        }
+    }
 }
 
 /// An organisation as the registry knows it.

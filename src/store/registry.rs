@@ -1,10 +1,11 @@
-//! SQL of partners, certificates, published keys and covenant signatures.
+//! SQL of partners, published keys and covenant signatures.
 //!
 //! Rows are text here; [`crate::registry`] turns them into domain types.
 
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use super::certificates::{self, CertificateRow};
 use super::session::query;
 use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
 use crate::party::Oin;
@@ -35,23 +36,6 @@ pub struct PartnerRow {
     pub withdrawn_at: Option<i64>,
     /// 0: none.
     pub accepted_covenant: i64,
-}
-
-/// A row of `certificate`.
-#[derive(Debug, Clone)]
-pub struct CertificateRow {
-    /// Hex.
-    pub key_hash: String,
-    /// 20 digits.
-    pub oin: String,
-    /// organisation, officer, network_officer, operator.
-    pub holder: String,
-    /// Opaque; empty for an organisation.
-    pub person_ref: String,
-    /// Microseconds.
-    pub expires_at: i64,
-    /// Microseconds.
-    pub revoked_at: Option<i64>,
 }
 
 /// Everything that the registry's picture is made of.
@@ -93,20 +77,7 @@ pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
             })
         })
         .collect::<Result<_, sqlx::Error>>()?;
-    let certificates = sqlx::query("SELECT * FROM certificate").fetch_all(&mut *conn).await?;
-    let certificates = certificates
-        .iter()
-        .map(|row| {
-            Ok(CertificateRow {
-                key_hash: row.try_get("key_hash")?,
-                oin: row.try_get("oin")?,
-                holder: row.try_get("holder")?,
-                person_ref: row.try_get("person_ref")?,
-                expires_at: row.try_get("expires_at")?,
-                revoked_at: row.try_get("revoked_at")?,
-            })
-        })
-        .collect::<Result<_, sqlx::Error>>()?;
+    let certificates = certificates::load(&mut *conn).await?;
     let key_sets = sqlx::query("SELECT oin, message FROM key_set").fetch_all(&mut *conn).await?;
     let key_sets = key_sets
         .iter()
@@ -165,34 +136,6 @@ pub async fn set_status(
         .bind(oin)
         .bind(status)
         .bind(withdrawn_at)
-        .execute(tx.conn().await?)
-        .await?;
-    touch(tx).await?;
-    Ok(done == 1)
-}
-
-/// Registers a key. False if it is registered already, for whomever.
-pub async fn add_certificate(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<bool, StoreError> {
-    let done = query(
-        "INSERT INTO certificate (key_hash, oin, holder, person_ref, expires_at, revoked_at) \
-         VALUES ($1,$2,$3,$4,$5,NULL) ON CONFLICT (key_hash) DO NOTHING",
-    )
-    .bind(&row.key_hash)
-    .bind(&row.oin)
-    .bind(&row.holder)
-    .bind(&row.person_ref)
-    .bind(row.expires_at)
-    .execute(tx.conn().await?)
-    .await?;
-    touch(tx).await?;
-    Ok(done == 1)
-}
-
-/// Revokes a key for good. False if it is not registered.
-pub async fn revoke_certificate(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<bool, StoreError> {
-    let done = query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
-        .bind(key_hash)
-        .bind(at)
         .execute(tx.conn().await?)
         .await?;
     touch(tx).await?;

@@ -18,8 +18,8 @@ use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, erase, evidence, inbox, newcomer, pseudonyms,
-    publish, query, records, refer, registry, roles, route, simulation,
+    audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
+    newcomer, pseudonyms, publish, query, records, refer, registry, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -291,10 +291,25 @@ impl Registry for Hub {
         self.unary::<registry::RegisterPartner>(r).await
     }
     async fn register_certificate(&self, r: Request<RegisterCertificateRequest>) -> Reply<RegisteredCertificate> {
-        self.unary::<registry::RegisterCertificate>(r).await
+        self.unary::<certificates::RegisterCertificate>(r).await
     }
     async fn revoke_certificate(&self, r: Request<RevokeCertificateRequest>) -> Reply<RegisteredCertificate> {
-        self.unary::<registry::RevokeCertificate>(r).await
+        self.unary::<certificates::RevokeCertificate>(r).await
+    }
+    async fn retire_certificate(&self, r: Request<RetireCertificateRequest>) -> Reply<RegisteredCertificate> {
+        self.unary::<certificates::RetireCertificate>(r).await
+    }
+    async fn list_certificates(&self, r: Request<ListCertificatesRequest>) -> Reply<ListCertificatesResponse> {
+        self.unary::<certificates::ListCertificates>(r).await
+    }
+    async fn list_pending_changes(&self, r: Request<ListPendingChangesRequest>) -> Reply<ListPendingChangesResponse> {
+        self.unary::<changes::ListPendingChanges>(r).await
+    }
+    async fn confirm_change(&self, r: Request<ConfirmChangeRequest>) -> Reply<ConfirmChangeResponse> {
+        self.unary::<changes::ConfirmChange>(r).await
+    }
+    async fn cancel_change(&self, r: Request<CancelChangeRequest>) -> Reply<PendingChange> {
+        self.unary::<changes::CancelChange>(r).await
     }
     async fn set_partner_status(&self, r: Request<SetPartnerStatusRequest>) -> Reply<Partner> {
         self.unary::<registry::SetPartnerStatus>(r).await

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, erase, evidence, inbox, newcomer, pseudonyms, query,
-    records, refer, registry, roles, route, simulation,
+    audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
+    newcomer, pseudonyms, query, records, refer, registry, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -59,8 +59,12 @@ fn every_operation(bytes: &[u8]) {
     feed::<evidence::ProveEvents>(bytes);
     feed::<evidence::ReadEntries>(bytes);
     feed::<registry::RegisterPartner>(bytes);
-    feed::<registry::RegisterCertificate>(bytes);
-    feed::<registry::RevokeCertificate>(bytes);
+    feed::<certificates::RegisterCertificate>(bytes);
+    feed::<certificates::RevokeCertificate>(bytes);
+    feed::<certificates::RetireCertificate>(bytes);
+    feed::<certificates::ListCertificates>(bytes);
+    feed::<changes::ConfirmChange>(bytes);
+    feed::<changes::CancelChange>(bytes);
     feed::<registry::SetPartnerStatus>(bytes);
     feed::<registry::ReloadNode>(bytes);
     feed::<registry::ListRefusals>(bytes);

@@ -12,6 +12,7 @@ mod architecture;
 mod atomic;
 mod bad_input;
 mod calls;
+mod certificates;
 mod clock;
 mod deadlines;
 mod direct;

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::calls::Client;
+use crate::calls::{Client, Reply};
 
 /// OINs of the usual partners.
 pub(crate) const GEMEENTE: &str = "00000099100001410000";
@@ -48,6 +48,14 @@ pub(crate) struct Holder {
     pub(crate) client: Client,
 }
 
+impl Holder {
+    /// A call that everybody may make.
+    pub(crate) async fn greet(&self) {
+        let request = v1::ListPartnersRequest::default();
+        self.client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.unwrap();
+    }
+}
+
 /// A partner that seals for itself.
 pub(crate) struct Party {
     pub(crate) holder: Holder,
@@ -67,6 +75,28 @@ impl Party {
     pub(crate) fn client(&self) -> &Client {
         &self.holder.client
     }
+}
+
+/// Moves the hub's clock.
+pub(crate) async fn forward(network: &Network, seconds: i64) {
+    let by = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds, nanos: 0 });
+    let forward = v1::AdvanceClockRequest { request_id: id(), by: Some(by) };
+    network.operator.client.call::<_, v1::AdvanceClockResponse>("Simulation/AdvanceClock", &forward).await.unwrap();
+}
+
+/// Asks for another status of a partner: carried out, or waiting for a second operator.
+pub(crate) async fn ask_status(
+    operator: &Client,
+    oin: &Oin,
+    status: v1::PartnerStatus,
+) -> Result<Reply<v1::Partner>, tonic::Status> {
+    let request = v1::SetPartnerStatusRequest {
+        request_id: id(),
+        name: format!("partners/{oin}"),
+        status: status as i32,
+        reason: "proef".to_owned(),
+    };
+    operator.call("Registry/SetPartnerStatus", &request).await
 }
 
 impl Network {
@@ -226,6 +256,30 @@ impl Network {
         holder
     }
 
+    /// A person of the network's office, whom nobody has registered.
+    pub(crate) async fn person(&self, person: &str) -> Holder {
+        let profile = Profile::Person { person: person.parse().unwrap(), oin: NETWERK.parse().unwrap() };
+        self.authority.issue(person, &profile, DEFAULT_DAYS, now()).unwrap();
+        Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await
+    }
+
+    /// A second operator, who has called before.
+    pub(crate) async fn second_operator(&self) -> Holder {
+        let person = format!("operator-{}", self.number());
+        let holder = self.person(&person).await;
+        self.register_certificate(&holder, v1::HolderKind::Operator, &person).await;
+        holder.greet().await;
+        holder
+    }
+
+    /// Registers another certificate of an organisation and calls with it: what it had before has a successor.
+    pub(crate) async fn succeeded(&self, oin: &str) -> Holder {
+        let holder = self.certificate(oin).await;
+        self.register_certificate(&holder, v1::HolderKind::Organisation, "").await;
+        holder.greet().await;
+        holder
+    }
+
     /// Arguments of a command that calls the hub with a certificate under `ca/`.
     pub(crate) fn remote(&self, name: &str) -> Vec<String> {
         let shown = |name: &str| self.path(name).display().to_string();
@@ -282,6 +336,7 @@ impl Network {
             certificate: holder.chain[0].to_vec(),
             holder: kind as i32,
             person_ref: person.to_owned(),
+            ..Default::default()
         };
         let call = self.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
         assert_eq!(call.await.unwrap().message.key_hash, holder.key_hash);
@@ -321,13 +376,8 @@ impl Network {
 
     /// Sets a partner's status.
     pub(crate) async fn set_status(&self, oin: &Oin, status: v1::PartnerStatus) {
-        let request = v1::SetPartnerStatusRequest {
-            request_id: id(),
-            name: format!("partners/{oin}"),
-            status: status as i32,
-            reason: "proef".to_owned(),
-        };
-        self.operator.client.call::<_, v1::Partner>("Registry/SetPartnerStatus", &request).await.unwrap();
+        let partner = ask_status(&self.operator.client, oin, status).await.unwrap().message;
+        assert_eq!((partner.status(), partner.pending), (status, None));
     }
 
     /// Connections of whom the network has just put out are cut by now.

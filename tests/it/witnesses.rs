@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::direct::Players;
-use crate::network::{Network, id};
+use crate::network::{Network, forward};
 use crate::tree::{Log, back_up, list, prove, restore, until};
 
 const BEFORE: &str = "checkpoint = \"hub/audit/checkpoint\" }";
@@ -84,12 +84,6 @@ async fn witnessed() -> (Network, Players, PublicKey, Vec<Seat>, Policy) {
 
 async fn shown(log: &Log<'_>) -> Checkpoint {
     log.checkpoint().await.unwrap()
-}
-
-async fn forward(network: &Network, seconds: i64) {
-    let by = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds, nanos: 0 });
-    let forward = v1::AdvanceClockRequest { request_id: id(), by: Some(by) };
-    network.operator.client.call::<_, v1::AdvanceClockResponse>("Simulation/AdvanceClock", &forward).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

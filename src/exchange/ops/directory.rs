@@ -8,7 +8,6 @@ use crate::audit::Draft;
 use crate::clock::{Clock as _, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
-use crate::identity::KeyHash;
 use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::Entry;
@@ -28,6 +27,7 @@ pub(super) fn partner_reply(oin: &Oin, entry: &Entry) -> v1::Partner {
         accepted_covenant: entry.partner.accepted_covenant.unwrap_or(0),
         standing_roles: entry.standing_roles.iter().map(|role| role.number()).collect(),
         keys: entry.keys.clone(),
+        pending: None,
     }
 }
 
@@ -234,9 +234,3 @@ impl PublishKeys {
 const LONGEST_CHAIN: usize = 4;
 /// Bytes of one of them, at most.
 const LARGEST_CERTIFICATE: usize = 8 * 1024;
-
-/// The hash of a certificate's key, for the registry.
-pub(super) fn leaf_of(der: &[u8]) -> Option<(KeyHash, Oin, time::OffsetDateTime)> {
-    let leaf = crate::identity::certificate::Leaf::read(der).ok()?;
-    Some((leaf.key_hash, leaf.oin().ok()?, leaf.not_after))
-}

@@ -1,4 +1,4 @@
-//! The registry of partners and certificates, for operators (article 39).
+//! The registry of partners and what a node believes, for operators (article 39).
 
 use std::marker::PhantomData;
 
@@ -6,19 +6,19 @@ use prost::Message;
 use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::directory::{leaf_of, partner_reply};
+use super::changes::{Step, pending_change};
+use super::directory::partner_reply;
 use crate::api::v1;
 use crate::audit::Draft;
-use crate::clock::{Clock as _, SystemClock, from_micros, micros};
+use crate::clock::micros;
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
-use crate::identity::certificate::Leaf;
-use crate::identity::{KeyHash, Partner};
+use crate::identity::Partner;
 use crate::method::Admitted;
 use crate::party::{Oin, OrgKind, PartnerStatus, Role};
-use crate::registry::{Entry, holder_code};
-use crate::store::registry::{self, CertificateRow, PartnerRow};
-use crate::store::{Changes, Tx, WorkError};
+use crate::registry::Entry;
+use crate::store::registry::{self, PartnerRow};
+use crate::store::{Changes, StoreError, Tx, WorkError, pending};
 use crate::trust::{Contents, List, Set, Trust};
 use crate::wire::timestamp;
 
@@ -125,166 +125,6 @@ impl Operation for RegisterPartner {
     }
 }
 
-/// `Registry.RegisterCertificate`.
-pub struct RegisterCertificate {
-    request_id: String,
-    certificate: Vec<u8>,
-    key_hash: KeyHash,
-    oin: Oin,
-    not_after: OffsetDateTime,
-    holder: v1::HolderKind,
-    code: &'static str,
-    person_ref: String,
-}
-
-impl Operation for RegisterCertificate {
-    type Message = v1::RegisterCertificateRequest;
-    type Reply = v1::RegisteredCertificate;
-    type Rows = ();
-    type Plan = ();
-
-    fn parse(message: Self::Message) -> Result<Self, Refusal> {
-        let mut fields = Fields::default();
-        let request_id = fields.uuid("request_id", &message.request_id);
-        let leaf = leaf_of(&message.certificate);
-        if leaf.is_none() {
-            fields.wrong("certificate", "DER of a leaf with one OIN in subject.serialNumber");
-        }
-        let holder = message.holder();
-        let code = holder_code(holder);
-        if code.is_none() {
-            fields.wrong("holder", "what the holder of the certificate is");
-        }
-        let person_ref = if holder == v1::HolderKind::Organisation {
-            if !message.person_ref.is_empty() {
-                fields.wrong("person_ref", "nothing, for an organisation");
-            }
-            Some(String::new())
-        } else {
-            fields.reference("person_ref", &message.person_ref)
-        };
-        fields.done((|| {
-            let (key_hash, oin, not_after) = leaf?;
-            Some(Self {
-                request_id: request_id?,
-                certificate: message.certificate.clone(),
-                key_hash,
-                oin,
-                not_after,
-                holder,
-                code: code?,
-                person_ref: person_ref?,
-            })
-        })())
-    }
-
-    fn changes(&self, _: &Decided<Self>) -> Changes {
-        Changes::Registry
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
-    }
-
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        draft.source = self.oin.to_string();
-    }
-
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
-        let leaf = Leaf::read(&self.certificate).map_err(|_| Refusal::malformed("certificate", "DER of a leaf"))?;
-        if leaf.check_validity(SystemClock.now()).is_err() {
-            return Err(Refusal::malformed("certificate", "a certificate that is valid now"));
-        }
-        if facts.registry.get(&self.oin).is_none() {
-            return Err(Refusal::malformed("certificate", "the OIN of a registered partner (RegisterPartner first)"));
-        }
-        Ok((admitted.office(), ()))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        _: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::RegisteredCertificate, WorkError> {
-        let row = CertificateRow {
-            key_hash: self.key_hash.to_string(),
-            oin: self.oin.to_string(),
-            holder: self.code.to_owned(),
-            person_ref: self.person_ref.clone(),
-            expires_at: micros(self.not_after),
-            revoked_at: None,
-        };
-        if !registry::add_certificate(tx, &row).await? {
-            return Err(WorkError::Refused(Refusal::malformed("certificate", "a key that is not registered yet")));
-        }
-        Ok(v1::RegisteredCertificate {
-            key_hash: row.key_hash,
-            oin: row.oin,
-            holder: self.holder as i32,
-            revoked: false,
-            expire_time: Some(timestamp(from_micros(row.expires_at))),
-        })
-    }
-}
-
-/// `Registry.RevokeCertificate`.
-pub struct RevokeCertificate {
-    request_id: String,
-    key_hash: KeyHash,
-}
-
-impl Operation for RevokeCertificate {
-    type Message = v1::RevokeCertificateRequest;
-    type Reply = v1::RegisteredCertificate;
-    type Rows = ();
-    type Plan = Oin;
-
-    fn parse(message: Self::Message) -> Result<Self, Refusal> {
-        let mut fields = Fields::default();
-        let request_id = fields.uuid("request_id", &message.request_id);
-        let key_hash = message.key_hash.parse().ok();
-        if key_hash.is_none() {
-            fields.wrong("key_hash", "SHA-256 of the public key, 64 hexadecimal digits");
-        }
-        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
-    }
-
-    fn changes(&self, _: &Decided<Self>) -> Changes {
-        Changes::Registry
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
-    }
-
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Oin), Refusal> {
-        if self.key_hash == facts.caller.key_hash() {
-            return Err(Refusal::precondition("an operator does not revoke the key it is using"));
-        }
-        let oin = facts.registry.registrations.registered(&self.key_hash).ok_or_else(Refusal::not_found)?;
-        Ok((admitted.office(), oin.clone()))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        draft: &mut Draft,
-    ) -> Result<v1::RegisteredCertificate, WorkError> {
-        registry::revoke_certificate(tx, &self.key_hash.to_string(), micros(done.facts.now)).await?;
-        draft.source = done.plan.to_string();
-        Ok(v1::RegisteredCertificate {
-            key_hash: self.key_hash.to_string(),
-            oin: done.plan.to_string(),
-            revoked: true,
-            ..v1::RegisteredCertificate::default()
-        })
-    }
-}
-
 /// `Registry.ReloadNode` and `Registry.ListRefusals`: what one node does or has, and not the store. That it was asked for is
 /// written down first; the reply is filled in afterwards, by the node.
 pub struct OfNode<M, R>(PhantomData<fn(M) -> R>);
@@ -337,6 +177,7 @@ pub fn anchor_sets(trust: &Trust) -> Vec<v1::AnchorSet> {
 
 /// `Registry.SetPartnerStatus`.
 pub struct SetPartnerStatus {
+    asked: Vec<u8>,
     request_id: String,
     oin: Oin,
     status: PartnerStatus,
@@ -347,7 +188,7 @@ impl Operation for SetPartnerStatus {
     type Message = v1::SetPartnerStatusRequest;
     type Reply = v1::Partner;
     type Rows = ();
-    type Plan = Entry;
+    type Plan = Step<Entry>;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -358,11 +199,12 @@ impl Operation for SetPartnerStatus {
         if message.reason.trim().is_empty() {
             fields.wrong("reason", "a motivation");
         }
-        fields.done((|| Some(Self { request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
+        let asked = message.encode_to_vec();
+        fields.done((|| Some(Self { asked, request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
     }
 
-    fn changes(&self, _: &Decided<Self>) -> Changes {
-        Changes::Registry
+    fn changes(&self, done: &Decided<Self>) -> Changes {
+        done.plan.changes()
     }
 
     fn request_id(&self) -> Option<&str> {
@@ -370,21 +212,19 @@ impl Operation for SetPartnerStatus {
     }
 
     fn describe(&self, _: &Facts, draft: &mut Draft) {
-        draft.source = self.oin.to_string();
-        draft.motivation.clone_from(&self.reason);
+        self.name(draft);
     }
 
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
-        if self.oin == *facts.caller.oin() && self.status != PartnerStatus::Active {
-            return Err(Refusal::precondition("an operator does not cut off its own organisation"));
-        }
-        let known = facts.registry.get(&self.oin).ok_or_else(Refusal::not_found)?;
-        if known.partner.status == PartnerStatus::Withdrawn && self.status != PartnerStatus::Withdrawn {
-            return Err(Refusal::precondition("a partner that left joins anew under article 39"));
-        }
-        let mut entry = known.clone();
-        entry.partner.status = self.status;
-        Ok((admitted.office(), entry))
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, Step<Entry>), Refusal> {
+        let entry = self.judge(facts)?;
+        let step = Step::of(facts, facts.registry.takes_two(), Self::METHOD, &self.asked, entry)?;
+        Ok((admitted.office(), step))
     }
 
     async fn apply(
@@ -394,8 +234,53 @@ impl Operation for SetPartnerStatus {
         done: &Decided<Self>,
         _: &mut Draft,
     ) -> Result<v1::Partner, WorkError> {
-        let withdrawn = (self.status == PartnerStatus::Withdrawn).then_some(micros(done.facts.now));
+        match &done.plan {
+            Step::Now(entry) => self.carry_out(tx, entry, done.facts.now).await,
+            Step::Asked(change) => {
+                pending::add(tx, change).await?;
+                let known = done.facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
+                Ok(v1::Partner { pending: Some(pending_change(change)), ..partner_reply(&self.oin, known) })
+            }
+        }
+    }
+}
+
+impl SetPartnerStatus {
+    pub(super) const METHOD: &str = "sluis.v1.Registry/SetPartnerStatus";
+
+    /// Whom the event is about, and why.
+    pub(super) fn name(&self, draft: &mut Draft) {
+        draft.source = self.oin.to_string();
+        draft.motivation.clone_from(&self.reason);
+    }
+
+    /// The partner as it would be.
+    pub(super) fn judge(&self, facts: &Facts) -> Result<Entry, Refusal> {
+        if self.oin == *facts.caller.oin() && self.status != PartnerStatus::Active {
+            return Err(Refusal::precondition("an operator does not cut off its own organisation"));
+        }
+        let known = facts.registry.get(&self.oin).ok_or_else(Refusal::not_found)?;
+        if known.partner.status == PartnerStatus::Withdrawn && self.status != PartnerStatus::Withdrawn {
+            return Err(Refusal::precondition("a partner that left joins anew under article 39"));
+        }
+        let mut entry = known.clone();
+        entry.partner.status = self.status;
+        Ok(entry)
+    }
+
+    pub(super) async fn carry_out(
+        &self,
+        tx: &mut Tx<'_>,
+        entry: &Entry,
+        now: OffsetDateTime,
+    ) -> Result<v1::Partner, WorkError> {
+        let withdrawn = (self.status == PartnerStatus::Withdrawn).then_some(micros(now));
         registry::set_status(tx, self.oin.as_str(), self.status.code(), withdrawn).await?;
-        Ok(partner_reply(&self.oin, &done.plan))
+        Ok(partner_reply(&self.oin, entry))
+    }
+
+    /// For whoever is to confirm it.
+    pub(super) fn summary(&self) -> String {
+        format!("partners/{} becomes {}: {}", self.oin, self.status.code(), self.reason)
     }
 }

@@ -78,6 +78,11 @@ fn office(method: &str) -> Option<Both> {
         "Registry/RegisterPartner" => ("schreef een organisatie in", "registered an organisation"),
         "Registry/RegisterCertificate" => ("schreef een certificaat in", "registered a certificate"),
         "Registry/RevokeCertificate" => ("trok een certificaat in", "revoked a certificate"),
+        "Registry/RetireCertificate" => ("liet een certificaat aflopen", "let a certificate end"),
+        "Registry/ListCertificates" => ("bekeek de certificaten", "looked at the certificates"),
+        "Registry/ListPendingChanges" => ("bekeek wijzigingen die wachten", "looked at changes that wait"),
+        "Registry/ConfirmChange" => ("bevestigde een wijziging", "confirmed a change"),
+        "Registry/CancelChange" => ("nam een wijziging terug", "took back a change"),
         "Registry/SetPartnerStatus" => {
             ("veranderde of een organisatie mag meedoen", "changed whether an organisation may take part")
         }

@@ -6,7 +6,7 @@ use sluis::api::v1;
 use super::table::Cell;
 use crate::calls::Client;
 use crate::direct::{AANMELDING, Draft, FASE, Players, ROL, TOESTEMMING, Why, consent, regime, subject, why};
-use crate::network::{Database, GI, Holder, Network, Party, id, publish_keys};
+use crate::network::{Database, GI, Holder, Network, Party, ask_status, id, publish_keys};
 
 /// Parties of every standing.
 pub(super) struct Stage<'n> {
@@ -21,6 +21,7 @@ pub(super) struct Stage<'n> {
     stranger: Holder,
     unregistered: Holder,
     leaver: Party,
+    second_operator: Holder,
 }
 
 /// A call that is ready to be made.
@@ -68,7 +69,9 @@ impl<'n> Stage<'n> {
         network.until_cut().await;
         let unsigned = network.registered("00000099100001440000", Gemeente).await;
         network.publish_keys(&unsigned).await;
+        network.officer.greet().await;
         Self {
+            second_operator: network.second_operator().await,
             outsider: network.partner(crate::network::ANDERE_GEMEENTE, Gemeente).await,
             leaver: network.registered("00000099100001450000", Gemeente).await,
             anonymous: network.anonymous(),
@@ -463,12 +466,29 @@ impl<'n> Stage<'n> {
                     request_id,
                     certificate: holder.chain[0].to_vec(),
                     holder: v1::HolderKind::Organisation as i32,
-                    person_ref: String::new(),
+                    ..Default::default()
                 })
             }
             "Registry/RevokeCertificate" => {
                 let key_hash = self.leaver.holder.key_hash.clone();
                 one(&v1::RevokeCertificateRequest { request_id, key_hash })
+            }
+            "Registry/RetireCertificate" => {
+                let key_hash = self.network.succeeded(self.leaver.oin().as_str()).await.key_hash;
+                self.network.succeeded(self.leaver.oin().as_str()).await;
+                one(&v1::RetireCertificateRequest { request_id, key_hash, retire_time: None })
+            }
+            "Registry/ListCertificates" => one(&v1::ListCertificatesRequest::default()),
+            "Registry/ListPendingChanges" => one(&v1::ListPendingChangesRequest {}),
+            "Registry/ConfirmChange" | "Registry/CancelChange" => {
+                let status = v1::PartnerStatus::Suspended;
+                let asked = ask_status(&self.second_operator.client, self.leaver.oin(), status).await.unwrap();
+                let name = asked.message.pending.unwrap().name;
+                if rpc == "Registry/CancelChange" {
+                    one(&v1::CancelChangeRequest { request_id, name })
+                } else {
+                    one(&v1::ConfirmChangeRequest { request_id, name })
+                }
             }
             "Registry/SetPartnerStatus" => one(&v1::SetPartnerStatusRequest {
                 request_id,

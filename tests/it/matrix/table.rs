@@ -263,6 +263,26 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Registry/RetireCertificate",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/ListCertificates",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/ListPendingChanges",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/ConfirmChange",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Registry/CancelChange",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
         rpc: "Registry/ListRefusals",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },

@@ -1,0 +1,495 @@
+//! The register of certificates, for operators: announced, active from the first call on, retiring once the successor is in use,
+//! revoked.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use time::{Duration, OffsetDateTime};
+
+use super::super::{Decided, Exchange, Facts, Operation};
+use super::changes::{Step, pending_change};
+use crate::api::v1;
+use crate::audit::{Action, Draft};
+use crate::clock::{Clock as _, SystemClock, from_micros, micros};
+use crate::form::Fields;
+use crate::ground::{Ground, Refusal};
+use crate::identity::certificate::Leaf;
+use crate::identity::{KeyHash, KeyState};
+use crate::method::Admitted;
+use crate::party::Oin;
+use crate::registry::{OPERATOR, Registry, holder_code, holder_kind, state};
+use crate::store::certificates::{self, CertificateRow};
+use crate::store::{Changes, Seen, Tx, Work, WorkError, pending};
+use crate::trust::Contents;
+use crate::wire::timestamp;
+
+/// From the first call with a new key on, the one that it replaces is good for so long: time for every system to follow.
+const OVERLAP: Duration = Duration::days(14);
+
+/// What is registered, for the wire.
+fn reply(row: &CertificateRow, now: OffsetDateTime) -> v1::RegisteredCertificate {
+    use v1::CertificateState as Wire;
+    let wire = match state(row) {
+        KeyState::Announced => Wire::Announced,
+        KeyState::Active => Wire::Active,
+        KeyState::Retiring(end) if now < end => Wire::Retiring,
+        KeyState::Retiring(_) => Wire::Retired,
+        KeyState::Revoked => Wire::Revoked,
+    };
+    // 0: before this was kept.
+    let known = |at: i64| (at > 0).then(|| timestamp(from_micros(at)));
+    v1::RegisteredCertificate {
+        key_hash: row.key_hash.clone(),
+        oin: row.oin.clone(),
+        holder: holder_kind(&row.holder) as i32,
+        revoked: row.revoked_at.is_some(),
+        expire_time: Some(timestamp(from_micros(row.expires_at))),
+        state: wire as i32,
+        person_ref: row.person_ref.clone(),
+        system: row.system.clone(),
+        start_time: known(row.starts_at),
+        issuer: row.issuer.clone(),
+        set: row.anchor_set.clone(),
+        register_time: known(row.registered_at),
+        use_time: row.used_at.and_then(known),
+        retire_time: row.retires_at.and_then(known),
+        replaces: row.replaces.clone(),
+        pending: None,
+    }
+}
+
+/// Whether two keys are of the same holder.
+fn same_holder(a: &CertificateRow, b: &CertificateRow) -> bool {
+    (&a.oin, &a.holder, &a.person_ref) == (&b.oin, &b.holder, &b.person_ref)
+}
+
+/// `Registry.RegisterCertificate`.
+pub struct RegisterCertificate {
+    asked: Vec<u8>,
+    request_id: String,
+    certificate: Vec<u8>,
+    row: CertificateRow,
+    key_hash: KeyHash,
+    oin: Oin,
+}
+
+/// A certificate as it will stand in the register.
+pub struct Entered(CertificateRow);
+
+impl Operation for RegisterCertificate {
+    type Message = v1::RegisterCertificateRequest;
+    type Reply = v1::RegisteredCertificate;
+    type Rows = ();
+    type Plan = Step<Entered>;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let read = Contents::read(&message.certificate).ok();
+        let leaf = read.and_then(|read| Some((Leaf::read(&message.certificate).ok()?, read)));
+        let leaf = leaf.and_then(|(leaf, read)| Some((leaf.oin().ok()?, leaf, read)));
+        if leaf.is_none() {
+            fields.wrong("certificate", "DER of a leaf with one OIN in subject.serialNumber");
+        }
+        let holder = message.holder();
+        let code = holder_code(holder);
+        if code.is_none() {
+            fields.wrong("holder", "what the holder of the certificate is");
+        }
+        let person_ref = if holder == v1::HolderKind::Organisation {
+            if !message.person_ref.is_empty() {
+                fields.wrong("person_ref", "nothing, for an organisation");
+            }
+            Some(String::new())
+        } else {
+            fields.reference("person_ref", &message.person_ref)
+        };
+        let system = match message.system.as_str() {
+            "" => Some(String::new()),
+            system => fields.reference("system", system),
+        };
+        let replaces = match message.replaces.as_str() {
+            "" => Some(String::new()),
+            hash => key_hash(&mut fields, "replaces", hash).map(|hash| hash.to_string()),
+        };
+        let asked = message.encode_to_vec();
+        fields.done((|| {
+            let (oin, leaf, read) = leaf?;
+            let row = CertificateRow {
+                key_hash: leaf.key_hash.to_string(),
+                oin: oin.to_string(),
+                holder: code?.to_owned(),
+                person_ref: person_ref?,
+                system: system?,
+                issuer: read.issuer.clone(),
+                starts_at: micros(leaf.not_before),
+                expires_at: micros(leaf.not_after),
+                registered_at: 0,
+                used_at: None,
+                anchor_set: String::new(),
+                replaces: replaces?,
+                retires_at: None,
+                revoked_at: None,
+            };
+            let (request_id, certificate) = (request_id?, message.certificate.clone());
+            Some(Self { asked, request_id, certificate, row, key_hash: leaf.key_hash, oin })
+        })())
+    }
+
+    fn changes(&self, done: &Decided<Self>) -> Changes {
+        done.plan.changes()
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn describe(&self, _: &Facts, draft: &mut Draft) {
+        self.name(draft);
+    }
+
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, Step<Entered>), Refusal> {
+        let entered = self.judge(facts)?;
+        // Another certificate for a key that is registered gives nobody anything new.
+        let is_new = !facts.registry.certificates.contains_key(&self.key_hash);
+        let takes_two = is_new && self.row.holder == OPERATOR && facts.registry.takes_two();
+        Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entered)?))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        match &done.plan {
+            Step::Now(entered) => self.carry_out(tx, entered, done.facts.now).await,
+            Step::Asked(change) => {
+                pending::add(tx, change).await?;
+                let state = v1::CertificateState::Unspecified as i32;
+                let reply = reply(&self.row, done.facts.now);
+                Ok(v1::RegisteredCertificate { pending: Some(pending_change(change)), state, ..reply })
+            }
+        }
+    }
+}
+
+impl RegisterCertificate {
+    pub(super) const METHOD: &str = "sluis.v1.Registry/RegisterCertificate";
+
+    /// Whom the event is about.
+    pub(super) fn name(&self, draft: &mut Draft) {
+        draft.source = self.oin.to_string();
+    }
+
+    /// The entry as it would be.
+    pub(super) fn judge(&self, facts: &Facts) -> Result<Entered, Refusal> {
+        let leaf = Leaf::read(&self.certificate).map_err(|_| Refusal::malformed("certificate", "DER of a leaf"))?;
+        if leaf.check_validity(SystemClock.now()).is_err() {
+            return Err(Refusal::malformed("certificate", "a certificate that is valid now"));
+        }
+        if facts.registry.get(&self.oin).is_none() {
+            return Err(Refusal::malformed("certificate", "the OIN of a registered partner (RegisterPartner first)"));
+        }
+        let certificates = &facts.registry.certificates;
+        let replaced = self.row.replaces.parse().ok().and_then(|hash: KeyHash| certificates.get(&hash));
+        let is_good = replaced.is_some_and(|old| {
+            same_holder(old, &self.row) && old.revoked_at.is_none() && old.key_hash != self.row.key_hash
+        });
+        if !self.row.replaces.is_empty() && !is_good {
+            return Err(Refusal::malformed("replaces", "the hash of another key of the same holder, not revoked"));
+        }
+        match certificates.get(&self.key_hash) {
+            None => Ok(Entered(CertificateRow { registered_at: micros(facts.now), ..self.row.clone() })),
+            Some(known) if same_holder(known, &self.row) && known.revoked_at.is_none() && replaced.is_none() => {
+                let new = self.row.clone();
+                let (system, issuer, starts_at, expires_at) = (new.system, new.issuer, new.starts_at, new.expires_at);
+                Ok(Entered(CertificateRow { system, issuer, starts_at, expires_at, ..known.clone() }))
+            }
+            Some(_) => {
+                Err(Refusal::malformed("certificate", "a key that is not registered yet, or of the same holder"))
+            }
+        }
+    }
+
+    pub(super) async fn carry_out(
+        &self,
+        tx: &mut Tx<'_>,
+        Entered(row): &Entered,
+        now: OffsetDateTime,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        certificates::put(tx, row).await?;
+        Ok(reply(row, now))
+    }
+
+    /// For whoever is to confirm it.
+    pub(super) fn summary(&self) -> String {
+        let CertificateRow { holder, person_ref, key_hash, .. } = &self.row;
+        format!("partners/{} gets a certificate for {holder} {person_ref}, key {key_hash}", self.oin)
+    }
+}
+
+fn key_hash(fields: &mut Fields, field: &str, text: &str) -> Option<KeyHash> {
+    let hash = text.parse().ok();
+    if hash.is_none() {
+        fields.wrong(field, "SHA-256 of the public key, 64 hexadecimal digits");
+    }
+    hash
+}
+
+/// A registered certificate, for what ends its use.
+fn known<'r>(facts: &'r Facts, hash: &KeyHash, own: &'static str) -> Result<&'r CertificateRow, Refusal> {
+    if *hash == facts.caller.key_hash() {
+        return Err(Refusal::precondition(own));
+    }
+    facts.registry.certificates.get(hash).ok_or_else(Refusal::not_found)
+}
+
+/// `Registry.RevokeCertificate`.
+pub struct RevokeCertificate {
+    request_id: String,
+    key_hash: KeyHash,
+}
+
+impl Operation for RevokeCertificate {
+    type Message = v1::RevokeCertificateRequest;
+    type Reply = v1::RegisteredCertificate;
+    type Rows = ();
+    type Plan = CertificateRow;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let key_hash = key_hash(&mut fields, "key_hash", &message.key_hash);
+        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
+    }
+
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, CertificateRow), Refusal> {
+        let row = known(facts, &self.key_hash, "an operator does not revoke the key it is using")?;
+        let revoked_at = row.revoked_at.or(Some(micros(facts.now)));
+        Ok((admitted.office(), CertificateRow { revoked_at, ..row.clone() }))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        certificates::revoke(tx, &done.plan.key_hash, micros(done.facts.now)).await?;
+        draft.source.clone_from(&done.plan.oin);
+        Ok(reply(&done.plan, done.facts.now))
+    }
+}
+
+/// `Registry.RetireCertificate`.
+pub struct RetireCertificate {
+    request_id: String,
+    key_hash: KeyHash,
+    at: Option<OffsetDateTime>,
+}
+
+impl Operation for RetireCertificate {
+    type Message = v1::RetireCertificateRequest;
+    type Reply = v1::RegisteredCertificate;
+    type Rows = ();
+    type Plan = CertificateRow;
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let request_id = fields.uuid("request_id", &message.request_id);
+        let key_hash = key_hash(&mut fields, "key_hash", &message.key_hash);
+        let at = fields.moment_or_none("retire_time", message.retire_time.as_ref());
+        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash?, at: at? }))())
+    }
+
+    fn changes(&self, _: &Decided<Self>) -> Changes {
+        Changes::Registry
+    }
+
+    fn request_id(&self) -> Option<&str> {
+        Some(&self.request_id)
+    }
+
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, CertificateRow), Refusal> {
+        let row = known(facts, &self.key_hash, "an operator does not retire the key it is using")?;
+        if row.revoked_at.is_some() {
+            return Err(Refusal::precondition("it is revoked"));
+        }
+        if !has_successor(&facts.registry, row, facts.now) {
+            return Err(Refusal::precondition(
+                "no other key of this holder has been used yet: register its successor and wait for the first call with it, or revoke",
+            ));
+        }
+        let at = micros(self.at.map_or(facts.now, |at| at.max(facts.now))).min(row.expires_at);
+        Ok((admitted.office(), CertificateRow { retires_at: Some(at), ..row.clone() }))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        draft: &mut Draft,
+    ) -> Result<v1::RegisteredCertificate, WorkError> {
+        let row = &done.plan;
+        certificates::retire(tx, &row.key_hash, row.retires_at.unwrap_or_default()).await?;
+        draft.source.clone_from(&row.oin);
+        Ok(reply(row, done.facts.now))
+    }
+}
+
+/// Whether another key of the same holder is in use.
+fn has_successor(registry: &Registry, row: &CertificateRow, now: OffsetDateTime) -> bool {
+    registry.certificates.values().any(|other| {
+        other.key_hash != row.key_hash
+            && same_holder(other, row)
+            && state(other) == KeyState::Active
+            && other.expires_at > micros(now)
+    })
+}
+
+/// `Registry.ListCertificates`.
+pub struct ListCertificates {
+    oin: Option<Oin>,
+    page_size: usize,
+    after: Option<KeyHash>,
+}
+
+impl Operation for ListCertificates {
+    type Message = v1::ListCertificatesRequest;
+    type Reply = v1::ListCertificatesResponse;
+    type Rows = ();
+    type Plan = ();
+
+    fn parse(message: Self::Message) -> Result<Self, Refusal> {
+        let mut fields = Fields::default();
+        let page_size = fields.page_size(message.page_size, 200, 1000).and_then(|size| usize::try_from(size).ok());
+        let oin = match message.oin.as_str() {
+            "" => None,
+            oin => {
+                let oin = oin.parse().ok();
+                if oin.is_none() {
+                    fields.wrong("oin", "20 digits, or nothing");
+                }
+                oin
+            }
+        };
+        let after = match message.page_token.as_str() {
+            "" => None,
+            token => {
+                let after = token.parse().ok();
+                if after.is_none() {
+                    fields.wrong("page_token", "a token from an earlier page");
+                }
+                after
+            }
+        };
+        fields.done(page_size.map(|page_size| Self { oin, page_size, after }))
+    }
+
+    fn decide(&self, _: &Exchange, _: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, ()), Refusal> {
+        Ok((admitted.office(), ()))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        _: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::ListCertificatesResponse, WorkError> {
+        let (page, next) = page(&done.facts.registry.certificates, self);
+        let certificates = page.into_iter().map(|row| reply(row, done.facts.now)).collect();
+        Ok(v1::ListCertificatesResponse { certificates, next_page_token: next })
+    }
+}
+
+fn page<'r>(all: &'r BTreeMap<KeyHash, CertificateRow>, asked: &ListCertificates) -> (Vec<&'r CertificateRow>, String) {
+    let rows = all.iter().filter(|(hash, _)| asked.after.is_none_or(|after| **hash > after));
+    let rows = rows.map(|(_, row)| row).filter(|row| asked.oin.as_ref().is_none_or(|oin| oin.as_str() == row.oin));
+    let mut page: Vec<_> = rows.take(asked.page_size + 1).collect();
+    let is_last = page.len() <= asked.page_size;
+    page.truncate(asked.page_size);
+    let next = page.last().filter(|_| !is_last).map(|row| row.key_hash.clone()).unwrap_or_default();
+    (page, next)
+}
+
+/// The first call with a key: from now on it is active, and what it replaces has so much time left.
+pub(in crate::exchange) struct FirstUse {
+    row: CertificateRow,
+    /// The key that it replaces, and until when that one is good.
+    retires: Option<(String, i64)>,
+    anchor_set: String,
+    rev: i64,
+    at: i64,
+}
+
+impl FirstUse {
+    /// Of a key that the registry knows as announced.
+    pub(in crate::exchange) fn of(registry: &Registry, key: &KeyHash, set: &str, now: OffsetDateTime) -> Option<Self> {
+        let row = registry.certificates.get(key)?;
+        let old = row.replaces.parse().ok().and_then(|hash: KeyHash| registry.certificates.get(&hash));
+        let old = old.filter(|old| old.revoked_at.is_none() && old.retires_at.is_none());
+        let retires = old.map(|old| (old.key_hash.clone(), micros(now + OVERLAP).min(old.expires_at)));
+        Some(Self { row: row.clone(), retires, anchor_set: set.to_owned(), rev: registry.rev, at: micros(now) })
+    }
+}
+
+impl Work for FirstUse {
+    type Output = ();
+
+    fn seen(&self) -> Seen {
+        Seen { registry: Some(self.rev), changes: Changes::Registry, ..Seen::default() }
+    }
+
+    async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
+        certificates::first_use(tx, &self.row.key_hash, &self.anchor_set, self.at).await?;
+        if let Some((old, at)) = &self.retires {
+            certificates::retire(tx, old, *at).await?;
+        }
+        let motivation = match &self.retires {
+            None => "first call with this key",
+            Some(_) => "first call with this key; the one that it replaces retires",
+        };
+        let draft = Draft {
+            method: RegisterCertificate::METHOD,
+            action: Some(Action::Update),
+            organisation: self.row.oin.clone(),
+            source: self.row.oin.clone(),
+            user_ref: self.row.person_ref.clone(),
+            key_hash: self.row.key_hash.clone(),
+            motivation: motivation.to_owned(),
+            ..Draft::default()
+        };
+        Ok(((), draft))
+    }
+}

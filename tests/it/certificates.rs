@@ -1,0 +1,205 @@
+//! Certificates come and go without an interruption: announced, active from the first call, retiring once the successor is in
+//! use, revoked. What cuts somebody off, or makes an operator, takes two operators.
+
+use sluis::api::v1;
+use sluis::api::v1::confirm_change_response::Changed;
+use tonic::Code;
+
+use crate::calls::{Client, reason};
+use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id};
+
+use v1::CertificateState as State;
+use v1::OrganisationKind::Gemeente;
+
+async fn register(
+    network: &Network,
+    holder: &Holder,
+    replaces: &str,
+) -> Result<v1::RegisteredCertificate, tonic::Status> {
+    let request = v1::RegisterCertificateRequest {
+        request_id: id(),
+        certificate: holder.chain[0].to_vec(),
+        holder: v1::HolderKind::Organisation as i32,
+        system: "zaaksysteem".to_owned(),
+        replaces: replaces.to_owned(),
+        ..Default::default()
+    };
+    network.operator.client.call("Registry/RegisterCertificate", &request).await.map(|reply| reply.message)
+}
+
+async fn registered(network: &Network, oin: &str) -> Vec<v1::RegisteredCertificate> {
+    let request = v1::ListCertificatesRequest { oin: oin.to_owned(), ..Default::default() };
+    let list = network.operator.client.call::<_, v1::ListCertificatesResponse>("Registry/ListCertificates", &request);
+    list.await.unwrap().message.certificates
+}
+
+async fn entry(network: &Network, key_hash: &str) -> v1::RegisteredCertificate {
+    registered(network, "").await.into_iter().find(|known| known.key_hash == key_hash).unwrap()
+}
+
+async fn retire(network: &Network, key_hash: &str) -> Result<v1::RegisteredCertificate, tonic::Status> {
+    let request = v1::RetireCertificateRequest { request_id: id(), key_hash: key_hash.to_owned(), retire_time: None };
+    network.operator.client.call("Registry/RetireCertificate", &request).await.map(|reply| reply.message)
+}
+
+async fn calls(client: &Client) -> Result<(), tonic::Status> {
+    let request = v1::ListPartnersRequest::default();
+    client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_old_one_retires_only_after_the_new_one_was_used() {
+    let network = Network::start().await;
+    let old = network.partner(GEMEENTE, Gemeente).await.holder;
+    assert_eq!(entry(&network, &old.key_hash).await.state(), State::Active);
+    let status = retire(&network, &old.key_hash).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("register its successor"), "{}", status.message());
+
+    let new = network.certificate(GEMEENTE).await;
+    let known = register(&network, &new, &old.key_hash).await.unwrap();
+    assert_eq!((known.state(), known.system.as_str()), (State::Announced, "zaaksysteem"));
+    assert!(known.issuer.contains("Proefnetwerk"), "{}", known.issuer);
+    let status = retire(&network, &old.key_hash).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "announced is not used");
+    calls(&old.client).await.unwrap();
+
+    let before = network.database().await.events().await;
+    let (first, second) = tokio::join!(calls(&new.client), calls(&new.client));
+    first.and(second).unwrap();
+    assert_eq!(network.database().await.events().await - before, 3, "two calls, and that it is in use now");
+    let used = entry(&network, &new.key_hash).await;
+    assert_eq!((used.state(), used.set.is_empty(), used.use_time.is_some()), (State::Active, false, true));
+    let retiring = entry(&network, &old.key_hash).await;
+    assert_eq!(retiring.state(), State::Retiring);
+    let left = retiring.retire_time.unwrap().seconds - used.use_time.unwrap().seconds;
+    assert_eq!(left, 14 * 24 * 3600);
+    calls(&old.client).await.unwrap();
+
+    // Past its time the connection is cut, and calls are refused.
+    forward(&network, left + 60).await;
+    network.until_cut().await;
+    let status = calls(&old.client).await.unwrap_err();
+    let event = crate::calls::event_of(&status).unwrap();
+    assert_eq!(network.database().await.event(&event).await.1, "CERT_REVOKED", "{status:?}");
+    assert_eq!(entry(&network, &old.key_hash).await.state(), State::Retired);
+    calls(&new.client).await.unwrap();
+    network.holds_together().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_the_holders_own_is_replaced_or_renewed() {
+    let network = Network::start().await;
+    let party = network.partner(GEMEENTE, Gemeente).await;
+    let (new, other) = (network.certificate(GEMEENTE).await, network.certificate(NETWERK).await);
+    let unknown = "0".repeat(64);
+    for replaces in [unknown.as_str(), "x", &network.netwerk.holder.key_hash, &new.key_hash] {
+        let status = register(&network, &new, replaces).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{replaces}");
+    }
+    register(&network, &new, &party.holder.key_hash).await.unwrap();
+    // The same certificate again changes nothing but what it is used for.
+    let again = register(&network, &party.holder, "").await.unwrap();
+    assert_eq!((again.state(), again.system.as_str()), (State::Active, "zaaksysteem"));
+    let request = v1::RegisterCertificateRequest {
+        request_id: id(),
+        certificate: party.holder.chain[0].to_vec(),
+        holder: v1::HolderKind::Officer as i32,
+        person_ref: "fg".to_owned(),
+        ..Default::default()
+    };
+    let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+    assert_eq!(call.await.unwrap_err().code(), Code::InvalidArgument, "a key does not change hands");
+    register(&network, &other, "").await.unwrap();
+    assert_eq!(registered(&network, GEMEENTE).await.len(), 2);
+    // Pages hold everything once.
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::ListCertificatesRequest { page_size: 2, page_token, ..Default::default() };
+        let call =
+            network.operator.client.call::<_, v1::ListCertificatesResponse>("Registry/ListCertificates", &request);
+        let page = call.await.unwrap().message;
+        assert!(page.certificates.len() <= 2);
+        found.extend(page.certificates.into_iter().map(|known| known.key_hash));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let all: Vec<String> = registered(&network, "").await.into_iter().map(|known| known.key_hash).collect();
+    assert!(found == all && all.is_sorted() && all.len() == 6, "{found:?}");
+}
+
+async fn confirm(operator: &Client, name: &str) -> Result<Option<Changed>, tonic::Status> {
+    let request = v1::ConfirmChangeRequest { request_id: id(), name: name.to_owned() };
+    let reply = operator.call::<_, v1::ConfirmChangeResponse>("Registry/ConfirmChange", &request).await;
+    reply.map(|reply| reply.message.changed)
+}
+
+async fn waiting(operator: &Client) -> Vec<v1::PendingChange> {
+    let call = operator
+        .call::<_, v1::ListPendingChangesResponse>("Registry/ListPendingChanges", &v1::ListPendingChangesRequest {});
+    call.await.unwrap().message.changes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cutting_off_a_partner_takes_two_operators() {
+    let network = Network::start().await;
+    let party = network.partner(GEMEENTE, Gemeente).await;
+    let (first, second) = (&network.operator.client, network.second_operator().await);
+    let asked = ask_status(first, party.oin(), v1::PartnerStatus::Suspended).await.unwrap().message;
+    let change = asked.pending.clone().unwrap();
+    assert_eq!(asked.status(), v1::PartnerStatus::Active, "nothing has changed yet");
+    assert!(change.summary.contains("suspended: proef"), "{}", change.summary);
+    calls(party.client()).await.unwrap();
+    assert_eq!(waiting(&second.client).await, std::slice::from_ref(&change));
+    let status = confirm(first, &change.name).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition, "not by the same person");
+    let nobody = confirm(&second.client, &format!("changes/{}", id())).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::NotFound);
+
+    let Some(Changed::Partner(partner)) = confirm(&second.client, &change.name).await.unwrap() else { panic!() };
+    assert_eq!(partner.status(), v1::PartnerStatus::Suspended);
+    network.until_cut().await;
+    let status = calls(party.client()).await.unwrap_err();
+    assert_eq!(reason(&status).as_deref(), Some("PARTNER_SUSPENDED"));
+    let again = confirm(&second.client, &change.name).await.unwrap_err();
+    assert_eq!(again.code(), Code::NotFound, "once");
+    assert!(waiting(first).await.is_empty());
+
+    // The way back takes two as well; and what nobody confirms lapses.
+    let back = ask_status(first, party.oin(), v1::PartnerStatus::Active).await.unwrap().message.pending.unwrap();
+    forward(&network, 24 * 3600 + 1).await;
+    assert_eq!(confirm(&second.client, &back.name).await.unwrap_err().code(), Code::NotFound);
+    let back = ask_status(first, party.oin(), v1::PartnerStatus::Active).await.unwrap().message.pending.unwrap();
+    let cancel = v1::CancelChangeRequest { request_id: id(), name: back.name.clone() };
+    first.call::<_, v1::PendingChange>("Registry/CancelChange", &cancel).await.unwrap();
+    assert_eq!(confirm(&second.client, &back.name).await.unwrap_err().code(), Code::NotFound);
+    network.holds_together().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_operator_makes_a_second_self() {
+    let network = Network::start().await;
+    let second = network.second_operator().await;
+    let third = network.person("operator-zelf").await;
+    let request = v1::RegisterCertificateRequest {
+        request_id: id(),
+        certificate: third.chain[0].to_vec(),
+        holder: v1::HolderKind::Operator as i32,
+        person_ref: "operator-zelf".to_owned(),
+        ..Default::default()
+    };
+    let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+    let change = call.await.unwrap().message.pending.unwrap();
+    assert!(calls(&third.client).await.is_err(), "not registered yet");
+    // Revoking the other one does not make the first one alone again.
+    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: second.key_hash.clone() };
+    network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();
+    let again = v1::RegisterCertificateRequest { request_id: id(), ..request };
+    let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &again);
+    assert!(call.await.unwrap().message.pending.is_some());
+    let status = confirm(&network.operator.client, &change.name).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(calls(&third.client).await.is_err());
+}
