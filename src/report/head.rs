@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::model::{Availability, Code, Report, Table, Text, row, text};
+use super::model::{Availability, Code, Level, Report, Table, Text, row, text};
 use super::setting::{Scope, Setting};
 
 /// A moment as it stands in reports.
@@ -61,6 +61,30 @@ pub(super) fn remark(report: &mut Report, unread: u64, erased: u64) {
             format!("Data of {erased} events was erased; what it held is not counted."),
         ));
     }
+}
+
+/// Says that events can't be judged because they show no case: what is not seen is no good result.
+pub(super) fn hidden_cases(report: &mut Report, count: u64) {
+    if count == 0 {
+        return;
+    }
+    report.lacks(text(
+        format!(
+            "{count} gebeurtenissen in een casus zijn niet te beoordelen: welke casus het was, of wie iets kreeg, is gewist, of uw \
+             organisatie heeft geen naam voor de casus."
+        ),
+        format!(
+            "{count} events in a case can't be judged: which case it was, or who got something, was erased, or your organisation \
+             has no name for the case."
+        ),
+    ));
+    report.signal(
+        Level::Amber,
+        text(
+            format!("{count} gebeurtenissen niet te beoordelen: hun casus is niet te zien"),
+            format!("{count} events can't be judged: their case does not show"),
+        ),
+    );
 }
 
 /// Dutch and English.
