@@ -35,6 +35,7 @@ mod render;
 
 mod family;
 
+pub use day::begin as day_begins;
 pub use family::{Ask, Entry, Overview, overview};
 pub use model::{Availability, Cell, Code, Language, Level, Report, Signal, Table, Text};
 pub use render::{File, csv, json, markdown};

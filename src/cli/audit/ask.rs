@@ -80,10 +80,10 @@ pub(in crate::cli) struct Search {
     /// listed: the case stood in a list; consulted: the event is about the case itself.
     #[arg(long)]
     pub(super) appearance: Option<String>,
-    /// From this moment on: RFC 3339, or a day.
+    /// From this moment on: RFC 3339, or a day in the Netherlands.
     #[arg(long)]
     pub(super) from: Option<String>,
-    /// Before this moment: RFC 3339, or a day. Left out: now.
+    /// Before this moment: RFC 3339, or the start of a day in the Netherlands. Left out: now.
     #[arg(long)]
     pub(super) until: Option<String>,
 }
@@ -136,7 +136,7 @@ impl Search {
     }
 }
 
-/// A moment, or the beginning of a day (UTC).
+/// A moment, or the beginning of a day in the Netherlands.
 pub(super) fn moment(option: &'static str, text: &str) -> Result<OffsetDateTime, AuditError> {
     reconcile::moment(text)
         .map_err(|_| AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))

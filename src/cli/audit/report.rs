@@ -29,13 +29,14 @@ const SLICE: Duration = Duration::days(31);
 struct Common {
     #[command(flatten)]
     remote: RemoteArgs,
-    /// First day or moment of the period.
+    /// First moment of the period: RFC 3339, or a day in the Netherlands.
     #[arg(long)]
     from: String,
-    /// First day or moment after it. Left out: now.
+    /// First moment after it: RFC 3339, or a day in the Netherlands, which is not in it any more. Left out: now.
     #[arg(long)]
     until: Option<String>,
-    /// As things stood at this moment: what came later is left out. Left out: the end of the period.
+    /// As things stood at this moment, or when this day began in the Netherlands: what came later is left out. Left out: the end of
+    /// the period.
     #[arg(long)]
     as_of: Option<String>,
     /// The whole network's log, for the network's officer. Left out: the own organisation's.
@@ -60,7 +61,7 @@ pub(super) struct ReportArgs {
     /// Q1 to Q15; left out: all of them.
     #[arg(long = "report")]
     codes: Vec<String>,
-    /// When the log began: with it everything is known of who held which role. Left out: a year before the period is read.
+    /// When the log began, a moment or a day in the Netherlands: with it everything is known of who held which role. Left out: a year before the period is read.
     #[arg(long)]
     since: Option<String>,
     /// Directory of a covenant; left out: the one that is built in.
