@@ -239,8 +239,8 @@ impl Hub {
         query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
         // What is not under a checkpoint yet is a difference like others, if it is late.
-        pages(self.channel.clone(), query, 0, |(events, proofs)| {
-            for (event, proof) in events.iter().zip(proofs) {
+        pages(self.channel.clone(), query, 0, |page| {
+            for (event, proof) in page.events.iter().zip(&page.proofs) {
                 let answer = Answer { event: event.clone(), proof: proof.clone() };
                 answers.insert(answer.id().to_owned(), answer);
             }

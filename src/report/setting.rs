@@ -19,6 +19,14 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// As the log's service says it of an answer: `network` or `partners/{oin}`.
+    pub fn of_answer(text: &str) -> Option<Self> {
+        match text.strip_prefix("partners/") {
+            Some(oin) => oin.parse().ok().map(Self::Own),
+            None => (text == "network").then_some(Self::Network),
+        }
+    }
+
     /// `network` or the OIN.
     pub fn code(&self) -> &str {
         match self {

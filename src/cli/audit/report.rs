@@ -8,6 +8,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use tonic::transport::Channel;
 
+use super::super::officer::{BadAnswer, scope};
 use super::super::remote::{RemoteArgs, done};
 use super::ask::{Search, moment, pages};
 use super::files::verify_copy;
@@ -15,7 +16,6 @@ use super::{AuditError, Say, TrustArgs};
 use crate::api::v1;
 use crate::api::v1::directory_client::DirectoryClient;
 use crate::covenant::Covenant;
-use crate::party::Oin;
 use crate::report::{Ask, Code, File, Integrity, Language, Level, Reports, Scope, Setting, Terms};
 use crate::wire::timestamp;
 
@@ -39,7 +39,8 @@ struct Common {
     /// the period.
     #[arg(long)]
     as_of: Option<String>,
-    /// The whole network's log, for the network's officer. Left out: the own organisation's.
+    /// Only if these are the whole network's events, which the hub gives the network's officer. Whose they are the hub says, and
+    /// each report repeats it.
     #[arg(long)]
     network: bool,
     /// md, json or csv.
@@ -114,7 +115,6 @@ struct Frame {
     as_of: OffsetDateTime,
     form: Form,
     language: Language,
-    scope: Scope,
 }
 
 impl Common {
@@ -136,13 +136,15 @@ impl Common {
             "en" => Language::En,
             _ => return Err(AuditError::Option("language", "nl or en")),
         };
-        let scope = if self.network { Scope::Network } else { Scope::Own(self.own()?) };
-        Ok(Frame { from, until, as_of, form, language, scope })
+        Ok(Frame { from, until, as_of, form, language })
     }
 
-    /// The officer's organisation, by the certificate.
-    fn own(&self) -> Result<Oin, AuditError> {
-        self.remote.oin().ok_or(AuditError::Option("certificate", "a certificate with an OIN"))
+    /// Whose events the hub gave. It is not for the asker to say.
+    fn scope(&self, page: &v1::QueryEventsResponse, before: Option<&Scope>) -> Result<Scope, AuditError> {
+        match scope(page, before)? {
+            Scope::Own(oin) if self.network => Err(AuditError::NotNetwork(oin.to_string())),
+            scope => Ok(scope),
+        }
     }
 }
 
@@ -165,37 +167,21 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     }
     let integrity = args.integrity(now)?;
     let channel = args.common.remote.channel(now).await?;
-    let mut reports = Reports::new(Setting {
-        from: frame.from,
-        until: frame.until,
-        as_of: frame.as_of,
-        since_start: since.is_some(),
-        scope: frame.scope.clone(),
-        terms: Terms::of(&covenant),
-        partners: partners(channel.clone()).await?,
-        integrity,
-    });
-    let begin = since.unwrap_or(frame.from - HISTORY);
-    let mut count = 0;
-    // Newest first, a month at a time: the hub takes no longer period without another condition.
-    let mut end = frame.until.min(now);
-    while end > begin {
-        let start = begin.max(end - SLICE);
-        let request = v1::QueryEventsRequest {
-            start_time: Some(timestamp(start)),
-            end_time: Some(timestamp(end)),
-            ..Search::default().request(now)?
-        };
-        pages(channel.clone(), request, |(events, _)| {
-            events.iter().for_each(|event| reports.add(event));
-            count += events.len();
-            out.progress(count, "events")?;
-            Ok(true)
+    let partners = partners(channel.clone()).await?;
+    let reports = |scope| {
+        Reports::new(Setting {
+            from: frame.from,
+            until: frame.until,
+            as_of: frame.as_of,
+            since_start: since.is_some(),
+            scope,
+            terms: Terms::of(&covenant),
+            partners: partners.clone(),
+            integrity: integrity.clone(),
         })
-        .await?;
-        end = start;
-    }
-    let mut wanted = reports.finish();
+    };
+    let begin = since.unwrap_or(frame.from - HISTORY);
+    let mut wanted = gather(&args.common, channel, begin, reports, now, out).await?.finish();
     wanted.retain(|report| codes.is_empty() || codes.contains(&report.code));
     let mut files = Vec::new();
     for report in &wanted {
@@ -214,6 +200,40 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     deliver(&files, args.common.dir.as_deref(), out)?;
     let red = wanted.iter().filter(|report| report.level() == Some(Level::Red)).count();
     if args.fail_on_red && red > 0 { Err(AuditError::Red(red)) } else { Ok(()) }
+}
+
+/// Reads events since a moment. What is reported on is known when the hub says whose events it gives.
+async fn gather(
+    common: &Common,
+    channel: Channel,
+    begin: OffsetDateTime,
+    reports_on: impl Fn(Scope) -> Reports,
+    now: OffsetDateTime,
+    out: &mut Say<'_>,
+) -> Result<Reports, AuditError> {
+    let mut gathered: Option<(Scope, Reports)> = None;
+    let mut count = 0;
+    // Newest first, a month at a time: the hub takes no longer period without another condition.
+    let mut end = common.frame(now)?.until.min(now);
+    while end > begin {
+        let start = begin.max(end - SLICE);
+        let request = v1::QueryEventsRequest {
+            start_time: Some(timestamp(start)),
+            end_time: Some(timestamp(end)),
+            ..Search::default().request(now)?
+        };
+        pages(channel.clone(), request, |page| {
+            let scope = common.scope(page, gathered.as_ref().map(|(scope, _)| scope))?;
+            let (_, reports) = gathered.get_or_insert_with(|| (scope.clone(), reports_on(scope)));
+            page.events.iter().for_each(|event| reports.add(event));
+            count += page.events.len();
+            out.progress(count, "events")?;
+            Ok(true)
+        })
+        .await?;
+        end = start;
+    }
+    gathered.map(|(_, reports)| reports).ok_or(AuditError::Option("from", "a moment that has been"))
 }
 
 impl ReportArgs {
@@ -245,9 +265,10 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
         ..Search::default()
     };
     let request = search.request(now)?;
-    let mut found = Vec::new();
-    pages(channel.clone(), request.clone(), |(events, _)| {
-        found.extend_from_slice(events);
+    let (mut found, mut scope) = (Vec::new(), None);
+    pages(channel.clone(), request.clone(), |page| {
+        scope = Some(args.common.scope(page, scope.as_ref())?);
+        found.extend_from_slice(&page.events);
         Ok(true)
     })
     .await?;
@@ -257,7 +278,8 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
         from: frame.from,
         until: frame.until,
         as_of: frame.as_of,
-        scope: frame.scope,
+        listed: if request.case.is_empty() { lists(&found) } else { BTreeSet::new() },
+        scope: scope.ok_or(BadAnswer("there is none"))?,
         partners: partners(channel).await?,
         refusals: args.refusals,
         events: args.events,
@@ -278,6 +300,11 @@ fn of<'e>(asked: &str, found: impl Iterator<Item = &'e String>) -> BTreeSet<Stri
         return BTreeSet::from([asked.to_owned()]);
     }
     found.filter(|name| !name.is_empty()).cloned().collect()
+}
+
+/// Lists that were found for a subject: one of its cases stood in each.
+fn lists(found: &[v1::Event]) -> BTreeSet<String> {
+    found.iter().filter(|event| !event.listed.is_empty()).map(|event| event.name.clone()).collect()
 }
 
 async fn partners(channel: Channel) -> Result<Vec<v1::Partner>, AuditError> {
