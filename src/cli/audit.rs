@@ -316,7 +316,7 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
             files::prove(remote.channel(now).await?, &dir, events, out).await
         }
         AuditCommand::Copy { remote, dir, entries } => {
-            files::copy(remote.channel(now).await?, &dir, entries, out).await
+            files::copy(remote.channel(now).await?, &dir, entries, now, out).await
         }
         AuditCommand::Verify { trust, older, files } => {
             let policy = trust.policy()?;

@@ -196,6 +196,30 @@ async fn a_report_is_of_what_the_hub_gave_and_not_of_what_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_verified_as_of_its_copy() {
+    let office = Office::open().await;
+    let key = Log::of(office.players.gemeente.client()).await.key.to_string();
+    let dir = office.shown("copy").await;
+    let (code, said) = office.audit("fg-gemeente", "copy", &["--dir", &dir]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let made = office.network.path("copy/copied");
+    let first = std::fs::read_to_string(&made).unwrap();
+    let args = ["--from", "2026-01-01", "--report", "Q9", "--copy", &dir, "--log-key", &key];
+    let early = "De nagerekende kopie is gemaakt vóór het einde van de periode";
+    for (what, moment, says) in [
+        ("as it was made", first.as_str(), first.trim_end_matches('Z')),
+        ("made long ago", "2026-01-02T03:04:05Z", "| 2026-01-02T03:04:05Z | "),
+        ("nobody knows", "", "| – | "),
+    ] {
+        std::fs::write(&made, moment).unwrap();
+        let (code, said) = office.audit("fg-gemeente", "report", &args).await;
+        assert!(code == Some(0) && said.contains(says) && said.contains("de keten klopt"), "{what}: {said}");
+        assert_eq!(said.contains(early), !moment.is_empty(), "{what}: {said}");
+        assert_eq!(said.contains("is niet bekend; tot welk moment"), moment.is_empty(), "{what}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_overview_by_subject_holds_what_only_stood_in_lists() {
     let office = Office::open().await;
     let (code, said) =

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use super::super::officer::{BadAnswer, scope};
 use super::super::remote::{RemoteArgs, done};
 use super::ask::{Search, moment, pages};
-use super::files::verify_copy;
+use super::files::{Copied, copied_at, verify_copy};
 use super::{AuditError, Say, TrustArgs};
 use crate::api::v1;
 use crate::api::v1::directory_client::DirectoryClient;
@@ -68,7 +68,8 @@ pub(super) struct ReportArgs {
     /// Directory of a covenant; left out: the one that is built in.
     #[arg(long)]
     covenant: Option<PathBuf>,
-    /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9.
+    /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9, which speaks of the log as it was when the
+    /// copy was made.
     #[arg(long)]
     copy: Option<PathBuf>,
     /// The log's public key, to verify the copy with.
@@ -165,7 +166,7 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     if since.is_some_and(|since| since > frame.from) {
         return Err(AuditError::Option("since", "a moment that is not after --from"));
     }
-    let integrity = args.integrity(now)?;
+    let integrity = args.integrity()?;
     let channel = args.common.remote.channel(now).await?;
     let partners = partners(channel.clone()).await?;
     let reports = |scope| {
@@ -238,18 +239,19 @@ async fn gather(
 
 impl ReportArgs {
     /// What a copy of the log shows of it.
-    fn integrity(&self, now: OffsetDateTime) -> Result<Option<Integrity>, AuditError> {
+    fn integrity(&self) -> Result<Option<Integrity>, AuditError> {
         let Some(copy) = &self.copy else { return Ok(None) };
         let trust = TrustArgs { log_key: self.log_key.clone(), policy: self.policy.clone() };
         // What it finds stands in the report.
         let found = verify_copy(copy, None, &trust.policy()?, &mut Say::new(&mut std::io::sink(), false));
-        let (verified, tree_size) = match found {
-            Ok(size) => (true, size),
+        let (verified, tree_size, witnessed) = match found {
+            Ok(Copied { entries, witnessed }) => (true, entries, witnessed),
             // That it does not verify is what the report is to say.
-            Err(error) if error.is_finding() => (false, 0),
+            Err(error) if error.is_finding() => (false, 0, None),
             Err(error) => return Err(error),
         };
-        Ok(Some(Integrity { verified, tree_size, checked_at: now, unproven: None, clock_back_seconds: None }))
+        let copied_at = copied_at(copy).or(witnessed);
+        Ok(Some(Integrity { verified, tree_size, copied_at, unproven: None, clock_back_seconds: None }))
     }
 }
 
