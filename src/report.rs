@@ -28,6 +28,9 @@ mod disclosures;
 mod emergency;
 mod head;
 mod integrity;
+mod monitor;
+mod retention;
+mod rights;
 mod sample;
 mod usage;
 
@@ -35,6 +38,7 @@ mod render;
 
 mod family;
 
+pub use day::begin as day_begins;
 pub use family::{Ask, Entry, Overview, overview};
 pub use model::{Availability, Cell, Code, Language, Level, Report, Signal, Table, Text};
 pub use render::{File, csv, json, markdown};
@@ -54,6 +58,9 @@ pub struct Reports {
     trail: trail::Trail,
     consent: consent::Consents,
     readers: integrity::Readers,
+    retention: retention::Retention,
+    rights: rights::Rights,
+    monitor: monitor::Monitor,
     sample: sample::Sample,
     usage: usage::Usage,
     certificates: certificates::Certificates,
@@ -73,6 +80,9 @@ impl Reports {
             trail: trail::Trail::default(),
             consent: consent::Consents::default(),
             readers: integrity::Readers::default(),
+            retention: retention::Retention::default(),
+            rights: rights::Rights::default(),
+            monitor: monitor::Monitor::default(),
             sample,
             usage: usage::Usage::default(),
             certificates: certificates::Certificates::default(),
@@ -92,12 +102,15 @@ impl Reports {
         let counted = line.at >= self.setting.from;
         self.trail.add(&line, counted);
         self.consent.add(&line, counted);
+        self.retention.add(&line, counted, &self.setting);
         if counted {
             self.erased += u64::from(!event.erased.is_empty());
             self.disclosures.add(&line, &self.setting.terms);
             self.denials.add(&line);
             self.emergency.add(&line);
             self.readers.add(&line);
+            self.rights.add(&line);
+            self.monitor.add(&line);
             self.sample.add(&line);
             self.usage.add(&line);
             self.certificates.add(&line);
@@ -115,15 +128,15 @@ impl Reports {
             access::without_role(setting, &found),
             self.consent.health(setting),
             self.consent.withdrawals(setting),
-            head::retention(setting, self.erased),
-            head::missing(setting, Code::Q8),
+            self.retention.finish(setting, self.erased),
+            self.rights.finish(setting),
             self.readers.finish(setting),
             access::misrouting(setting, &found),
             self.sample.finish(setting),
             self.usage.finish(setting),
-            head::missing(setting, Code::Q13),
+            self.monitor.finish(setting),
             self.certificates.finish(setting),
-            head::missing(setting, Code::Q15),
+            head::breaches(setting),
         ];
         for report in &mut reports {
             head::remark(report, self.unread, self.erased);

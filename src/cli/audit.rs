@@ -202,6 +202,9 @@ pub enum AuditError {
     /// The output is closed.
     #[error("the output can't be written")]
     Output(#[from] io::Error),
+    /// `--network`, asked by somebody who may not see it.
+    #[error("--network: the hub gave the events of {0} alone, not the network's; ask as the network's officer")]
+    NotNetwork(String),
     /// An option.
     #[error("--{0}: {1}")]
     Option(&'static str, &'static str),
@@ -265,7 +268,7 @@ impl AuditError {
         match self {
             Self::Reconcile(error) => error.is_usage(),
             Self::Policy(error) => error.is_usage(),
-            _ => matches!(self, Self::Key(_) | Self::Option(..) | Self::Covenant(_)),
+            _ => matches!(self, Self::Key(_) | Self::Option(..) | Self::NotNetwork(_) | Self::Covenant(_)),
         }
     }
 
@@ -313,7 +316,7 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
             files::prove(remote.channel(now).await?, &dir, events, out).await
         }
         AuditCommand::Copy { remote, dir, entries } => {
-            files::copy(remote.channel(now).await?, &dir, entries, out).await
+            files::copy(remote.channel(now).await?, &dir, entries, now, out).await
         }
         AuditCommand::Verify { trust, older, files } => {
             let policy = trust.policy()?;

@@ -9,6 +9,7 @@ use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::party::Role;
+use crate::report::Scope;
 use crate::wire::Numbered as _;
 
 /// Between two questions for the same page.
@@ -17,7 +18,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// An answer that is none to what was asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the hub's answer is not to what was asked: {0}")]
-pub struct BadAnswer(&'static str);
+pub struct BadAnswer(pub(super) &'static str);
 
 /// Why an officer asks. Who it is, the certificate says.
 pub(super) fn context(user_ref: &str) -> Option<v1::RequestContext> {
@@ -30,8 +31,17 @@ pub(super) fn context(user_ref: &str) -> Option<v1::RequestContext> {
     })
 }
 
-/// Events with their proofs, if they were asked for.
-pub(super) type Page<'p> = (&'p [v1::Event], &'p [v1::EventProof]);
+/// Whose events an answer was made of, as the service says.
+///
+/// # Errors
+/// [`BadAnswer`]: it does not say, or it says something else than an earlier answer did.
+pub(super) fn scope(answer: &v1::QueryEventsResponse, before: Option<&Scope>) -> Result<Scope, BadAnswer> {
+    let scope = Scope::of_answer(&answer.scope).ok_or(BadAnswer("it does not say whose events these are"))?;
+    if before.is_some_and(|before| *before != scope) {
+        return Err(BadAnswer("events of another scope than those before"));
+    }
+    Ok(scope)
+}
 
 /// Asks for one page after the other, until there is none or `take` has enough.
 ///
@@ -41,7 +51,7 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
     again: usize,
-    mut take: impl FnMut(Page<'_>) -> Result<bool, E>,
+    mut take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, E>,
 ) -> Result<(), E> {
     let mut client = AuditClient::new(channel);
     let mut last: Option<(i64, i32, String)> = None;
@@ -59,7 +69,7 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
             }
             last = Some(place);
         }
-        if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
+        if !take(&answer)? || answer.next_page_token.is_empty() {
             return Ok(());
         }
         request.page_token = answer.next_page_token;

@@ -22,6 +22,7 @@ use crate::config::{self, AgentConfig, ConfigError, PolicyError};
 use crate::identity::certificate::KeyHash;
 use crate::party::Oin;
 use crate::reconcile::{APART, Answer, Difference, Reconciled, Setting, Severity, Sides, not_shown, reconcile};
+use crate::report::day_begins;
 use crate::tlog::{Policy, PublicKey};
 use crate::wire::timestamp;
 
@@ -49,10 +50,10 @@ pub struct ReconcileArgs {
     /// The log's policy (C2SP tlog-policy): its key, its witnesses, and how many of them must have signed.
     #[arg(long)]
     policy: Option<PathBuf>,
-    /// From this moment: RFC 3339, or a date. Left out: the 24 hours before the end.
+    /// From this moment: RFC 3339, or a day in the Netherlands. Left out: the 24 hours before the end.
     #[arg(long, value_parser = moment)]
     from: Option<OffsetDateTime>,
-    /// Until this moment, or the start of this day (UTC). Left out: now.
+    /// Until this moment: RFC 3339, or the start of a day in the Netherlands. Left out: now.
     #[arg(long, value_parser = moment)]
     until: Option<OffsetDateTime>,
     /// The officer's own reference, as it stands in the log of the queries. Their certificate names them anyway.
@@ -238,8 +239,8 @@ impl Hub {
         query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
         // What is not under a checkpoint yet is a difference like others, if it is late.
-        pages(self.channel.clone(), query, 0, |(events, proofs)| {
-            for (event, proof) in events.iter().zip(proofs) {
+        pages(self.channel.clone(), query, 0, |page| {
+            for (event, proof) in page.events.iter().zip(&page.proofs) {
                 let answer = Answer { event: event.clone(), proof: proof.clone() };
                 answers.insert(answer.id().to_owned(), answer);
             }
@@ -283,10 +284,9 @@ fn shown(at: i64) -> String {
     from_micros(at).format(&Rfc3339).unwrap_or_default()
 }
 
-/// RFC 3339, or a date: its first moment in UTC.
+/// RFC 3339, or a date: its first moment in the Netherlands, whose days reports print.
 pub(super) fn moment(text: &str) -> Result<OffsetDateTime, String> {
-    let date =
-        || Date::parse(text, format_description!("[year]-[month]-[day]")).map(|date| date.midnight().assume_utc());
+    let date = || Date::parse(text, format_description!("[year]-[month]-[day]")).map(day_begins);
     let wrong = |_| "a moment like 2027-01-31T12:00:00Z, or a date like 2027-01-31".to_owned();
     OffsetDateTime::parse(text, &Rfc3339).or_else(|_| date()).map_err(wrong)
 }
@@ -298,7 +298,13 @@ mod tests {
     #[test]
     fn moments_are_rfc_3339_or_dates() {
         let read = |text| moment(text).map(OffsetDateTime::unix_timestamp);
-        for (text, at) in [("1970-01-02", 86_400), ("1970-01-01T00:00:07Z", 7), ("1970-01-01T01:00:07+01:00", 7)] {
+        for (text, at) in [
+            ("1970-01-02", 86_400 - 3600),
+            ("2026-07-01", 1_782_856_800),
+            ("2026-07-01T00:00:00+02:00", 1_782_856_800),
+            ("1970-01-01T00:00:07Z", 7),
+            ("1970-01-01T01:00:07+01:00", 7),
+        ] {
             assert_eq!(read(text), Ok(at), "{text}");
         }
         for text in ["", "yesterday", "1970-13-01", "1970-01-01 00:00"] {

@@ -3,15 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::identity::certificate::Leaf;
-use crate::party::Oin;
 use crate::scenario::connect;
 use crate::scenario::network::{Endpoint, Person};
 
@@ -61,12 +57,6 @@ pub enum RemoteError {
 }
 
 impl RemoteArgs {
-    /// The OIN in the caller's certificate.
-    pub(super) fn oin(&self) -> Option<Oin> {
-        let leaf = CertificateDer::from_pem_file(&self.certificate).ok()?;
-        Leaf::read(&leaf).ok()?.oin().ok()
-    }
-
     /// Where the caller's certificate stands.
     pub(super) fn certificate(&self) -> &Path {
         &self.certificate

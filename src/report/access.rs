@@ -5,7 +5,7 @@ use super::head;
 use super::line::{event_name, method_name};
 use super::model::{Code, Level, Report, Table, Text, row, text};
 use super::setting::{Scope, Setting};
-use super::trail::{Finding, Found};
+use super::trail::{Finding, Found, Judged};
 use crate::clock::from_micros;
 
 /// Rows that a report lists at most; the count goes on.
@@ -14,8 +14,8 @@ const ROWS: usize = 1000;
 /// Q4.
 pub(super) fn without_role(setting: &Setting, found: &Found) -> Report {
     let mut report = head::report(Code::Q4, setting);
-    let (judged, unknown) = found.calls;
-    if judged + unknown == 0 && found.late.is_empty() {
+    let judged = found.calls;
+    if judged.is_empty() && found.late.is_empty() {
         return report.missing(text(
             "Er zijn in deze periode geen verzoeken in een casus waarvan de rol te beoordelen is.",
             "There are no requests in a case in this period whose role can be judged.",
@@ -25,12 +25,12 @@ pub(super) fn without_role(setting: &Setting, found: &Found) -> Report {
     let late = found.late.len();
     let good = text("geen toegang na sluiting", "no access after closing");
     let bad = text(format!("toegang na sluiting: {late} keer"), format!("access after closing: {late} times"));
-    if late > 0 || judged > 0 {
+    if late > 0 || (judged.known > 0 && judged.hidden == 0) {
         report.judge(u64::try_from(late).unwrap_or(u64::MAX), Level::Red, bad, good);
     }
     list(&mut report, ("Zonder rol", "Without a role"), setting, &found.strangers);
     list(&mut report, ("Na sluiting", "After closing"), setting, &found.late);
-    explain(&mut report, setting, judged, unknown);
+    explain(&mut report, setting, judged);
     report.notes.push(text(
         "Na sluiting mogen de artikelen 33 tot en met 37 nog.",
         "After closing articles 33 to 37 still apply.",
@@ -41,8 +41,8 @@ pub(super) fn without_role(setting: &Setting, found: &Found) -> Report {
 /// Q10.
 pub(super) fn misrouting(setting: &Setting, found: &Found) -> Report {
     let mut report = head::report(Code::Q10, setting);
-    let (judged, unknown) = found.deliveries;
-    if judged + unknown == 0 {
+    let judged = found.deliveries;
+    if judged.is_empty() {
         return report.missing(text(
             "Er zijn in deze periode geen verstrekkingen in een casus waarvan de ontvanger te beoordelen is.",
             "There are no disclosures in a case in this period whose recipient can be judged.",
@@ -50,7 +50,7 @@ pub(super) fn misrouting(setting: &Setting, found: &Found) -> Report {
     }
     signals(&mut report, &found.misrouted, judged, &misrouted_words());
     list(&mut report, ("Ontvangers zonder rol", "Recipients without a role"), setting, &found.misrouted);
-    explain(&mut report, setting, judged, unknown);
+    explain(&mut report, setting, judged);
     report
 }
 
@@ -63,8 +63,8 @@ fn misrouted_words() -> (Text, Text) {
     (found, text("niets verstrekt aan een partij buiten de casus", "nothing disclosed to a party outside the case"))
 }
 
-/// Red for what is certain, amber where earlier events are missing, green only if something was judged.
-fn signals(report: &mut Report, findings: &[Finding], judged: u64, (bad, good): &(Text, Text)) {
+/// Red for what is certain, amber where events are missing, green only if something was judged and nothing kept from it.
+fn signals(report: &mut Report, findings: &[Finding], judged: Judged, (bad, good): &(Text, Text)) {
     let unsure = findings.iter().filter(|finding| finding.unsure).count();
     let sure = findings.len() - unsure;
     if sure > 0 {
@@ -75,14 +75,16 @@ fn signals(report: &mut Report, findings: &[Finding], judged: u64, (bad, good): 
         let en = format!("{}: {unsure} times, but earlier events of the case are missing", bad.en);
         report.signal(Level::Amber, text(nl, en));
     }
-    if findings.is_empty() && judged > 0 {
-        let (nl, en) = (format!("{} ({judged} beoordeeld)", good.nl), format!("{} ({judged} judged)", good.en));
+    let known = judged.known;
+    if findings.is_empty() && known > 0 && judged.hidden == 0 {
+        let (nl, en) = (format!("{} ({known} beoordeeld)", good.nl), format!("{} ({known} judged)", good.en));
         report.signal(Level::Green, text(nl, en));
     }
+    head::hidden_cases(report, judged.hidden);
 }
 
-fn explain(report: &mut Report, setting: &Setting, judged: u64, unknown: u64) {
-    report.notes.push(text(format!("Beoordeeld: {judged}."), format!("Judged: {judged}.")));
+fn explain(report: &mut Report, setting: &Setting, Judged { known, unknown, .. }: Judged) {
+    report.notes.push(text(format!("Beoordeeld: {known}."), format!("Judged: {known}.")));
     if unknown > 0 {
         report.lacks(text(
             format!("{unknown} niet te beoordelen: de aanmelding van de casus zit niet in de gelezen gebeurtenissen."),

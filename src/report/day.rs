@@ -9,6 +9,13 @@ pub(super) fn local(at: OffsetDateTime) -> Date {
     at.checked_add(Duration::hours(hours)).unwrap_or(at).date()
 }
 
+/// The first moment of a day in the Netherlands. Clocks change at night, and never at midnight: there is exactly one.
+pub fn begin(day: Date) -> OffsetDateTime {
+    let midnight = day.midnight().assume_utc();
+    let summer = midnight.saturating_sub(Duration::hours(2));
+    if is_summer(summer) { summer } else { midnight.saturating_sub(Duration::HOUR) }
+}
+
 /// `2026-11`.
 pub(super) fn month(day: Date) -> String {
     format!("{}-{:02}", day.year(), u8::from(day.month()))
@@ -54,6 +61,29 @@ mod tests {
         ] {
             assert_eq!(local(at), day, "{at}");
         }
+    }
+
+    #[test]
+    fn a_day_begins_at_dutch_midnight() {
+        for (day, at) in [
+            (date!(2026 - 01 - 01), datetime!(2025-12-31 23:00 UTC)),
+            (date!(2026 - 07 - 01), datetime!(2026-06-30 22:00 UTC)),
+            // The days on which clocks change, and those after them.
+            (date!(2026 - 03 - 29), datetime!(2026-03-28 23:00 UTC)),
+            (date!(2026 - 03 - 30), datetime!(2026-03-29 22:00 UTC)),
+            (date!(2026 - 10 - 25), datetime!(2026-10-24 22:00 UTC)),
+            (date!(2026 - 10 - 26), datetime!(2026-10-25 23:00 UTC)),
+        ] {
+            assert_eq!(begin(day), at, "{day}");
+        }
+        let mut day = date!(2026 - 01 - 01);
+        while day < date!(2029 - 01 - 01) {
+            let first = begin(day);
+            assert_eq!((local(first), local(first - Duration::MICROSECOND)), (day, day - Duration::DAY));
+            day += Duration::DAY;
+        }
+        // Where there is no earlier moment, as late as can be.
+        assert_eq!(begin(Date::MIN), Date::MIN.midnight().assume_utc());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::head;
 use super::line::Line;
 use super::model::{Code, Level, Report, Table, Text, row, text};
 use super::setting::{Setting, Terms};
-use super::trail::Found;
+use super::trail::{Found, Judged};
 
 /// What a row is counted by.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -108,7 +108,7 @@ impl Disclosures {
 
 /// Sensitive data outside F3–F6, as far as the phase shows.
 fn phases(report: &mut Report, setting: &Setting, found: &Found) {
-    let (known, unknown) = found.phases;
+    let Judged { known, unknown, .. } = found.phases;
     if unknown > 0 {
         report.lacks(text(
             format!(

@@ -26,6 +26,8 @@ pub struct Ask {
     pub cases: BTreeSet<String>,
     /// The reader's own log-scope pseudonyms of the youth.
     pub subjects: BTreeSet<String>,
+    /// Lists that the log gave for the youth: a case of theirs stood in each, and the event alone does not tell which.
+    pub listed: BTreeSet<String>,
     /// First moment.
     pub from: OffsetDateTime,
     /// First moment after it.
@@ -144,6 +146,7 @@ fn key<'a>(event: &'a v1::Event, ask: &Ask) -> Option<Key<'a>> {
     let itself = named(&ask.cases, &event.case) || named(&ask.subjects, &event.subject);
     let how = match event.outcome() {
         v1::Outcome::Allowed if itself => How::Itself,
+        v1::Outcome::Allowed if ask.listed.contains(&event.name) => How::Listed,
         v1::Outcome::Allowed if event.listed.iter().any(|case| named(&ask.cases, case)) => How::Listed,
         v1::Outcome::Refused if itself && ask.refusals => How::Refused,
         _ => return None,

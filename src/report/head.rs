@@ -3,7 +3,7 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::model::{Availability, Code, Report, Table, Text, row, text};
+use super::model::{Availability, Code, Level, Report, Text, text};
 use super::setting::{Scope, Setting};
 
 /// A moment as it stands in reports.
@@ -63,6 +63,30 @@ pub(super) fn remark(report: &mut Report, unread: u64, erased: u64) {
     }
 }
 
+/// Says that events can't be judged because they show no case: what is not seen is no good result.
+pub(super) fn hidden_cases(report: &mut Report, count: u64) {
+    if count == 0 {
+        return;
+    }
+    report.lacks(text(
+        format!(
+            "{count} gebeurtenissen in een casus zijn niet te beoordelen: welke casus het was, of wie iets kreeg, is gewist, of uw \
+             organisatie heeft geen naam voor de casus."
+        ),
+        format!(
+            "{count} events in a case can't be judged: which case it was, or who got something, was erased, or your organisation \
+             has no name for the case."
+        ),
+    ));
+    report.signal(
+        Level::Amber,
+        text(
+            format!("{count} gebeurtenissen niet te beoordelen: hun casus is niet te zien"),
+            format!("{count} events can't be judged: their case does not show"),
+        ),
+    );
+}
+
 /// Dutch and English.
 type Both = (&'static str, &'static str);
 
@@ -110,8 +134,11 @@ const fn basis(code: Code) -> Both {
             "WithdrawConsent, RestrictCase en latere verstrekkingen op dezelfde toestemming; artikel 35",
             "WithdrawConsent, RestrictCase and later disclosures on the same consent; article 35",
         ),
-        Code::Q7 => ("gewiste gegevens in gebeurtenissen; artikel 37", "erased data in events; article 37"),
-        Code::Q8 => ("artikel 34", "article 34"),
+        Code::Q7 => (
+            "gewiste gegevens in gebeurtenissen, EraseEvents en de ouderdom van gebeurtenissen; artikelen 36 en 37",
+            "erased data in events, EraseEvents and the age of events; articles 36 and 37",
+        ),
+        Code::Q8 => ("toegestane verzoeken onder artikel 34", "allowed requests under article 34"),
         Code::Q9 => (
             "bewijs van de boom; QueryEvents, ProveEvents en ReadEntries; artikel 36",
             "proof of the tree; QueryEvents, ProveEvents and ReadEntries; article 36",
@@ -128,7 +155,10 @@ const fn basis(code: Code) -> Both {
             "artikel per verzoek en aanvaarde versies in het partnerregister; artikelen 36 en 40",
             "article of each request and accepted versions in the directory; articles 36 and 40",
         ),
-        Code::Q13 => ("artikelen 31 en 32", "articles 31 and 32"),
+        Code::Q13 => (
+            "toegestane PublishRecord en FetchRecord onder de artikelen 31 en 32",
+            "allowed PublishRecord and FetchRecord under articles 31 and 32",
+        ),
         Code::Q14 => (
             "partnerregister, certificaatregistraties en weigeringen om het certificaat; artikel 38",
             "directory, registrations of certificates and refusals for the certificate; article 38",
@@ -137,39 +167,12 @@ const fn basis(code: Code) -> Both {
     }
 }
 
-/// A report of which no fact exists yet.
-pub(super) fn missing(setting: &Setting, code: Code) -> Report {
-    let reason = match code {
-        Code::Q8 => text(
-            "Verzoeken van betrokkenen (artikel 34) worden nog niet in de voorziening vastgelegd.",
-            "Requests of data subjects (article 34) are not recorded in the service yet.",
-        ),
-        Code::Q13 => text(
-            "De voorziening maakt nog geen monitortabellen (artikelen 31 en 32).",
-            "The service does not make monitor tables yet (articles 31 and 32).",
-        ),
-        Code::Q15 => text(
-            "Inbreuken en hun meldtermijnen (artikel 38) worden nog niet in de voorziening vastgelegd.",
-            "Breaches and their terms of notice (article 38) are not recorded in the service yet.",
-        ),
-        _ => text("De gegevens hiervoor bestaan nog niet.", "The facts for this do not exist yet."),
-    };
-    report(code, setting).missing(reason)
-}
-
-/// Q7: only what was erased from events shows.
-pub(super) fn retention(setting: &Setting, erased: u64) -> Report {
-    let mut report = report(Code::Q7, setting);
-    let lacks = text(
-        "Wat over zijn bewaartermijn is en wat is vernietigd, staat niet in het log.",
-        "What is past its term and what was destroyed does not stand in the log.",
-    );
-    if erased == 0 {
-        return report.missing(lacks);
-    }
-    report.lacks(lacks);
-    let columns = [("Soort", "Kind"), ("Aantal", "Count")];
-    let kind = text("gebeurtenissen waarvan gegevens zijn gewist", "events of which data was erased");
-    report.tables.push(Table::new(("Gewist", "Erased"), &columns).with([row![kind, erased]]));
-    report
+/// Q15: no fact of it exists.
+pub(super) fn breaches(setting: &Setting) -> Report {
+    report(Code::Q15, setting).missing(text(
+        "Geen gebeurtenis legt een inbreuk vast: wanneer zij is ontdekt, wat en wie zij raakt, en wanneer partijen, de AP en betrokkenen \
+         zijn ingelicht. De termijnen van 24 en 72 uur (artikel 38) hebben in het log dus geen begin en geen einde.",
+        "No event records a breach: when it was discovered, what and whom it concerns, and when partners, the authority and data \
+         subjects were told. So the terms of 24 and 72 hours (article 38) have no beginning and no end in the log.",
+    ))
 }

@@ -108,17 +108,23 @@ fn proof(report: &mut Report, setting: &Setting, integrity: &Integrity) {
         }
     };
     let columns = [
-        ("Nagerekend op", "Verified at"),
+        ("Kopie gemaakt op", "Copy made at"),
         ("Aantal bladeren", "Number of leaves"),
         ("Zonder bewijs", "Without proof"),
         ("Klok terug", "Clock back"),
     ];
-    let row = row![stamp(integrity.checked_at), integrity.tree_size, gaps, clock];
+    let made = integrity.copied_at.map_or_else(|| "–".to_owned(), stamp);
+    let row = row![made, integrity.tree_size, gaps, clock];
     report.tables.push(Table::new(("Bewijs", "Proof"), &columns).with([row]));
-    if integrity.checked_at < setting.until.min(setting.as_of) {
-        report.lacks(text(
-            "Er is nagerekend vóór het einde van de periode; wat daarna kwam is niet aangetoond.",
-            "It was verified before the period ended; what came after was not shown.",
-        ));
+    match integrity.copied_at {
+        None => report.lacks(text(
+            "Wanneer de nagerekende kopie is gemaakt is niet bekend; tot welk moment zij het log toont dus ook niet.",
+            "When the copy that was verified was made is not known, and so not until when it shows the log.",
+        )),
+        Some(made) if made < setting.until.min(setting.as_of) => report.lacks(text(
+            "De nagerekende kopie is gemaakt vóór het einde van de periode; wat daarna kwam is niet aangetoond.",
+            "The copy that was verified was made before the period ended; what came after was not shown.",
+        )),
+        Some(_) => {}
     }
 }

@@ -61,6 +61,21 @@ impl<'a> Line<'a> {
         self.event.categories.iter().filter_map(|number| Category::from_number(*number))
     }
 
+    /// Whether a group of it was erased.
+    pub(super) fn has_lost(&self, group: &str) -> bool {
+        self.event.erased.iter().any(|lost| lost == group)
+    }
+
+    /// Whether something was done in a case that does not show: it was erased, or the reader's organisation has no name for it.
+    pub(super) fn hides_case(&self) -> bool {
+        let method = self.method();
+        let in_cases = ["Cases/", "Consents/", "Records/"].iter().any(|service| method.starts_with(service))
+            && !matches!(method, "Cases/ListCases" | "Records/StreamSealRequests");
+        // Under these articles there may be no case to show (covenant, clause A8).
+        let needs_case = !matches!(self.article(), 9 | 20 | 31 | 32 | 36);
+        in_cases && self.is_allowed() && self.event.case.is_empty() && (needs_case || self.has_lost("case"))
+    }
+
     /// OINs that got something.
     pub(super) fn recipients(&self) -> impl Iterator<Item = &'a str> {
         self.event.recipients.iter().map(|name| oin_of(name))

@@ -33,6 +33,7 @@ type Stratum = (String, String, i32);
 pub(super) struct Sample {
     seed: Context,
     lots: BTreeMap<Stratum, Vec<Lot>>,
+    hidden: u64,
 }
 
 impl Sample {
@@ -43,12 +44,13 @@ impl Sample {
             seed.update(part.as_bytes());
             seed.update(&[0]);
         }
-        Self { seed, lots: BTreeMap::new() }
+        Self { seed, lots: BTreeMap::new(), hidden: 0 }
     }
 
     pub(super) fn add(&mut self, line: &Line<'_>) {
         let event = line.event;
         if event.case.is_empty() && event.subject.is_empty() && line.is_allowed() {
+            self.hidden += u64::from(line.hides_case());
             return;
         }
         let mut hash = self.seed.clone();
@@ -63,7 +65,7 @@ impl Sample {
 
     pub(super) fn finish(self, setting: &Setting) -> Report {
         let mut report = head::report(Code::Q11, setting);
-        if self.lots.is_empty() {
+        if self.lots.is_empty() && self.hidden == 0 {
             return report.missing(text(
                 "Er is in deze periode niets om een steekproef uit te nemen.",
                 "There is nothing to draw a sample from in this period.",
@@ -74,6 +76,7 @@ impl Sample {
              steekproef.",
             "Flags of partners (well-known persons, own employees) do not exist yet: they are in the sample by chance only.",
         ));
+        head::hidden_cases(&mut report, self.hidden);
         let (percent, least) = (setting.terms.review.sample_percent, setting.terms.review.sample_minimum);
         let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
         let mut rows = Vec::new();

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::api::v1;
 use crate::covenant::Covenant;
-use crate::covenant::parameters::Review;
+use crate::covenant::parameters::{Log, Review};
 use crate::party::{Article, Oin};
 
 /// Whose events the reader may see.
@@ -19,6 +19,14 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// As the log's service says it of an answer: `network` or `partners/{oin}`.
+    pub fn of_answer(text: &str) -> Option<Self> {
+        match text.strip_prefix("partners/") {
+            Some(oin) => oin.parse().ok().map(Self::Own),
+            None => (text == "network").then_some(Self::Network),
+        }
+    }
+
     /// `network` or the OIN.
     pub fn code(&self) -> &str {
         match self {
@@ -35,8 +43,8 @@ pub struct Integrity {
     pub verified: bool,
     /// Number of leaves.
     pub tree_size: u64,
-    /// When that was checked.
-    pub checked_at: OffsetDateTime,
+    /// When the copy was made in which that was found; what came later it can't show. Nothing: nobody knows.
+    pub copied_at: Option<OffsetDateTime>,
     /// Events that should have been in the tree and were not.
     pub unproven: Option<u64>,
     /// The largest step back in time between leaves of one node, in seconds, if anybody looked.
@@ -50,6 +58,12 @@ pub struct Terms {
     pub review: Review,
     /// How long consent holds at most.
     pub consent_months: u8,
+    /// How long a request of a data subject may wait for its answer.
+    pub rights_months: u8,
+    /// No figure is published of fewer than so many.
+    pub small_cell: u32,
+    /// How long events are kept.
+    pub log: Log,
     /// Version in force.
     pub version: u32,
     /// Articles under which something is exchanged or managed.
@@ -67,6 +81,9 @@ impl Terms {
         Self {
             review: parameters.review.clone(),
             consent_months: parameters.terms.consent_months,
+            rights_months: parameters.terms.rights_answer_months,
+            small_cell: parameters.limits.small_cell,
+            log: parameters.log.clone(),
             version: covenant.version().number,
             articles: all.filter(|article| covenant.purpose(*article).is_some()).collect(),
             bases: covenant.clause_bases().into_iter().map(|(id, bases)| (id.to_owned(), codes(bases))).collect(),

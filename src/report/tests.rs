@@ -14,6 +14,7 @@ use crate::wire::{Numbered as _, partner_name, timestamp};
 mod cases;
 mod counts;
 mod draw;
+mod duties;
 
 pub(super) const G: &str = "00000099100000000001";
 pub(super) const Z: &str = "00000099100000000002";

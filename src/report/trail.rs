@@ -25,6 +25,13 @@ enum What {
     Looked,
 }
 
+impl What {
+    /// Whether somebody gets or loses a role by it.
+    const fn changes_roles(self) -> bool {
+        !matches!(self, Self::Delivered | Self::Looked)
+    }
+}
+
 /// What a change does to the phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -74,6 +81,8 @@ struct Step {
     /// It held health, analysis, safety, measure or criminal data (C09–C13).
     sensitive: bool,
     emergency: bool,
+    /// The case, or who got something, was erased.
+    erased: bool,
     counted: bool,
 }
 
@@ -91,6 +100,24 @@ pub(super) struct Finding {
     pub(super) unsure: bool,
 }
 
+/// How much could be judged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Judged {
+    /// It was.
+    pub(super) known: u64,
+    /// It was not: earlier events of the case are missing.
+    pub(super) unknown: u64,
+    /// It was not: the event does not show its case, or who got something.
+    pub(super) hidden: u64,
+}
+
+impl Judged {
+    /// Nothing was there to judge.
+    pub(super) const fn is_empty(self) -> bool {
+        self.known + self.unknown + self.hidden == 0
+    }
+}
+
 /// What all cases show together.
 #[derive(Debug, Default)]
 pub(super) struct Found {
@@ -102,12 +129,26 @@ pub(super) struct Found {
     pub(super) misrouted: Vec<Finding>,
     /// Sensitive data handed over in a phase outside F3–F6, where the phase is known.
     pub(super) early: Vec<Finding>,
-    /// Calls whose caller could be judged, and could not.
-    pub(super) calls: (u64, u64),
-    /// Recipients that could be judged, and could not.
-    pub(super) deliveries: (u64, u64),
-    /// Sensitive deliveries whose phase is known, and is not.
-    pub(super) phases: (u64, u64),
+    /// Calls: whether their caller had a role, and their case was open.
+    pub(super) calls: Judged,
+    /// Recipients: whether they had a role.
+    pub(super) deliveries: Judged,
+    /// Sensitive deliveries: whether their phase is known.
+    pub(super) phases: Judged,
+}
+
+impl Found {
+    /// Counts what an event that shows no case keeps from being judged.
+    fn pass_over(&mut self, step: &Step, visible: impl Fn(u32) -> bool) {
+        let judges_caller = !is_by_anybody(step) && visible(step.actor);
+        self.calls.hidden += u64::from(judges_caller || !is_afterwards(step));
+        if step.what != What::Delivered {
+            return;
+        }
+        self.phases.unknown += u64::from(step.sensitive);
+        let judges_recipient = step.erased || step.recipients.iter().any(|recipient| visible(*recipient));
+        self.deliveries.hidden += u64::from(judges_recipient && !needs_no_role(step));
+    }
 }
 
 /// Gathers the events of every case.
@@ -115,14 +156,15 @@ pub(super) struct Found {
 pub(super) struct Trail {
     names: BTreeMap<String, u32>,
     cases: BTreeMap<String, Vec<Step>>,
+    /// Events of cases that do not show.
+    hidden: Vec<Step>,
 }
 
 impl Trail {
     /// Takes an event; `counted` is false for history.
     pub(super) fn add(&mut self, line: &Line<'_>, counted: bool) {
-        let Some(what) = what(line.method()).filter(|_| line.is_allowed() && !line.event.case.is_empty()) else {
-            return;
-        };
+        let is_placed = line.is_allowed() && !line.event.case.is_empty();
+        let Some(what) = what(line.method()).filter(|_| is_placed || line.hides_case()) else { return };
         let sensitive = |category: Category| (Category::C09..=Category::C13).contains(&category);
         let actor = self.number(line.organisation);
         let recipients = line.recipients().map(|oin| self.number(oin)).collect();
@@ -136,9 +178,14 @@ impl Trail {
             article: line.article(),
             sensitive: line.categories().any(sensitive),
             emergency: line.event.emergency,
+            erased: line.has_lost("case") || line.has_lost("data"),
             counted,
         };
-        self.cases.entry(line.event.case.clone()).or_default().push(step);
+        if is_placed {
+            self.cases.entry(line.event.case.clone()).or_default().push(step);
+        } else {
+            self.hidden.push(step);
+        }
     }
 
     fn number(&mut self, oin: &str) -> u32 {
@@ -158,9 +205,15 @@ impl Trail {
         };
         let names: BTreeMap<u32, String> = self.names.into_iter().map(|(name, number)| (number, name)).collect();
         let mut found = Found::default();
+        for step in self.hidden.iter().filter(|step| step.counted) {
+            found.pass_over(step, |partner| own.is_none_or(|own| own == partner));
+        }
+        let gone = |step: &&Step| step.erased && step.what.changes_roles();
+        let mut gaps: Vec<i64> = self.hidden.iter().filter(gone).map(|step| step.micros).collect();
+        gaps.sort_unstable();
         for (case, mut steps) in self.cases {
             steps.sort_unstable_by_key(|step| (step.micros, step.id));
-            let mut walk = Walk::new(case, own, &names, setting.since_start);
+            let mut walk = Walk::new(case, own, &names, setting.since_start, &gaps);
             for step in &steps {
                 walk.judge(step, &mut found);
                 walk.take(step);
@@ -193,11 +246,14 @@ struct Walk<'a> {
     roles: BTreeMap<u32, u32>,
     /// Everybody who has a role is in `roles`.
     whole: bool,
+    /// When roles changed in cases that were erased from the event. One of them may be this case.
+    gaps: &'a [i64],
     /// Partners that may have a role from before the first event.
     unsure: BTreeSet<u32>,
     /// Who may have got a role by the escalation that is running: the log names everybody.
     escalation: Vec<u32>,
-    referred: bool,
+    /// When.
+    referred: Option<i64>,
     phase: Option<Phase>,
     closed: bool,
     /// Who handed the case over last, and to whom.
@@ -205,7 +261,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(case: String, own: Option<u32>, names: &'a BTreeMap<u32, String>, whole: bool) -> Self {
+    fn new(case: String, own: Option<u32>, names: &'a BTreeMap<u32, String>, whole: bool, gaps: &'a [i64]) -> Self {
         let (roles, unsure, escalation) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
         Self {
             case,
@@ -213,22 +269,29 @@ impl<'a> Walk<'a> {
             names,
             roles,
             whole,
+            gaps,
             unsure,
             escalation,
-            referred: false,
+            referred: None,
             phase: None,
             closed: false,
             handed: None,
         }
     }
 
-    fn standing(&self, partner: u32) -> Standing {
+    fn standing(&self, partner: u32, at: i64) -> Standing {
         match self.roles.get(&partner) {
             Some(0) => Standing::Gone,
             Some(_) => Standing::Holds,
-            None if self.whole => Standing::Gone,
+            None if self.whole && !self.has_gap(at) => Standing::Gone,
             None => Standing::Unknown,
         }
+    }
+
+    /// Whether somebody may have got a role before this moment by an event that shows its case no more.
+    fn has_gap(&self, at: i64) -> bool {
+        let since = self.referred.map_or(0, |referred| self.gaps.partition_point(|gap| *gap <= referred));
+        self.gaps.get(since).is_some_and(|gap| *gap < at)
     }
 
     /// Whether the reader's events tell what this partner's roles are.
@@ -244,7 +307,7 @@ impl<'a> Walk<'a> {
             case: self.case.clone(),
             partner: self.names.get(&partner).cloned().unwrap_or_default(),
             article: step.article,
-            unsure: self.unsure.contains(&partner),
+            unsure: self.unsure.contains(&partner) || self.has_gap(step.micros),
         }
     }
 
@@ -253,24 +316,21 @@ impl<'a> Walk<'a> {
         if step.counted && step.what == What::Delivered && step.sensitive {
             self.judge_phase(step, found);
         }
-        // A newcomer's key is sealed by the author's agent, also after the author has left; whoever refers has no role yet.
-        let by_anybody = matches!(step.what, What::Referred) || is_added(step) || needs_no_role(step);
-        if !by_anybody && self.visible(step.actor) {
-            match self.standing(step.actor) {
+        if !is_by_anybody(step) && self.visible(step.actor) {
+            match self.standing(step.actor, step.micros) {
                 Standing::Unknown => {
                     self.unsure.insert(step.actor);
-                    found.calls.1 += u64::from(step.counted);
+                    found.calls.unknown += u64::from(step.counted);
                 }
                 standing => {
-                    found.calls.0 += u64::from(step.counted);
+                    found.calls.known += u64::from(step.counted);
                     if step.counted && matches!(standing, Standing::Gone) {
                         found.strangers.push(self.finding(step, step.actor));
                     }
                 }
             }
         }
-        let afterwards = matches!(step.article, 33..=37);
-        if step.counted && self.closed && !afterwards && !is_closing(step) {
+        if step.counted && self.closed && !is_afterwards(step) {
             found.late.push(self.finding(step, step.actor));
         }
         if step.counted && step.what == What::Delivered && !needs_no_role(step) {
@@ -279,12 +339,13 @@ impl<'a> Walk<'a> {
     }
 
     fn judge_recipients(&self, step: &Step, found: &mut Found) {
+        found.deliveries.hidden += u64::from(step.erased && step.recipients.is_empty());
         for recipient in step.recipients.iter().filter(|recipient| self.visible(**recipient)) {
-            match self.standing(*recipient) {
-                Standing::Holds => found.deliveries.0 += 1,
-                Standing::Unknown => found.deliveries.1 += 1,
+            match self.standing(*recipient, step.micros) {
+                Standing::Holds => found.deliveries.known += 1,
+                Standing::Unknown => found.deliveries.unknown += 1,
                 Standing::Gone => {
-                    found.deliveries.0 += 1;
+                    found.deliveries.known += 1;
                     found.misrouted.push(self.finding(step, *recipient));
                 }
             }
@@ -293,9 +354,9 @@ impl<'a> Walk<'a> {
 
     fn judge_phase(&self, step: &Step, found: &mut Found) {
         match self.phase {
-            None => found.phases.1 += 1,
+            None => found.phases.unknown += 1,
             Some(phase) => {
-                found.phases.0 += 1;
+                found.phases.known += 1;
                 if !(Phase::F3..=Phase::F6).contains(&phase) {
                     found.early.push(self.finding(step, step.actor));
                 }
@@ -306,7 +367,7 @@ impl<'a> Walk<'a> {
     /// What is so after a step.
     fn take(&mut self, step: &Step) {
         match step.what {
-            What::Referred if !self.referred => self.refer(step),
+            What::Referred if self.referred.is_none() => self.refer(step),
             What::Assigned => step.recipients.iter().for_each(|recipient| self.gain(*recipient)),
             What::Ended => step.recipients.iter().for_each(|recipient| self.lose(*recipient)),
             What::HandedOver => {
@@ -328,7 +389,7 @@ impl<'a> Walk<'a> {
     }
 
     fn refer(&mut self, step: &Step) {
-        (self.whole, self.referred) = (true, true);
+        (self.whole, self.referred) = (true, Some(step.micros));
         for recipient in &step.recipients {
             self.gain(*recipient);
         }
@@ -402,10 +463,13 @@ const fn needs_no_role(step: &Step) -> bool {
     step.emergency || matches!(step.article, 9 | 20 | 31 | 32 | 33 | 36)
 }
 
-fn is_added(step: &Step) -> bool {
-    super::line::method_name(usize::from(step.method)) == "Records/AddRecipient"
+/// A newcomer's key is sealed by the author's agent, also after the author has left; whoever refers has no role yet.
+fn is_by_anybody(step: &Step) -> bool {
+    let is_added = super::line::method_name(usize::from(step.method)) == "Records/AddRecipient";
+    step.what == What::Referred || is_added || needs_no_role(step)
 }
 
-fn is_closing(step: &Step) -> bool {
-    step.what == What::Roster(Turn::Closed)
+/// What may be done in a closed case, and closing it.
+fn is_afterwards(step: &Step) -> bool {
+    matches!(step.article, 33..=37) || step.what == What::Roster(Turn::Closed)
 }

@@ -176,6 +176,65 @@ async fn exports_and_reports_come_from_the_command_line() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_of_what_the_hub_gave_and_not_of_what_was_asked_for() {
+    let office = Office::open().await;
+    let period = ["--from", "2026-01-01", "--report", "Q2"];
+    let network = [&period[..], &["--network"]].concat();
+    let (code, said) = office.audit("fg-netwerk", "report", &period).await;
+    assert!(code == Some(0) && said.contains("- Bereik: het hele netwerk"), "{said}");
+    let (code, said) = office.audit("fg-netwerk", "report", &network).await;
+    assert!(code == Some(0) && said.contains("- Bereik: het hele netwerk"), "{said}");
+    let (code, said) = office.audit("fg-gemeente", "report", &period).await;
+    assert!(code == Some(0) && said.contains(&format!("- Bereik: {GEMEENTE}")), "{said}");
+    let overview = ["--from", "2026-01-01", "--subject", &office.subject, "--network"];
+    for (command, args) in [("report", &network[..]), ("overview", &overview)] {
+        let (code, said) = office.audit("fg-gemeente", command, args).await;
+        let refusal = format!("--network: the hub gave the events of {GEMEENTE} alone");
+        assert!(code == Some(2) && said.contains(&refusal) && !said.contains("Bereik"), "{command}: {code:?} {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_verified_as_of_its_copy() {
+    let office = Office::open().await;
+    let key = Log::of(office.players.gemeente.client()).await.key.to_string();
+    let dir = office.shown("copy").await;
+    let (code, said) = office.audit("fg-gemeente", "copy", &["--dir", &dir]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let made = office.network.path("copy/copied");
+    let first = std::fs::read_to_string(&made).unwrap();
+    let args = ["--from", "2026-01-01", "--report", "Q9", "--copy", &dir, "--log-key", &key];
+    let early = "De nagerekende kopie is gemaakt vóór het einde van de periode";
+    for (what, moment, says) in [
+        ("as it was made", first.as_str(), first.trim_end_matches('Z')),
+        ("made long ago", "2026-01-02T03:04:05Z", "| 2026-01-02T03:04:05Z | "),
+        ("nobody knows", "", "| – | "),
+    ] {
+        std::fs::write(&made, moment).unwrap();
+        let (code, said) = office.audit("fg-gemeente", "report", &args).await;
+        assert!(code == Some(0) && said.contains(says) && said.contains("de keten klopt"), "{what}: {said}");
+        assert_eq!(said.contains(early), !moment.is_empty(), "{what}: {said}");
+        assert_eq!(said.contains("is niet bekend; tot welk moment"), moment.is_empty(), "{what}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_overview_by_subject_holds_what_only_stood_in_lists() {
+    let office = Office::open().await;
+    let (code, said) =
+        office.audit("fg-gemeente", "query", &["--json", "--subject", &office.subject, "--appearance", "listed"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let event: Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+    assert_eq!(event["name"], office.events[1].as_str());
+    // From the list on: whatever was about the case itself came before it.
+    let args = ["--from", event["time"].as_str().unwrap(), "--subject", &office.subject, "--events"];
+    let (code, said) = office.audit("fg-gemeente", "overview", &args).await;
+    let line = said.lines().find(|line| line.contains(&office.events[1])).unwrap_or_else(|| panic!("{said}"));
+    assert!(code == Some(0) && line.contains("de zaak stond in een lijst die de organisatie kreeg"), "{said}");
+    assert!(!said.contains(&office.events[0]) && !said.contains("cases/"), "{said}");
+}
+
 fn erasing(ground: &'static str) -> v1::EraseEventsRequest {
     v1::EraseEventsRequest {
         request_id: id(),

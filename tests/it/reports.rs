@@ -142,6 +142,7 @@ fn family(
     let ask = Ask {
         cases: BTreeSet::from([case.to_owned()]),
         subjects: BTreeSet::new(),
+        listed: BTreeSet::new(),
         from: start,
         until: start + Duration::days(30),
         as_of: start + Duration::days(30),

@@ -3,7 +3,7 @@
 //! What was allowed or failed is a RESTful operation (Read, Create, Update, Delete; everything else an operation); what was refused
 //! is an authorization decision: a security alert, executed, outcome 4. A person is never named: a youth is a pseudonym, an
 //! employee the organisation's own reference. What was erased is said to be erased and not filled in; systems `urn:sluis:…` are
-//! ours. There is no profile in `meta`: BALP asks for addresses in the network, and the log keeps none.
+//! ours. There is no profile in `meta`: no event has all that a profile of BALP asks for (ARCHITECTURE, The log's tree).
 
 use serde_json::{Value, json};
 

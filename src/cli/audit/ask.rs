@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
-use super::super::officer::{self, Page, context};
+use super::super::officer::{self, context};
 use super::super::plain;
 use super::super::reconcile;
 use super::super::remote::done;
@@ -80,10 +80,10 @@ pub(in crate::cli) struct Search {
     /// listed: the case stood in a list; consulted: the event is about the case itself.
     #[arg(long)]
     pub(super) appearance: Option<String>,
-    /// From this moment on: RFC 3339, or a day.
+    /// From this moment on: RFC 3339, or a day in the Netherlands.
     #[arg(long)]
     pub(super) from: Option<String>,
-    /// Before this moment: RFC 3339, or a day. Left out: now.
+    /// Before this moment: RFC 3339, or the start of a day in the Netherlands. Left out: now.
     #[arg(long)]
     pub(super) until: Option<String>,
 }
@@ -136,7 +136,7 @@ impl Search {
     }
 }
 
-/// A moment, or the beginning of a day (UTC).
+/// A moment, or the beginning of a day in the Netherlands.
 pub(super) fn moment(option: &'static str, text: &str) -> Result<OffsetDateTime, AuditError> {
     reconcile::moment(text)
         .map_err(|_| AuditError::Option(option, "a moment like 2026-11-01T09:00:00Z, or a day like 2026-11-01"))
@@ -156,7 +156,7 @@ pub(super) fn named(text: Option<String>, collection: &str) -> String {
 pub(super) async fn pages(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
-    take: impl FnMut(Page<'_>) -> Result<bool, AuditError>,
+    take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, AuditError>,
 ) -> Result<(), AuditError> {
     if request.proofs {
         request.page_size = request.page_size.min(PROVEN_PAGE);
@@ -175,8 +175,8 @@ pub(super) async fn query(
     let most = limit.unwrap_or(usize::MAX);
     let (mut count, mut more) = (0, false);
     out.note(format_args!("{HEAD}"))?;
-    pages(channel, search.request(now)?, |(events, _)| {
-        for event in events {
+    pages(channel, search.request(now)?, |page| {
+        for event in &page.events {
             if count == most {
                 more = true;
                 return Ok(false);

@@ -29,7 +29,7 @@ pub(super) struct EraseArgs {
     /// OIN of that organisation.
     #[arg(long, requires = "subject")]
     subject_of: Option<String>,
-    /// Whatever was written before this day or moment.
+    /// Whatever was written before this moment: RFC 3339, or the start of a day in the Netherlands.
     #[arg(long)]
     before: Option<String>,
     /// actor, subject, case, data, decision, network or listed; may be given several times. Left out: the usual ones.

@@ -37,9 +37,9 @@ pub(super) async fn run(
     let folder = Directory::new(dir.to_owned());
     let mut bundle = Bundle::new(folder, policy, format, Unproven::Fails).map_err(failed)?;
     let mut count = 0;
-    pages(channel, request, |(events, proofs)| {
-        bundle.page(events, proofs).map_err(failed)?;
-        count += events.len();
+    pages(channel, request, |page| {
+        bundle.page(&page.events, &page.proofs).map_err(failed)?;
+        count += page.events.len();
         out.progress(count, "events")?;
         Ok(true)
     })

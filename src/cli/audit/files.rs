@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tonic::transport::Channel;
 
 use super::super::remote::done;
@@ -15,7 +17,7 @@ use crate::audit::export::{self, verify as verify_bundle};
 use crate::folder::Directory;
 use crate::plain_http::{self, Answer, StatusCode};
 use crate::telemetry::Chain;
-use crate::tlog::{Policy, Proof, Resource, Tiles, path, record_hash, verify};
+use crate::tlog::{Checkpoint, Policy, Proof, Resource, Tiles, path, record_hash, verify};
 
 /// Fetches proofs, each as a file.
 pub(super) async fn prove(
@@ -64,8 +66,17 @@ pub(super) async fn prove(
     if missing == 0 { Ok(()) } else { Err(AuditError::NotProven(missing)) }
 }
 
-/// Copies the log's files.
-pub(super) async fn copy(channel: Channel, dir: &Path, entries: bool, out: &mut Say<'_>) -> Result<(), AuditError> {
+/// Beside a copy: when it was made. It is the copier's own word, and nothing that the log signed.
+const COPIED: &str = "copied";
+
+/// Copies the log's files, as they stood at `now` or later.
+pub(super) async fn copy(
+    channel: Channel,
+    dir: &Path,
+    entries: bool,
+    now: OffsetDateTime,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
     let note = get(&channel, &Resource::Checkpoint).await?;
     let size = size_of(&note).ok_or_else(|| not_given(&Resource::Checkpoint, "not a checkpoint"))?;
     rolled_back(dir, &note, size)?;
@@ -82,6 +93,7 @@ pub(super) async fn copy(channel: Channel, dir: &Path, entries: bool, out: &mut 
     }
     // Last: a copy that broke off has the checkpoint of the one before.
     write(&at(dir, &Resource::Checkpoint), &note)?;
+    write(&dir.join(COPIED), now.format(&Rfc3339).unwrap_or_default().as_bytes())?;
     out.say(
         json!({ "entries": size, "fetched": fetched, "directory": dir }),
         format_args!("{size} entries, {fetched} files fetched: {}", dir.display()),
@@ -117,13 +129,26 @@ fn not_given(resource: &Resource, why: &str) -> AuditError {
     AuditError::NotGiven(path(resource), why.to_owned())
 }
 
-/// Verifies the directory of a copy; gives how many entries its tree has.
+/// When a copy was made, if that stands beside it.
+pub(super) fn copied_at(dir: &Path) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(std::fs::read_to_string(dir.join(COPIED)).ok()?.trim(), &Rfc3339).ok()
+}
+
+/// A copy that verifies.
+pub(super) struct Copied {
+    /// Entries in its tree.
+    pub(super) entries: u64,
+    /// When the first of its witnesses signed that this was the log.
+    pub(super) witnessed: Option<OffsetDateTime>,
+}
+
+/// Verifies the directory of a copy.
 pub(super) fn verify_copy(
     dir: &Path,
     older: Option<&Path>,
     policy: &Policy,
     out: &mut Say<'_>,
-) -> Result<u64, AuditError> {
+) -> Result<Copied, AuditError> {
     let read = |resource: &Resource| match std::fs::read(at(dir, resource)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -156,7 +181,12 @@ pub(super) fn verify_copy(
             in_words(&witnesses)
         ),
     )?;
-    Ok(size)
+    Ok(Copied { entries: size, witnessed: witnessed(policy, &whole.checkpoint) })
+}
+
+fn witnessed(policy: &Policy, checkpoint: &Checkpoint) -> Option<OffsetDateTime> {
+    let times = policy.cosigned(checkpoint).into_iter().filter_map(|key| key.time(&checkpoint.signature(key)?));
+    OffsetDateTime::from_unix_timestamp(i64::try_from(times.min()?).ok()?).ok()
 }
 
 /// Verifies a file of proof beside its leaf.
@@ -212,7 +242,7 @@ pub(super) fn verify_export(dir: &Path, policy: &Policy, out: &mut Say<'_>) -> R
 }
 
 /// Witnesses of the policy under a checkpoint, by name.
-pub(super) fn cosigners(policy: &Policy, checkpoint: &crate::tlog::Checkpoint) -> Vec<String> {
+pub(super) fn cosigners(policy: &Policy, checkpoint: &Checkpoint) -> Vec<String> {
     policy.cosigned(checkpoint).iter().map(|key| key.name().to_string()).collect()
 }
 

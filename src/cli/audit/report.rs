@@ -8,14 +8,14 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use tonic::transport::Channel;
 
+use super::super::officer::{BadAnswer, scope};
 use super::super::remote::{RemoteArgs, done};
 use super::ask::{Search, moment, pages};
-use super::files::verify_copy;
+use super::files::{Copied, copied_at, verify_copy};
 use super::{AuditError, Say, TrustArgs};
 use crate::api::v1;
 use crate::api::v1::directory_client::DirectoryClient;
 use crate::covenant::Covenant;
-use crate::party::Oin;
 use crate::report::{Ask, Code, File, Integrity, Language, Level, Reports, Scope, Setting, Terms};
 use crate::wire::timestamp;
 
@@ -29,16 +29,18 @@ const SLICE: Duration = Duration::days(31);
 struct Common {
     #[command(flatten)]
     remote: RemoteArgs,
-    /// First day or moment of the period.
+    /// First moment of the period: RFC 3339, or a day in the Netherlands.
     #[arg(long)]
     from: String,
-    /// First day or moment after it. Left out: now.
+    /// First moment after it: RFC 3339, or a day in the Netherlands, which is not in it any more. Left out: now.
     #[arg(long)]
     until: Option<String>,
-    /// As things stood at this moment: what came later is left out. Left out: the end of the period.
+    /// As things stood at this moment, or when this day began in the Netherlands: what came later is left out. Left out: the end of
+    /// the period.
     #[arg(long)]
     as_of: Option<String>,
-    /// The whole network's log, for the network's officer. Left out: the own organisation's.
+    /// Only if these are the whole network's events, which the hub gives the network's officer. Whose they are the hub says, and
+    /// each report repeats it.
     #[arg(long)]
     network: bool,
     /// md, json or csv.
@@ -60,13 +62,14 @@ pub(super) struct ReportArgs {
     /// Q1 to Q15; left out: all of them.
     #[arg(long = "report")]
     codes: Vec<String>,
-    /// When the log began: with it everything is known of who held which role. Left out: a year before the period is read.
+    /// When the log began, a moment or a day in the Netherlands: with it everything is known of who held which role. Left out: a year before the period is read.
     #[arg(long)]
     since: Option<String>,
     /// Directory of a covenant; left out: the one that is built in.
     #[arg(long)]
     covenant: Option<PathBuf>,
-    /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9.
+    /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9, which speaks of the log as it was when the
+    /// copy was made.
     #[arg(long)]
     copy: Option<PathBuf>,
     /// The log's public key, to verify the copy with.
@@ -113,7 +116,6 @@ struct Frame {
     as_of: OffsetDateTime,
     form: Form,
     language: Language,
-    scope: Scope,
 }
 
 impl Common {
@@ -135,13 +137,15 @@ impl Common {
             "en" => Language::En,
             _ => return Err(AuditError::Option("language", "nl or en")),
         };
-        let scope = if self.network { Scope::Network } else { Scope::Own(self.own()?) };
-        Ok(Frame { from, until, as_of, form, language, scope })
+        Ok(Frame { from, until, as_of, form, language })
     }
 
-    /// The officer's organisation, by the certificate.
-    fn own(&self) -> Result<Oin, AuditError> {
-        self.remote.oin().ok_or(AuditError::Option("certificate", "a certificate with an OIN"))
+    /// Whose events the hub gave. It is not for the asker to say.
+    fn scope(&self, page: &v1::QueryEventsResponse, before: Option<&Scope>) -> Result<Scope, AuditError> {
+        match scope(page, before)? {
+            Scope::Own(oin) if self.network => Err(AuditError::NotNetwork(oin.to_string())),
+            scope => Ok(scope),
+        }
     }
 }
 
@@ -162,39 +166,23 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     if since.is_some_and(|since| since > frame.from) {
         return Err(AuditError::Option("since", "a moment that is not after --from"));
     }
-    let integrity = args.integrity(now)?;
+    let integrity = args.integrity()?;
     let channel = args.common.remote.channel(now).await?;
-    let mut reports = Reports::new(Setting {
-        from: frame.from,
-        until: frame.until,
-        as_of: frame.as_of,
-        since_start: since.is_some(),
-        scope: frame.scope.clone(),
-        terms: Terms::of(&covenant),
-        partners: partners(channel.clone()).await?,
-        integrity,
-    });
-    let begin = since.unwrap_or(frame.from - HISTORY);
-    let mut count = 0;
-    // Newest first, a month at a time: the hub takes no longer period without another condition.
-    let mut end = frame.until.min(now);
-    while end > begin {
-        let start = begin.max(end - SLICE);
-        let request = v1::QueryEventsRequest {
-            start_time: Some(timestamp(start)),
-            end_time: Some(timestamp(end)),
-            ..Search::default().request(now)?
-        };
-        pages(channel.clone(), request, |(events, _)| {
-            events.iter().for_each(|event| reports.add(event));
-            count += events.len();
-            out.progress(count, "events")?;
-            Ok(true)
+    let partners = partners(channel.clone()).await?;
+    let reports = |scope| {
+        Reports::new(Setting {
+            from: frame.from,
+            until: frame.until,
+            as_of: frame.as_of,
+            since_start: since.is_some(),
+            scope,
+            terms: Terms::of(&covenant),
+            partners: partners.clone(),
+            integrity: integrity.clone(),
         })
-        .await?;
-        end = start;
-    }
-    let mut wanted = reports.finish();
+    };
+    let begin = since.unwrap_or(frame.from - HISTORY);
+    let mut wanted = gather(&args.common, channel, begin, reports, now, out).await?.finish();
     wanted.retain(|report| codes.is_empty() || codes.contains(&report.code));
     let mut files = Vec::new();
     for report in &wanted {
@@ -215,20 +203,55 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     if args.fail_on_red && red > 0 { Err(AuditError::Red(red)) } else { Ok(()) }
 }
 
+/// Reads events since a moment. What is reported on is known when the hub says whose events it gives.
+async fn gather(
+    common: &Common,
+    channel: Channel,
+    begin: OffsetDateTime,
+    reports_on: impl Fn(Scope) -> Reports,
+    now: OffsetDateTime,
+    out: &mut Say<'_>,
+) -> Result<Reports, AuditError> {
+    let mut gathered: Option<(Scope, Reports)> = None;
+    let mut count = 0;
+    // Newest first, a month at a time: the hub takes no longer period without another condition.
+    let mut end = common.frame(now)?.until.min(now);
+    while end > begin {
+        let start = begin.max(end - SLICE);
+        let request = v1::QueryEventsRequest {
+            start_time: Some(timestamp(start)),
+            end_time: Some(timestamp(end)),
+            ..Search::default().request(now)?
+        };
+        pages(channel.clone(), request, |page| {
+            let scope = common.scope(page, gathered.as_ref().map(|(scope, _)| scope))?;
+            let (_, reports) = gathered.get_or_insert_with(|| (scope.clone(), reports_on(scope)));
+            page.events.iter().for_each(|event| reports.add(event));
+            count += page.events.len();
+            out.progress(count, "events")?;
+            Ok(true)
+        })
+        .await?;
+        end = start;
+    }
+    gathered.map(|(_, reports)| reports).ok_or(AuditError::Option("from", "a moment that has been"))
+}
+
 impl ReportArgs {
     /// What a copy of the log shows of it.
-    fn integrity(&self, now: OffsetDateTime) -> Result<Option<Integrity>, AuditError> {
+    fn integrity(&self) -> Result<Option<Integrity>, AuditError> {
         let Some(copy) = &self.copy else { return Ok(None) };
         let trust = TrustArgs { log_key: self.log_key.clone(), policy: self.policy.clone() };
         // What it finds stands in the report.
         let found = verify_copy(copy, None, &trust.policy()?, &mut Say::new(&mut std::io::sink(), false));
-        let (verified, tree_size) = match found {
-            Ok(size) => (true, size),
+        let (verified, tree_size, witnessed) = match found {
+            Ok(Copied { entries, witnessed }) => (true, entries, witnessed),
             // That it does not verify is what the report is to say.
-            Err(error) if error.is_finding() => (false, 0),
+            Err(error) if error.is_finding() => (false, 0, None),
             Err(error) => return Err(error),
         };
-        Ok(Some(Integrity { verified, tree_size, checked_at: now, unproven: None, clock_back_seconds: None }))
+        let copied_at = copied_at(copy).or(witnessed);
+        Ok(Some(Integrity { verified, tree_size, copied_at, unproven: None, clock_back_seconds: None }))
     }
 }
 
@@ -244,9 +267,10 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
         ..Search::default()
     };
     let request = search.request(now)?;
-    let mut found = Vec::new();
-    pages(channel.clone(), request.clone(), |(events, _)| {
-        found.extend_from_slice(events);
+    let (mut found, mut scope) = (Vec::new(), None);
+    pages(channel.clone(), request.clone(), |page| {
+        scope = Some(args.common.scope(page, scope.as_ref())?);
+        found.extend_from_slice(&page.events);
         Ok(true)
     })
     .await?;
@@ -256,7 +280,8 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
         from: frame.from,
         until: frame.until,
         as_of: frame.as_of,
-        scope: frame.scope,
+        listed: if request.case.is_empty() { lists(&found) } else { BTreeSet::new() },
+        scope: scope.ok_or(BadAnswer("there is none"))?,
         partners: partners(channel).await?,
         refusals: args.refusals,
         events: args.events,
@@ -277,6 +302,11 @@ fn of<'e>(asked: &str, found: impl Iterator<Item = &'e String>) -> BTreeSet<Stri
         return BTreeSet::from([asked.to_owned()]);
     }
     found.filter(|name| !name.is_empty()).cloned().collect()
+}
+
+/// Lists that were found for a subject: one of its cases stood in each.
+fn lists(found: &[v1::Event]) -> BTreeSet<String> {
+    found.iter().filter(|event| !event.listed.is_empty()).map(|event| event.name.clone()).collect()
 }
 
 async fn partners(channel: Channel) -> Result<Vec<v1::Partner>, AuditError> {

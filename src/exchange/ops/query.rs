@@ -151,7 +151,8 @@ impl Operation for QueryEvents {
         let events = page.into_iter().map(|line| event_reply(line, cases, reader, whole)).collect();
         let log_key = if self.proofs { hub.log.public().to_string() } else { String::new() };
         let next_page_token = next.unwrap_or_default();
-        Ok(v1::QueryEventsResponse { events, next_page_token, proofs: proofs.clone(), log_key })
+        let scope = if whole { "network".to_owned() } else { partner_name(reader) };
+        Ok(v1::QueryEventsResponse { events, next_page_token, proofs: proofs.clone(), log_key, scope })
     }
 }
 

@@ -11,6 +11,7 @@ fn ask() -> Ask {
     Ask {
         cases: BTreeSet::from(["cases/x".to_owned()]),
         subjects: BTreeSet::from(["pseudonym-of-the-youth".to_owned()]),
+        listed: BTreeSet::new(),
         from: START,
         until: datetime!(2026-12-01 0:00 UTC),
         as_of: datetime!(2026-12-01 0:00 UTC),
@@ -140,7 +141,13 @@ fn of_a_list_only_that_the_case_stood_in_it() {
     assert_eq!(line.data, ["how the case stands"]);
     assert!(!overview(&[listed], &ask(), Language::En).json().unwrap().contains("secret"));
     let other = v1::Event { listed: vec!["cases/y".to_owned()], ..event(5, "Cases/ListCases", G) };
-    assert!(lines(&[other], &ask()).is_empty());
+    assert!(lines(std::slice::from_ref(&other), &ask()).is_empty());
+    // Found for the youth's pseudonym: a case of theirs stood in it, and nothing else is known of that case.
+    let found = Ask { cases: BTreeSet::new(), listed: BTreeSet::from([other.name.clone()]), ..ask() };
+    let [line] = &lines(std::slice::from_ref(&other), &found)[..] else { panic!("one line") };
+    assert_eq!(line.action, "the case stood in a list that it was given");
+    let refused = v1::Event { outcome: v1::Outcome::Refused as i32, ..other };
+    assert!(lines(&[refused], &found).is_empty());
 }
 
 #[test]

@@ -141,6 +141,83 @@ fn a_partners_officer_judges_its_own_organisation_only() {
     assert!(matches!(&report.availability, Availability::Partial(lacks) if lacks[0].en.starts_with("Only your own")));
 }
 
+/// The same event, whose case does not show.
+fn hidden(event: v1::Event, erased: &[&str]) -> v1::Event {
+    v1::Event { case: String::new(), erased: erased.iter().map(|group| (*group).to_owned()).collect(), ..event }
+}
+
+#[test]
+fn what_shows_no_case_is_never_green() {
+    let on = |article: &str, event: v1::Event| v1::Event { article: article.to_owned(), ..event };
+    let (no, one_of) = (0, 1);
+    for (what, event, calls, deliveries) in [
+        ("read, no name for the case", hidden(reads(5, G), &[]), one_of, no),
+        ("read, erased", hidden(reads(5, G), &["subject", "case", "data"]), one_of, no),
+        ("sent", hidden(sends(5, N), &[]), one_of, one_of),
+        (
+            "sent, recipients erased too",
+            hidden(in_case(5, "Records/PublishRecord", G, &[]), &["case", "data"]),
+            one_of,
+            one_of,
+        ),
+        ("sent without a role, after closing or not", on("32", hidden(sends(5, N), &["case"])), one_of, no),
+        ("rights need no open case and no role", on("33", hidden(reads(5, G), &[])), no, no),
+        ("there need be no case", on("20", hidden(sends(5, N), &[])), no, no),
+        ("refused", hidden(refused(5, G, "NOT_INVOLVED"), &["case"]), no, no),
+        ("a list", hidden(event(5, "Cases/ListCases", G), &["case"]), no, no),
+        ("no case's", hidden(event(5, "Directory/ListPartners", G), &["case"]), no, no),
+    ] {
+        let judged = [opened(), reads(6, G), sends(7, N)];
+        for (code, hidden) in [(Code::Q4, calls), (Code::Q10, deliveries)] {
+            let report = one(setting(), code, &[&judged[..], std::slice::from_ref(&event)].concat());
+            assert_eq!(report.level(), Some(if hidden > 0 { Level::Amber } else { Level::Green }), "{what}, {code}");
+            let says = format!("{hidden} events can't be judged: their case does not show");
+            assert_eq!(signals(&report).contains(&(Level::Amber, &says)), hidden > 0, "{what}, {code}");
+            let said = format!("{hidden} events in a case can't be judged");
+            let lacks =
+                matches!(&report.availability, Availability::Partial(l) if l.iter().any(|l| l.en.starts_with(&said)));
+            assert_eq!(lacks, hidden > 0, "{what}, {code}");
+            let alone = one(setting(), code, std::slice::from_ref(&event));
+            assert_eq!(matches!(alone.availability, Availability::Missing(_)), hidden == 0, "{what}, {code}");
+        }
+    }
+    // Sure is sure.
+    let found = one(setting(), Code::Q4, &[opened(), reads(5, Z), hidden(reads(6, G), &["case"])]);
+    assert_eq!(found.level(), Some(Level::Red));
+}
+
+#[test]
+fn a_partners_officer_is_told_of_its_own_hidden_cases_only() {
+    let own = Setting { scope: Scope::Own(G.parse().unwrap()), ..setting() };
+    let sent_on = |by, to| hidden(in_case(5, "Records/PublishRecord", by, &[to]), &[]);
+    for (what, event, level) in
+        [("to us", sent_on(Z, G), Some(Level::Amber)), ("among others", sent_on(Z, N), Some(Level::Green))]
+    {
+        let report = one(own.clone(), Code::Q10, &[opened(), in_case(6, "Records/PublishRecord", N, &[G]), event]);
+        assert_eq!(report.level(), level, "{what}");
+    }
+}
+
+#[test]
+fn nobody_is_accused_for_history_that_was_erased() {
+    let erased = |event| hidden(event, &["subject", "case", "data"]);
+    let earlier = in_case(-100, "Cases/AssignRole", G, &[Z]);
+    for (what, events, expected) in [
+        ("before the referral", vec![erased(earlier), opened(), reads(5, Z)], (1, Some(Level::Red))),
+        ("a role", vec![opened(), erased(assigned(3, Z)), reads(5, Z)], (0, Some(Level::Amber))),
+        ("afterwards", vec![opened(), reads(5, Z), erased(assigned(6, Z))], (1, Some(Level::Red))),
+        ("a look", vec![opened(), erased(reads(3, G)), reads(5, Z)], (1, Some(Level::Red))),
+        (
+            "a second role",
+            vec![opened(), assigned(2, Z), erased(assigned(3, Z)), ended(4, Z), reads(5, Z)],
+            (1, Some(Level::Amber)),
+        ),
+        ("of another case", vec![opened(), hidden(assigned(3, Z), &[]), reads(5, Z)], (1, Some(Level::Red))),
+    ] {
+        assert_eq!(found(setting(), Code::Q4, &events), expected, "{what}");
+    }
+}
+
 fn on_consent(event: v1::Event, consent: &str) -> v1::Event {
     v1::Event { consents: vec![consent.to_owned()], ..event }
 }

@@ -136,7 +136,7 @@ fn the_log_is_judged_by_its_proof() {
     let proof = Integrity {
         verified: true,
         tree_size: 12,
-        checked_at: datetime!(2026-12-01 8:00 UTC),
+        copied_at: Some(datetime!(2026-12-01 8:00 UTC)),
         unproven: Some(0),
         clock_back_seconds: Some(1),
     };
@@ -147,11 +147,17 @@ fn the_log_is_judged_by_its_proof() {
         (Some(Integrity { clock_back_seconds: None, ..proof.clone() }), Level::Green, false),
         (Some(Integrity { unproven: Some(1), ..proof.clone() }), Level::Red, true),
         (Some(Integrity { verified: false, ..proof.clone() }), Level::Red, true),
-        (Some(Integrity { checked_at: datetime!(2026-11-30 0:00 UTC), ..proof.clone() }), Level::Green, false),
+        (Some(Integrity { copied_at: Some(datetime!(2026-11-30 0:00 UTC)), ..proof.clone() }), Level::Green, false),
+        (Some(Integrity { copied_at: None, ..proof.clone() }), Level::Green, false),
     ] {
         let report = one(Setting { integrity: integrity.clone(), ..setting() }, Code::Q9, &[]);
         assert_eq!(report.level(), Some(level), "{integrity:?}");
         assert_eq!(report.availability == Availability::Complete, whole, "{integrity:?}");
+    }
+    for (copied_at, says) in [(proof.copied_at, "2026-12-01T08:00:00Z"), (None, "–")] {
+        let report =
+            one(Setting { integrity: Some(Integrity { copied_at, ..proof.clone() }), ..setting() }, Code::Q9, &[]);
+        assert_eq!(cells(&report, 0)[0][0], says);
     }
     let reader = |seconds, outcome: v1::Outcome| v1::Event {
         user_ref: "fg".to_owned(),

@@ -62,6 +62,26 @@ fn only_what_concerns_somebody_or_was_refused_is_drawn() {
     assert_eq!(drawn(setting(), &[nobody, subject, refused(3, G, "NOT_INVOLVED")]).len(), 2);
 }
 
+#[test]
+fn what_shows_no_case_is_counted_and_not_passed_over() {
+    let hidden = |seconds, erased: &[&str]| v1::Event {
+        erased: erased.iter().map(|group| (*group).to_owned()).collect(),
+        ..event(seconds, "Cases/GetCase", G)
+    };
+    let subject = v1::Event { subject: "p".to_owned(), ..hidden(3, &[]) };
+    for (events, level, drawn) in [
+        (vec![in_case(1, "Cases/GetCase", G, &[])], None, 1),
+        (vec![in_case(1, "Cases/GetCase", G, &[]), hidden(2, &[]), hidden(3, &["case"])], Some(Level::Amber), 1),
+        (vec![hidden(2, &["case"])], Some(Level::Amber), 0),
+        (vec![subject], None, 1),
+    ] {
+        let report = one(setting(), Code::Q11, &events);
+        assert_eq!((report.level(), cells(&report, 1).len()), (level, drawn));
+        let Availability::Partial(lacks) = &report.availability else { panic!("{:?}", report.availability) };
+        assert_eq!(lacks.iter().any(|text| text.en.contains("can't be judged")), level.is_some());
+    }
+}
+
 /// The place of an event in the draw is documented, so it must not change.
 #[test]
 fn the_draw_is_as_documented() {

@@ -281,3 +281,30 @@ fn what_an_event_does_not_have_is_not_made_up() {
     let core = &rendered(Format::LdvCore, &pseudonymous)[0];
     assert_eq!(core["attributes"]["dpl.core.data_subject_id_type"], "urn:sluis:case");
 }
+
+/// Whoever meets what is missing here may claim the profile, and takes its row out of ARCHITECTURE's table.
+#[test]
+fn no_profile_is_claimed_that_an_event_does_not_satisfy() {
+    let agent = |event: &Value, code: &str| {
+        let agents = event["agent"].as_array().unwrap();
+        agents.iter().find(|agent| agent["type"]["coding"][0]["code"] == code).cloned().unwrap_or_default()
+    };
+    for (action, outcome, server) in [
+        ("R", "OUTCOME_ALLOWED", "110153"),
+        ("C", "OUTCOME_ALLOWED", "110152"),
+        ("U", "OUTCOME_ALLOWED", "110152"),
+        ("D", "OUTCOME_ALLOWED", "custodian"),
+        ("E", "OUTCOME_ALLOWED", "110152"),
+        ("R", "OUTCOME_FAILED", "110153"),
+        ("R", "OUTCOME_REFUSED", "authserver"),
+    ] {
+        let event = &rendered(Format::Fhir, &Line { action: action.into(), outcome: outcome.into(), ..full() })[0];
+        assert_eq!(event.get("meta"), None, "{action} {outcome}");
+        // Read, Create, Update, Delete: the address of the server.
+        let server = agent(event, server);
+        assert!(server.is_object() && server.get("network").is_none(), "{action} {outcome}: {server:#}");
+        // And one object; AuthZconsent: none but patient, consent and token.
+        let objects = event["entity"].as_array().unwrap().iter().filter(|entity| entity["type"]["code"] == "2");
+        assert!(objects.count() > 1, "{action} {outcome}");
+    }
+}
