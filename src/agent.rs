@@ -24,6 +24,7 @@ mod partners;
 mod publish;
 mod receipts;
 mod refusal;
+mod renewal;
 mod schema;
 mod sealing;
 mod services;
@@ -111,6 +112,9 @@ pub enum AgentError {
     /// A constant of this program.
     #[error("a part of the agent itself is broken: {0}")]
     Broken(&'static str),
+    /// A certificate that was being put in place.
+    #[error("section `[renewal]`")]
+    Renewal(#[from] renewal::RenewalError),
     /// The address.
     #[error("can't listen at the address of key `local.address`; is another process there?")]
     Listen(#[source] io::Error),
@@ -152,6 +156,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), AgentError> {
     let config = source.read()?;
+    renewal::finish(&config)?;
     let listener = TcpListener::bind(config.local.address.0).await.map_err(AgentError::Listen)?;
     let section = config.covenant.clone();
     let covenant = tokio::task::spawn_blocking(move || OwnCopy::load(&section)).await;
@@ -178,6 +183,7 @@ async fn serve_on(
     let (renewed, door) = (agent.clone(), Arc::clone(&gate));
     tasks.spawn(serve::expiry::follow(source.clone(), |config: &AgentConfig| (&config.tls, &config.trust)));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &AgentConfig| &config.trust));
+    let renewing = source.clone();
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
@@ -185,6 +191,7 @@ async fn serve_on(
     tasks.spawn(async move { watched.links.watch(keyholder).await });
     tasks.spawn(agent.clone().ask_for_proofs());
     tasks.spawn(agent.clone().bear_witness());
+    tasks.spawn(agent.clone().renew_ahead(renewing));
     if config.sealing.late_joiners {
         tasks.spawn(agent.clone().serve_newcomers());
     }
@@ -257,14 +264,13 @@ impl Agent {
         let local = local_tls::<ReloadError>(config)?;
         let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
         let trust = serve::trust(&config.tls, &config.trust)?;
-        // The keys that it publishes are signed with the certificate that it started with.
-        if identity.leaf() != self.own.leaf() {
-            tracing::warn!(
-                "the agent has another certificate: start it anew, so that it publishes its keys under that one"
-            );
-        }
+        let is_other = self.own.renew(&config.tls).map_err(|error| ReloadError::Own(Box::new(error)))?;
         self.links.renew(&identity, &trust)?;
         self.partners.believe(trust);
+        if is_other {
+            tracing::info!("the agent has another certificate");
+            tokio::runtime::Handle::current().spawn(self.clone().publish_anew());
+        }
         Ok(gate.reload(local))
     }
 }
@@ -274,9 +280,8 @@ impl Parts {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key, clock.now())?;
         let trust = serve::trust(&config.tls, &config.trust)?;
         let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
-            let (name, clock) = (name.get(), Arc::new(TlsClock));
-            let tls = ClientTls::new(&identity, &trust, &name.to_str(), clock)?;
-            Ok(Link { address: address.0, channel: tls.connect_lazy(&address.0.to_string())?, tls })
+            let tls = ClientTls::new(&identity, &trust, &name.get().to_str(), Arc::new(TlsClock))?;
+            Ok(Link::new(address.0, tls)?)
         };
         let node = |address: &Address| link(*address, &config.hub.server_name);
         let nodes = &config.hub.address;

@@ -15,7 +15,7 @@ mod witness;
 
 pub use agent::{
     AgentConfig, AgentStore, AgentWitness, HubLink, KeyholderLink, LocalListener, Nodes, OrganisationConfig,
-    SealingConfig,
+    RenewalConfig, SealingConfig,
 };
 pub use error::ConfigError;
 pub use hub::{

@@ -15,6 +15,7 @@ use tonic::transport::Server;
 
 use crate::api::v1::audit_server::AuditServer;
 use crate::api::v1::cases_server::CasesServer;
+use crate::api::v1::certificates_server::CertificatesServer;
 use crate::api::v1::consents_server::ConsentsServer;
 use crate::api::v1::covenants_server::CovenantsServer;
 use crate::api::v1::directory_server::DirectoryServer;
@@ -247,6 +248,7 @@ fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, node:
         .add_service(InboxServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(AuditServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(RegistryServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(CertificatesServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(process.health().service())
         .add_service(reflection);
     if !config.simulation.clock {

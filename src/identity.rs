@@ -6,6 +6,7 @@
 
 pub mod caller;
 pub mod certificate;
+pub mod signing_request;
 
 pub use caller::{Caller, Function, Holder, KeyState, Partner, PersonRef, Registration, Registrations};
 pub use certificate::{CertificateError, Fingerprint, KeyHash, PeerCertificate};

@@ -36,6 +36,8 @@ pub enum Callers {
     Officers,
     /// Operators.
     Operators,
+    /// The network's CA, and operators.
+    Issuers,
     /// Whoever is registered.
     Registered,
 }
@@ -55,7 +57,7 @@ const fn carries_record(name: &'static str, action: Action) -> Method {
 }
 
 use Action::{Create, Delete, Execute, Read, Update};
-use Callers::{Officers, Operators, Organisations, Registered};
+use Callers::{Issuers, Officers, Operators, Organisations, Registered};
 
 /// Every RPC of the hub.
 pub static METHODS: &[Method] = &[
@@ -110,6 +112,9 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Registry/CancelChange", Operators, false, Delete),
     row("sluis.v1.Registry/ReloadNode", Operators, false, Execute),
     row("sluis.v1.Registry/ListRefusals", Operators, false, Read),
+    row("sluis.v1.Certificates/RenewCertificate", Registered, false, Create),
+    row("sluis.v1.Certificates/ListCertificateRequests", Issuers, false, Read),
+    row("sluis.v1.Certificates/AnswerCertificateRequest", Issuers, false, Update),
     row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
 ];
 
@@ -147,6 +152,7 @@ impl Method {
             Callers::Organisations => caller.function().is_none(),
             Callers::Officers => matches!(caller.function(), Some(Function::Officer | Function::NetworkOfficer)),
             Callers::Operators => matches!(caller.function(), Some(Function::Operator)),
+            Callers::Issuers => matches!(caller.function(), Some(Function::Issuer | Function::Operator)),
         };
         if !named {
             return Err(Refusal::denied(Reason::RoleNotAllowed));

@@ -147,6 +147,7 @@ fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
         "officer" => Function::Officer,
         "network_officer" => Function::NetworkOfficer,
         OPERATOR => Function::Operator,
+        ISSUER => Function::Issuer,
         _ => return Err(StoreError::Inconsistent("certificate")),
     };
     let person = person.parse().map_err(|_| StoreError::Inconsistent("certificate"))?;
@@ -161,6 +162,7 @@ pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
         v1::HolderKind::Officer => Some("officer"),
         v1::HolderKind::NetworkOfficer => Some("network_officer"),
         v1::HolderKind::Operator => Some(OPERATOR),
+        v1::HolderKind::Issuer => Some(ISSUER),
     }
 }
 
@@ -171,9 +173,16 @@ pub fn holder_kind(code: &str) -> v1::HolderKind {
         "officer" => v1::HolderKind::Officer,
         "network_officer" => v1::HolderKind::NetworkOfficer,
         OPERATOR => v1::HolderKind::Operator,
+        ISSUER => v1::HolderKind::Issuer,
         _ => v1::HolderKind::Unspecified,
     }
 }
 
 /// How the store calls an operator.
 pub const OPERATOR: &str = "operator";
+const ISSUER: &str = "issuer";
+
+/// Whether making such a holder takes two operators.
+pub fn needs_two(holder: &str) -> bool {
+    matches!(holder, OPERATOR | ISSUER)
+}

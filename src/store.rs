@@ -29,6 +29,7 @@ pub mod inbox;
 pub mod pending;
 pub mod record;
 pub mod registry;
+pub mod renewal;
 pub mod request;
 pub mod search;
 mod sign;

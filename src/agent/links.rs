@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand_core::OsRng;
@@ -50,14 +50,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// One process: a channel that connects by itself, and what counts its connections.
 pub(super) struct Link {
     pub(super) address: SocketAddr,
-    pub(super) channel: Channel,
     pub(super) tls: ClientTls,
+    channel: StdMutex<Channel>,
 }
 
 impl Link {
-    /// Shows another certificate and believes others from the next connection on.
+    pub(super) fn new(address: SocketAddr, tls: ClientTls) -> Result<Self, TlsError> {
+        let channel = StdMutex::new(tls.connect_lazy(&address.to_string())?);
+        Ok(Self { address, tls, channel })
+    }
+
+    /// Over which the next call goes.
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Shows another certificate and believes others from the next call on. What goes on, goes on over the old connection.
     fn renew(&self, identity: &Identity, trust: &Arc<Trust>) -> Result<(), TlsError> {
-        self.tls.renew(identity, trust, Arc::new(TlsClock))
+        self.tls.renew(identity, trust, Arc::new(TlsClock))?;
+        let anew = self.tls.connect_lazy(&self.address.to_string())?;
+        *self.channel.lock().unwrap_or_else(PoisonError::into_inner) = anew;
+        Ok(())
     }
 }
 
@@ -278,7 +291,7 @@ impl Links {
     }
 
     async fn keyholder_lives(&self) -> bool {
-        match asked_for_life(&self.keyholder.channel).await {
+        match asked_for_life(&self.keyholder.channel()).await {
             Some(Err(status)) => !is_unanswered(&status),
             Some(Ok(_)) => true,
             None => false,
@@ -286,7 +299,7 @@ impl Links {
     }
 
     fn keyholder_client(&self) -> KeyholderClient<Channel> {
-        KeyholderClient::new(self.keyholder.channel.clone())
+        KeyholderClient::new(self.keyholder.channel())
     }
 }
 

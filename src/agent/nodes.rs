@@ -158,7 +158,7 @@ impl Nodes {
 
     fn node(&self, index: usize) -> Node {
         let index = index % self.count();
-        Node { index, channel: self.link(index).channel.clone() }
+        Node { index, channel: self.link(index).channel() }
     }
 
     fn link(&self, index: usize) -> &Link {

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use ring::hmac;
 use rustls_pki_types::pem::PemObject;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::api::v1;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, TlsConfig};
 use crate::identity::certificate::Leaf;
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, KeyError, SecretKey};
@@ -73,36 +74,43 @@ pub(super) struct Term {
     naming: hmac::Key,
 }
 
+/// The partner's certificate, and its key.
+struct Certified {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
 /// The partner.
 pub(super) struct Own {
     oin: Oin,
-    chain: Vec<CertificateDer<'static>>,
-    certificate_key: PrivateKeyDer<'static>,
+    /// Under which the keys are published. Another one takes its place when it is renewed.
+    certified: RwLock<Arc<Certified>>,
     current: Term,
     /// Newest first.
     earlier: Vec<Term>,
 }
 
 impl Own {
-    /// The certificate under which the keys are published.
-    pub(super) fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.chain.first()
-    }
-
     /// Reads certificate and seeds. `Identity::load` has checked that the certificate is valid and fits its key.
     pub(super) fn load(config: &AgentConfig, now: OffsetDateTime) -> Result<Self, OwnError> {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(&config.tls.certificate)
-            .and_then(Iterator::collect)
-            .map_err(|_| OwnError::Certificate)?;
-        let leaf = chain.first().and_then(|der| Leaf::read(der).ok()).ok_or(OwnError::Certificate)?;
         let oin = config.organisation.oin.clone();
-        if leaf.oin().ok().as_ref() != Some(&oin) {
-            return Err(OwnError::OtherOin);
-        }
-        let certificate_key = PrivateKeyDer::from_pem_file(&config.tls.key).map_err(|_| OwnError::Certificate)?;
+        let certified = RwLock::new(Arc::new(Certified::load(&config.tls, &oin)?));
         let mut terms = terms(&config.store.directory, &oin, now)?.into_iter();
         let current = terms.next().ok_or_else(|| OwnError::NoSeed(config.store.directory.clone()))?;
-        Ok(Self { oin, chain, certificate_key, current, earlier: terms.collect() })
+        Ok(Self { oin, certified, current, earlier: terms.collect() })
+    }
+
+    /// Reads the certificate anew. Whether it is another one.
+    pub(super) fn renew(&self, tls: &TlsConfig) -> Result<bool, OwnError> {
+        let new = Certified::load(tls, &self.oin)?;
+        let mut certified = self.certified.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = new.chain != certified.chain;
+        *certified = Arc::new(new);
+        Ok(is_other)
+    }
+
+    fn certified(&self) -> Arc<Certified> {
+        Arc::clone(&self.certified.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn oin(&self) -> &Oin {
@@ -116,12 +124,13 @@ impl Own {
 
     /// The key set in use, signed with the certificate's key.
     pub(super) fn published(&self) -> Result<v1::KeySet, KeySetError> {
-        let signed = self.current.set.sign(&self.certificate_key)?;
+        let certified = self.certified();
+        let signed = self.current.set.sign(&certified.key)?;
         Ok(v1::KeySet {
             document: signed.bytes,
             signature_scheme: signed.signature.scheme.code().into(),
             signature: signed.signature.signature,
-            certificate_chain: self.chain_der(),
+            certificate_chain: certified.chain_der(),
         })
     }
 
@@ -130,9 +139,14 @@ impl Own {
         self.published().is_ok_and(|own| own.document == published.document)
     }
 
-    /// A signature of the organisation under a covenant version.
-    pub(super) fn sign_covenant(&self, content_hash: &[u8; 32]) -> Result<CertSignature, CertSignatureError> {
-        certificate_signature::sign(&self.certificate_key, Domain::Covenant, content_hash)
+    /// A signature of the organisation under a covenant version, and the chain of the certificate that signed.
+    pub(super) fn sign_covenant(
+        &self,
+        content_hash: &[u8; 32],
+    ) -> Result<(CertSignature, Vec<Vec<u8>>), CertSignatureError> {
+        let certified = self.certified();
+        let signature = certificate_signature::sign(&certified.key, Domain::Covenant, content_hash)?;
+        Ok((signature, certified.chain_der()))
     }
 
     /// The name of the record that this request with this content makes: the same when a lost reply is asked for again,
@@ -148,14 +162,28 @@ impl Own {
         uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 
-    pub(super) fn chain_der(&self) -> Vec<Vec<u8>> {
-        self.chain.iter().map(|der| der.to_vec()).collect()
-    }
-
     /// Opens a record key with whichever of the own keys it was sealed to.
     pub(super) fn open(&self, header: &AddressedHeader, sealed: &SealedKey) -> Result<RecordKey, SealError> {
         let newest = open_record_key(&self.current.keys, header, sealed);
         self.earlier.iter().fold(newest, |opened, term| opened.or_else(|_| open_record_key(&term.keys, header, sealed)))
+    }
+}
+
+impl Certified {
+    fn load(tls: &TlsConfig, oin: &Oin) -> Result<Self, OwnError> {
+        let chain: Vec<_> = CertificateDer::pem_file_iter(&tls.certificate)
+            .and_then(Iterator::collect)
+            .map_err(|_| OwnError::Certificate)?;
+        let leaf = chain.first().and_then(|der| Leaf::read(der).ok()).ok_or(OwnError::Certificate)?;
+        if leaf.oin().ok().as_ref() != Some(oin) {
+            return Err(OwnError::OtherOin);
+        }
+        let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|_| OwnError::Certificate)?;
+        Ok(Self { chain, key })
+    }
+
+    fn chain_der(&self) -> Vec<Vec<u8>> {
+        self.chain.iter().map(|der| der.to_vec()).collect()
     }
 }
 

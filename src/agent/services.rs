@@ -105,10 +105,10 @@ service! { covenants_server::Covenants, CovenantsClient, "Covenants":
             ));
         }
         let signed = self.own.sign_covenant(&copy.content_hash);
-        let signed = signed.map_err(|_| Status::internal("the certificate's key can't sign"))?;
+        let (signed, chain) = signed.map_err(|_| Status::internal("the certificate's key can't sign"))?;
         message.signature_scheme = signed.scheme.code().into();
         message.signature = signed.signature;
-        message.certificate_chain = self.own.chain_der();
+        message.certificate_chain = chain;
         let call = |hub, request| async move { CovenantsClient::new(hub).sign_covenant(request).await };
         self.send(method, request, Again::by(&look), call).await
     }

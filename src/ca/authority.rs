@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use rcgen::{Issuer, KeyPair, PublicKeyData, SerialNumber, SubjectPublicKeyInfo};
 use ring::rand::{SecureRandom, SystemRandom};
 use time::{Duration, OffsetDateTime};
-use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::OID_X509_ORGANIZATIONAL_UNIT;
 use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
 use super::CaError;
 use super::files::{check_free, directory, read, read_secret, write, write_secret};
 use super::profile::{Level, Name, Profile};
 use crate::identity::certificate::{Environment, Leaf, is_test};
+use crate::identity::signing_request::requested_key;
 
 /// Longest validity of a leaf, in days: a bit over PKIoverheid's three years.
 const MAX_DAYS: u16 = 1200;
@@ -133,7 +132,7 @@ impl Authority {
         self.check(name, profile, days, now)?;
         let chain = self.file(name, "pem");
         check_free(&[&chain])?;
-        let asked = requested_key(&read(request)?).ok_or_else(|| CaError::BadRequest(request.to_owned()))?;
+        let asked = key_in(&read(request)?).ok_or_else(|| CaError::BadRequest(request.to_owned()))?;
         let certificate = profile.certificate(now, days, random_serial()?).signed_by(&asked, &self.issuer)?;
         self.finish(chain, None, &certificate, profile)
     }
@@ -173,12 +172,9 @@ impl Authority {
 }
 
 /// The public key of a PEM request (RFC 2986), if the request is signed with it.
-fn requested_key(text: &str) -> Option<SubjectPublicKeyInfo> {
+fn key_in(text: &str) -> Option<SubjectPublicKeyInfo> {
     let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
-    let (rest, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
-    request.verify_signature().ok()?;
-    let key = request.certification_request_info.subject_pki.raw;
-    rest.is_empty().then(|| SubjectPublicKeyInfo::from_der(key).ok()).flatten()
+    SubjectPublicKeyInfo::from_der(&requested_key(&pem.contents)?).ok()
 }
 
 /// 128 random bits (RFC 5280 §4.1.2.2 asks for uniqueness and at most 20 bytes).

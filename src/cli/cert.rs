@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::config::{Config, ConfigError, PathKey, TlsConfig, TrustConfig, load};
 use crate::identity::certificate::Environment;
-use crate::tls::files::{SetFiles, trust};
+use crate::tls::files::{SetFiles, pem_of, trust};
 use crate::tls::probe::{Probe, probe};
 use crate::tls::{FileError, Identity};
 use crate::trust::doctor::{self, Both, Grade};
@@ -452,7 +452,7 @@ fn convert(files: &[PathBuf], file: &Path, to: Form, out: &mut dyn Write) -> Res
     let order = doctor::order(&holdings.contents);
     let chain: Vec<&CertificateDer<'_>> = order.chain.iter().filter_map(|at| holdings.certificates.get(*at)).collect();
     let bytes = match to {
-        Form::Pem => chain.iter().map(|der| holdings::pem(der)).collect::<String>().into_bytes(),
+        Form::Pem => pem_of(&chain).into_bytes(),
         Form::Der => chain.first().map(|der| der.to_vec()).unwrap_or_default(),
     };
     let mut new = std::fs::OpenOptions::new();

@@ -117,6 +117,7 @@ enum Holder {
     Officer,
     NetworkOfficer,
     Operator,
+    Issuer,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

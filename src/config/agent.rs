@@ -34,6 +34,9 @@ pub struct AgentConfig {
     /// `[sealing]`
     #[serde(default)]
     pub sealing: SealingConfig,
+    /// `[renewal]`
+    #[serde(default)]
+    pub renewal: Option<RenewalConfig>,
     /// `[witness]`
     #[serde(default)]
     pub witness: Option<AgentWitness>,
@@ -53,6 +56,23 @@ pub struct SealingConfig {
 impl Default for SealingConfig {
     fn default() -> Self {
         Self { late_joiners: true }
+    }
+}
+
+/// Section `[renewal]`: the agent asks for its next certificate by itself, under a CA that answers (`sluis ca serve`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RenewalConfig {
+    /// Days before the end of the current one.
+    pub days: u16,
+    /// Seconds between two looks, on average: each pause is half as long again at most, and half as long at least, so that agents
+    /// do not come all at once.
+    pub pause_seconds: u32,
+}
+
+impl Default for RenewalConfig {
+    fn default() -> Self {
+        Self { days: 30, pause_seconds: 3600 }
     }
 }
 

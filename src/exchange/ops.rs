@@ -18,6 +18,7 @@ pub mod query;
 pub mod records;
 pub mod refer;
 pub mod registry;
+pub mod renewal;
 pub mod roles;
 pub mod route;
 pub mod simulation;

@@ -184,6 +184,8 @@ pub enum Function {
     NetworkOfficer,
     /// Manager of partners and certificates (R15).
     Operator,
+    /// Whoever runs the network's CA: answers requests for certificates, and nothing else.
+    Issuer,
 }
 
 /// Opaque reference of a person, given out by the organisation: 1–64 of letters, digits, `.`, `_`, `-`.

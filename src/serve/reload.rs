@@ -26,6 +26,9 @@ pub(crate) enum ReloadError {
     File(#[from] FileError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// Of an agent.
+    #[error(transparent)]
+    Own(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// What came of it: how many connections were cut that the new rules would not let in; or why the old is still in force.

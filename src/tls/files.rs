@@ -67,6 +67,13 @@ impl Identity {
     }
 }
 
+/// Certificates as PEM (RFC 7468), in this order.
+pub fn pem_of(certificates: &[impl AsRef<[u8]>]) -> String {
+    let block = |der: &_| ::pem::Pem::new("CERTIFICATE", AsRef::<[u8]>::as_ref(der));
+    let config = ::pem::EncodeConfig::new().set_line_ending(::pem::LineEnding::LF);
+    ::pem::encode_many_config(&certificates.iter().map(block).collect::<Vec<_>>(), config)
+}
+
 /// A set of anchors as a configuration names it.
 pub struct SetFiles {
     /// What operators call it.

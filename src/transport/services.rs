@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Hub, call, leash, named, reply};
 use crate::api::v1::audit_server::Audit;
 use crate::api::v1::cases_server::Cases;
+use crate::api::v1::certificates_server::Certificates;
 use crate::api::v1::consents_server::Consents;
 use crate::api::v1::covenants_server::Covenants;
 use crate::api::v1::directory_server::Directory;
@@ -19,7 +20,7 @@ use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
     audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
-    newcomer, pseudonyms, publish, query, records, refer, registry, roles, route, simulation,
+    newcomer, pseudonyms, publish, query, records, refer, registry, renewal, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -338,6 +339,25 @@ impl Registry for Hub {
             sets: registry::anchor_sets(&settings.trust.borrow()),
         };
         Ok(answer)
+    }
+}
+
+#[tonic::async_trait]
+impl Certificates for Hub {
+    async fn renew_certificate(&self, r: Request<RenewCertificateRequest>) -> Reply<CertificateRequest> {
+        self.unary::<renewal::RenewCertificate>(r).await
+    }
+    async fn list_certificate_requests(
+        &self,
+        r: Request<ListCertificateRequestsRequest>,
+    ) -> Reply<ListCertificateRequestsResponse> {
+        self.unary::<renewal::ListCertificateRequests>(r).await
+    }
+    async fn answer_certificate_request(
+        &self,
+        r: Request<AnswerCertificateRequestRequest>,
+    ) -> Reply<CertificateRequest> {
+        self.unary::<renewal::AnswerCertificateRequest>(r).await
     }
 }
 

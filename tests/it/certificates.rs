@@ -2,11 +2,14 @@
 //! use, revoked. What cuts somebody off, or makes an operator, takes two operators.
 
 use sluis::api::v1;
+use sluis::api::v1::answer_certificate_request_request::Answer;
+use sluis::api::v1::certificate_request::State as Asked;
 use sluis::api::v1::confirm_change_response::Changed;
+use sluis::ca::Profile;
 use tonic::Code;
 
 use crate::calls::{Client, reason};
-use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id};
+use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id, renewal};
 
 use v1::CertificateState as State;
 use v1::OrganisationKind::Gemeente;
@@ -202,4 +205,71 @@ async fn no_operator_makes_a_second_self() {
     let status = confirm(&network.operator.client, &change.name).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(calls(&third.client).await.is_err());
+}
+
+/// A certificate for the key of a request, by the network's CA.
+fn issued(network: &Network, request: &v1::CertificateRequest, oin: &str) -> Vec<Vec<u8>> {
+    let file = network.path(&format!("{}.csr", request.key_hash));
+    let block = pem::Pem::new("CERTIFICATE REQUEST", request.signing_request.clone());
+    std::fs::write(&file, pem::encode(&block)).unwrap();
+    let (name, oin) = ("Vernieuwd".parse().unwrap(), oin.parse().unwrap());
+    network.sign_key(&request.key_hash, &file, &Profile::Organisation { name, oin, alternatives: vec![] })
+}
+
+async fn answer(network: &Network, name: &str, answer: Answer) -> Result<v1::CertificateRequest, tonic::Status> {
+    let request = v1::AnswerCertificateRequestRequest { request_id: id(), name: name.to_owned(), answer: Some(answer) };
+    let client = &network.operator.client;
+    client.call("Certificates/AnswerCertificateRequest", &request).await.map(|reply| reply.message)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_renewed_with_the_current_one() {
+    let network = Network::start().await;
+    let party = network.partner(GEMEENTE, Gemeente).await;
+    let (_, request) = renewal(&party.holder);
+    let client = &party.holder.client;
+    let ask = |request: v1::RenewCertificateRequest| async move {
+        client.call::<_, v1::CertificateRequest>("Certificates/RenewCertificate", &request).await
+    };
+    // With the certificate that is shown only, and a request that its key signed.
+    let other = v1::RenewCertificateRequest { certificate: network.officer.chain[0].to_vec(), ..request.clone() };
+    assert_eq!(ask(other).await.unwrap_err().code(), Code::InvalidArgument);
+    let mut forged = request.clone();
+    *forged.signing_request.last_mut().unwrap() ^= 1;
+    assert_eq!(ask(forged).await.unwrap_err().code(), Code::InvalidArgument);
+
+    let asked = ask(request.clone()).await.unwrap().message;
+    assert_eq!((asked.state(), asked.replaces.as_str()), (Asked::Waiting, party.holder.key_hash.as_str()));
+    assert_eq!(ask(request.clone()).await.unwrap().message, asked, "the same however often");
+    let list = v1::ListCertificateRequestsRequest {};
+    let list = network
+        .operator
+        .client
+        .call::<_, v1::ListCertificateRequestsResponse>("Certificates/ListCertificateRequests", &list);
+    assert_eq!(list.await.unwrap().message.requests, std::slice::from_ref(&asked));
+
+    // Nothing but a certificate for that key and that organisation, under an anchor of the hub's.
+    let chain = |certificates| Answer::Issued(v1::CertificateChain { certificates });
+    let own: Vec<Vec<u8>> = party.holder.chain.iter().map(|der| der.to_vec()).collect();
+    let elsewhere = issued(&network, &v1::CertificateRequest { key_hash: "elders".into(), ..asked.clone() }, NETWERK);
+    let unknown = network.stranger(GEMEENTE).await.chain.iter().map(|der| der.to_vec()).collect();
+    for wrong in [own, elsewhere, unknown, vec![]] {
+        let status = answer(&network, &asked.name, chain(wrong)).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    }
+    let good = issued(&network, &asked, GEMEENTE);
+    let done = answer(&network, &asked.name, chain(good.clone())).await.unwrap();
+    assert_eq!((done.state(), &done.chain), (Asked::Issued, &good));
+    assert_eq!(answer(&network, &asked.name, chain(good.clone())).await.unwrap_err().code(), Code::NotFound, "once");
+    assert_eq!(ask(request).await.unwrap().message.chain, good);
+    let known = entry(&network, &asked.key_hash).await;
+    assert_eq!((known.state(), known.replaces), (State::Announced, party.holder.key_hash.clone()));
+
+    // What is refused is told.
+    let (_, again) = renewal(&party.holder);
+    let asked = ask(again.clone()).await.unwrap().message;
+    answer(&network, &asked.name, Answer::Refused("niet meer nodig".to_owned())).await.unwrap();
+    let told = ask(again).await.unwrap().message;
+    assert_eq!((told.state(), told.refusal.as_str()), (Asked::Refused, "niet meer nodig"));
+    network.holds_together().await;
 }

@@ -7,7 +7,7 @@ use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
     audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
-    newcomer, pseudonyms, query, records, refer, registry, roles, route, simulation,
+    newcomer, pseudonyms, query, records, refer, registry, renewal, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -65,6 +65,8 @@ fn every_operation(bytes: &[u8]) {
     feed::<certificates::ListCertificates>(bytes);
     feed::<changes::ConfirmChange>(bytes);
     feed::<changes::CancelChange>(bytes);
+    feed::<renewal::RenewCertificate>(bytes);
+    feed::<renewal::AnswerCertificateRequest>(bytes);
     feed::<registry::SetPartnerStatus>(bytes);
     feed::<registry::ReloadNode>(bytes);
     feed::<registry::ListRefusals>(bytes);

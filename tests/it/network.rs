@@ -77,6 +77,14 @@ impl Party {
     }
 }
 
+/// A new key, and the request of its holder for a certificate.
+pub(crate) fn renewal(holder: &Holder) -> (rcgen::KeyPair, v1::RenewCertificateRequest) {
+    let pair = rcgen::KeyPair::generate().unwrap();
+    let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
+    let (signing_request, certificate) = (request.der().to_vec(), holder.chain[0].to_vec());
+    (pair, v1::RenewCertificateRequest { signing_request, certificate })
+}
+
 /// Moves the hub's clock.
 pub(crate) async fn forward(network: &Network, seconds: i64) {
     let by = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds, nanos: 0 });
@@ -295,6 +303,13 @@ impl Network {
         let profile = Profile::Server { name: server.parse().unwrap(), oin: None, alternatives };
         self.authority.issue(server, &profile, DEFAULT_DAYS, now()).unwrap();
         issue_organisation(&self.authority, client, NETWERK);
+    }
+
+    /// Signs the key of a request; gives the chain.
+    pub(crate) fn sign_key(&self, name: &str, request: &Path, profile: &Profile) -> Vec<Vec<u8>> {
+        let issued = self.authority.sign(name, request, profile, DEFAULT_DAYS, now()).unwrap();
+        let chain = CertificateDer::pem_file_iter(&issued.chain).unwrap();
+        chain.map(|der| der.unwrap().to_vec()).collect()
     }
 
     /// A certificate of the same name from another authority.

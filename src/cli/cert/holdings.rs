@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cms::cert::CertificateChoices;
 use cms::cert::x509::der::{Decode as _, Encode as _};
 use cms::content_info::ContentInfo;
@@ -142,11 +140,4 @@ fn is_pkcs12(bytes: &[u8]) -> bool {
         _ => return false,
     };
     after_length.starts_with(&[0x02, 0x01, 0x03])
-}
-
-/// RFC 7468.
-pub(super) fn pem(der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let lines: String = text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
 }

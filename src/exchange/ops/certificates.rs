@@ -17,7 +17,7 @@ use crate::identity::certificate::Leaf;
 use crate::identity::{KeyHash, KeyState};
 use crate::method::Admitted;
 use crate::party::Oin;
-use crate::registry::{OPERATOR, Registry, holder_code, holder_kind, state};
+use crate::registry::{Registry, holder_code, holder_kind, needs_two, state};
 use crate::store::certificates::{self, CertificateRow};
 use crate::store::{Changes, Seen, Tx, Work, WorkError, pending};
 use crate::trust::Contents;
@@ -158,7 +158,7 @@ impl Operation for RegisterCertificate {
         let entered = self.judge(facts)?;
         // Another certificate for a key that is registered gives nobody anything new.
         let is_new = !facts.registry.certificates.contains_key(&self.key_hash);
-        let takes_two = is_new && self.row.holder == OPERATOR && facts.registry.takes_two();
+        let takes_two = is_new && needs_two(&self.row.holder) && facts.registry.takes_two();
         Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entered)?))
     }
 

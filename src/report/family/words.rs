@@ -78,6 +78,13 @@ fn office(method: &str) -> Option<Both> {
         "Registry/RegisterPartner" => ("schreef een organisatie in", "registered an organisation"),
         "Registry/RegisterCertificate" => ("schreef een certificaat in", "registered a certificate"),
         "Registry/RevokeCertificate" => ("trok een certificaat in", "revoked a certificate"),
+        "Certificates/RenewCertificate" => ("vroeg een nieuw certificaat", "asked for a new certificate"),
+        "Certificates/ListCertificateRequests" => {
+            ("bekeek aanvragen van certificaten", "looked at requests for certificates")
+        }
+        "Certificates/AnswerCertificateRequest" => {
+            ("beantwoordde een aanvraag van een certificaat", "answered a request for a certificate")
+        }
         "Registry/RetireCertificate" => ("liet een certificaat aflopen", "let a certificate end"),
         "Registry/ListCertificates" => ("bekeek de certificaten", "looked at the certificates"),
         "Registry/ListPendingChanges" => ("bekeek wijzigingen die wachten", "looked at changes that wait"),

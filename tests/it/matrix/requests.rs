@@ -6,7 +6,7 @@ use sluis::api::v1;
 use super::table::Cell;
 use crate::calls::Client;
 use crate::direct::{AANMELDING, Draft, FASE, Players, ROL, TOESTEMMING, Why, consent, regime, subject, why};
-use crate::network::{Database, GI, Holder, Network, Party, ask_status, id, publish_keys};
+use crate::network::{Database, GI, Holder, Network, Party, ask_status, id, publish_keys, renewal};
 
 /// Parties of every standing.
 pub(super) struct Stage<'n> {
@@ -112,7 +112,8 @@ impl<'n> Stage<'n> {
 
     pub(super) async fn prepare(&self, rpc: &str, cell: Cell) -> Prepared {
         let kind = kind(rpc);
-        let about_itself = rpc.starts_with("Directory/") || rpc.starts_with("Covenants/");
+        let about_itself =
+            ["Directory/", "Covenants/", "Certificates/Renew"].iter().any(|start| rpc.starts_with(start));
         let author =
             if cell == Cell::Unsigned && about_itself && !needs_case(rpc) { &self.unsigned } else { self.author(kind) };
         let late = cell == Cell::WrongPhase;
@@ -171,6 +172,7 @@ impl<'n> Stage<'n> {
     async fn messages(&self, rpc: &str, given: &Given<'_>) -> Vec<Vec<u8>> {
         match rpc.split_once('/').unwrap().0 {
             "Directory" | "Covenants" | "Pseudonyms" => self.office(rpc, given).await,
+            "Certificates" => self.certificates(rpc, given).await,
             "Cases" => self.cases(rpc, given).await,
             "Consents" => self.consents(rpc, given).await,
             "Records" => self.records(rpc, given).await,
@@ -450,6 +452,22 @@ impl<'n> Stage<'n> {
         }
     }
 
+    async fn certificates(&self, rpc: &str, given: &Given<'_>) -> Vec<Vec<u8>> {
+        match rpc {
+            "Certificates/RenewCertificate" => one(&renewal(&given.caller.holder).1),
+            "Certificates/ListCertificateRequests" => one(&v1::ListCertificateRequestsRequest {}),
+            "Certificates/AnswerCertificateRequest" => {
+                let (holder, request_id) = (&self.players.gemeente.holder, id());
+                let (_, request) = renewal(holder);
+                let asked = holder.client.call::<_, v1::CertificateRequest>("Certificates/RenewCertificate", &request);
+                let name = asked.await.unwrap().message.name;
+                let answer = Some(v1::answer_certificate_request_request::Answer::Refused("proef".to_owned()));
+                one(&v1::AnswerCertificateRequestRequest { request_id, name, answer })
+            }
+            other => panic!("no request for {other}: a new RPC needs one"),
+        }
+    }
+
     async fn operators(&self, rpc: &str) -> Vec<Vec<u8>> {
         let request_id = id();
         match rpc {
@@ -512,6 +530,8 @@ fn kind(rpc: &str) -> Kind {
         "Audit/QueryEvents" | "Audit/ReadEntries" | "Audit/EraseEvents" => Kind::Officer,
         "Cases/RecordMeasure" => Kind::Gi,
         "Records/FetchRecord" | "Records/ListRecords" | "Records/RequestRecords" => Kind::Netwerk,
+        "Certificates/RenewCertificate" => Kind::Gemeente,
+        _ if rpc.starts_with("Certificates/") => Kind::Operator,
         _ if rpc.starts_with("Registry/") || rpc.starts_with("Simulation/") => Kind::Operator,
         _ => Kind::Gemeente,
     }

@@ -287,6 +287,18 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Certificates/RenewCertificate",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Certificates/ListCertificateRequests",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
+        rpc: "Certificates/AnswerCertificateRequest",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
+    },
+    Row {
         rpc: "Simulation/AdvanceClock",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, ROLE, NO_CASE, ROLE, NO_CASE, OK],
     },
