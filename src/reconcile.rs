@@ -9,6 +9,7 @@
 //! What neither side shows is not found: a call that the agent never made and the hub never logged, or an event of others that the
 //! hub keeps from the organisation altogether. That is what the log's witnesses and the network's officer are for.
 
+mod called;
 mod difference;
 mod event;
 pub mod journal;

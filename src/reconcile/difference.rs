@@ -167,7 +167,7 @@ impl Differences {
 /// What the agent saw of a call.
 pub(super) fn saw(promise: &Promise) -> String {
     match &promise.call {
-        Some(call) => format!("{}, {}, at {}", call.method, call.outcome, time(call.at)),
+        Some(call) => format!("{}, {}, at {}", call.called.told(), call.outcome, time(call.at)),
         None => format!("a call at {}", time(promise.since)),
     }
 }

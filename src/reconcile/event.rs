@@ -103,7 +103,7 @@ impl<'s> Judge<'s> {
         } else if !self.keys.contains(&event.key_hash) {
             let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
             found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
-        } else if self.is_lost(&event.method, at) {
+        } else if self.is_lost(event, at) {
             found.add(Code::AnswerLost, &event.name, "called, and got no answer", hub);
         } else if !self.setting.is_young(at) {
             found.add(Code::EventUnknown, &event.name, "no such call", hub);
@@ -139,10 +139,12 @@ impl<'s> Judge<'s> {
     /// Whether the log has the call that the agent made.
     fn call(&self, found: &mut Differences, about: &str, answer: &Answer, since: i64, call: &Call) {
         let event = &answer.event;
-        if event.method != call.method {
-            found.add(Code::MethodDiffers, about, call.method.as_str(), event.method.as_str());
+        let sent_before = self.sides.after.lost.iter().any(|lost| lost.called == call.called);
+        let (method, allowed) = call.called.stands(call.outcome == OK, sent_before, event);
+        if event.method != method {
+            found.add(Code::MethodDiffers, about, call.called.told(), event.method.as_str());
         }
-        if (event.outcome() == v1::Outcome::Allowed) != (call.outcome == OK) {
+        if (event.outcome() == v1::Outcome::Allowed) != allowed {
             found.add(Code::OutcomeDiffers, about, call.outcome.as_str(), outcome(event));
         }
         let within = |at| since.saturating_sub(APART) <= at && at <= call.at.saturating_add(APART);
@@ -153,9 +155,10 @@ impl<'s> Judge<'s> {
     }
 
     /// Whether one of the agent's calls without an answer is this one. Each explains one event.
-    fn is_lost(&mut self, method: &str, at: i64) -> bool {
+    fn is_lost(&mut self, event: &v1::Event, at: i64) -> bool {
         let fits = |lost: &Lost| {
-            lost.method == method && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
+            lost.called.may_be(event)
+                && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
         };
         let mut lost = self.sides.after.lost.iter().enumerate();
         let one = lost.find(|(nth, lost)| !self.spent.contains(nth) && fits(lost)).map(|(nth, _)| nth);

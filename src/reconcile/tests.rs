@@ -1,10 +1,12 @@
 //! Every difference, each made in a picture that has none.
 
+mod reports;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::journal::{Inbox, Journal, OK, Promise};
+use super::journal::{Called, Inbox, Journal, OK, Promise};
 use super::*;
 use crate::api::v1::event_proof::State;
 use crate::clock::from_micros;
@@ -100,7 +102,7 @@ fn receipt(event: &v1::Event, log: &PrivateKey) -> Vec<u8> {
 fn promise(event: &v1::Event, log: &PrivateKey) -> Promise {
     let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
     let outcome = if event.outcome() == v1::Outcome::Allowed { OK } else { "PermissionDenied" };
-    let call = journal::Call { method: event.method.clone(), outcome: outcome.into(), at: at + 1 };
+    let call = journal::Call { called: Called::Rpc(event.method.clone()), outcome: outcome.into(), at: at + 1 };
     let receipt = receipt(event, log);
     Promise { event_id: event.name.replace("events/", ""), since: at - 1, receipt, call: Some(call) }
 }
@@ -255,7 +257,11 @@ fn every_difference_of_a_promise_is_found() {
             Code::EventDiffers,
             || name(1),
         ),
-        (|p| saw(p, |call| call.method = "sluis.v1.Cases/ListCases".into()), Code::MethodDiffers, || name(1)),
+        (
+            |p| saw(p, |call| call.called = Called::Rpc("sluis.v1.Cases/ListCases".into())),
+            Code::MethodDiffers,
+            || name(1),
+        ),
         (|p| saw(p, |call| call.outcome = "PermissionDenied".into()), Code::OutcomeDiffers, || name(1)),
         (|p| saw(p, |call| call.at = FROM - 3600 * SECOND), Code::TimeDiffers, || name(1)),
     ];
@@ -344,7 +350,7 @@ fn what_is_under_way_or_out_of_the_period_is_no_difference() {
 
 #[test]
 fn a_line_without_a_method_is_held_against_its_entry_alone() {
-    let mut picture = saw(Picture::new(), |call| call.method = "sluis.v1.Cases/ListCases".into());
+    let mut picture = saw(Picture::new(), |call| call.called = Called::Rpc("sluis.v1.Cases/ListCases".into()));
     picture.journal.promises.get_mut(&id(1)).unwrap().0.call = None;
     assert_eq!(picture.found(), []);
 }
