@@ -30,9 +30,6 @@ pub(super) fn context(user_ref: &str) -> Option<v1::RequestContext> {
     })
 }
 
-/// Events with their proofs, if they were asked for.
-pub(super) type Page<'p> = (&'p [v1::Event], &'p [v1::EventProof]);
-
 /// Asks for one page after the other, until there is none or `take` has enough.
 ///
 /// # Errors
@@ -41,7 +38,7 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
     again: usize,
-    mut take: impl FnMut(Page<'_>) -> Result<bool, E>,
+    mut take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, E>,
 ) -> Result<(), E> {
     let mut client = AuditClient::new(channel);
     let mut last: Option<(i64, i32, String)> = None;
@@ -59,7 +56,7 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
             }
             last = Some(place);
         }
-        if !take((&answer.events, &answer.proofs))? || answer.next_page_token.is_empty() {
+        if !take(&answer)? || answer.next_page_token.is_empty() {
             return Ok(());
         }
         request.page_token = answer.next_page_token;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::difference::{Differences, saw, time};
+use super::difference::{Differences, erased, saw, time};
 use super::journal::{Call, Lost, OK, Promise, Standing};
 use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
@@ -70,6 +70,7 @@ impl<'s> Judge<'s> {
         } else if let Some(call) = &promise.call {
             self.call(found, &about, answer, promise.since, call);
         }
+        self.erased(found, answer, &saw(promise));
         if let (Standing::Broken(why), true) = (standing, before == found.count()) {
             found.add(Code::PromiseBroken, &about, format!("found broken: {why}"), "shows and proves it now");
         }
@@ -94,12 +95,7 @@ impl<'s> Judge<'s> {
         if event.key_hash.is_empty() && !event.erased.iter().any(|group| group == "network") {
             found.add(Code::EventDiffers, &event.name, "not in its journal", format!("{hub}; shows no certificate"));
         } else if event.key_hash.is_empty() {
-            found.add(
-                Code::EventErased,
-                &event.name,
-                "not in its journal",
-                format!("{hub}; whose certificate is erased"),
-            );
+            self.erased(found, answer, "not in its journal");
         } else if !self.keys.contains(&event.key_hash) {
             let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
             found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
@@ -107,6 +103,19 @@ impl<'s> Judge<'s> {
             found.add(Code::AnswerLost, &event.name, "called, and got no answer", hub);
         } else if !self.setting.is_young(at) {
             found.add(Code::EventUnknown, &event.name, "no such call", hub);
+        }
+    }
+
+    /// What of an event can't be compared any more, and by what it was erased.
+    fn erased(&self, found: &mut Differences, answer: &Answer, agent: &str) {
+        let Answer { event, .. } = answer;
+        let by = self.sides.erasures.get(answer.id()).map(Vec::as_slice).unwrap_or_default();
+        let named = |group: &String| by.iter().any(|erasure| erasure.groups.contains(group));
+        if let Some(group) = event.erased.iter().find(|group| !named(group)) {
+            let hub = format!("says that {group} is erased, and names no erasure of it");
+            found.add(Code::EventDiffers, &event.name, agent, hub);
+        } else if !event.erased.is_empty() {
+            found.add(Code::EventErased, &event.name, agent, erased(by));
         }
     }
 

@@ -7,7 +7,7 @@
 //! kept.YYYY-MM             the same, and the place in the log
 //! broken                   the same, and why
 //! lost.YYYY-MM             {called} {since} {until}
-//! received.YYYY-MM         {record} {at} {made}; or + {at}, - {at}, 0 {at}
+//! received.YYYY-MM         {record} {at} {made} {event}; or + {at}, - {at}, 0 {at}
 //! ```
 //!
 //! What is called is an RPC by its full name, or a report of a refusal ([`Called`]). Lines from before there were methods have none. A line that can't be read is passed over: the last one of a file that grows
@@ -72,11 +72,22 @@ pub struct Lost {
     pub until: i64,
 }
 
+/// How an agent was told of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told<'l> {
+    /// When, microseconds.
+    pub at: i64,
+    /// Since when the hub says it had been there, microseconds.
+    pub made: i64,
+    /// events/{uuid} by which it came there; empty where the hub did not say so.
+    pub event: &'l str,
+}
+
 /// What an agent writes of its inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inbox<'l> {
-    /// It was told of a record, by name: when, and since when the hub says it had been there.
-    Record(&'l str, i64, i64),
+    /// It was told of a record, by name.
+    Record(&'l str, Told<'l>),
     /// A stream of the inbox began.
     Opened(i64),
     /// A stream of the inbox ended.
@@ -94,6 +105,8 @@ pub struct Journal {
     pub lost: Vec<Lost>,
     /// Records that the agent was told of, by name: when, and since when they had been there.
     pub told: BTreeMap<String, (i64, i64)>,
+    /// By which event they came there, as far as the hub said so: events/{uuid}, by name of the record.
+    pub came_by: BTreeMap<String, String>,
     /// Streams of the inbox that were open from a moment on.
     streams: BTreeMap<i64, u32>,
 }
@@ -117,7 +130,8 @@ impl fmt::Display for Lost {
 impl fmt::Display for Inbox<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(name, at, made) => write!(f, "{name} {at} {made}"),
+            Self::Record(name, Told { at, made, event: "" }) => write!(f, "{name} {at} {made}"),
+            Self::Record(name, Told { at, made, event }) => write!(f, "{name} {at} {made} {event}"),
             Self::Opened(at) => write!(f, "+ {at}"),
             Self::Closed(at) => write!(f, "- {at}"),
             Self::Started(at) => write!(f, "0 {at}"),
@@ -160,9 +174,10 @@ impl<'l> Inbox<'l> {
             "-" => Self::Closed(rest.parse().ok()?),
             "0" => Self::Started(rest.parse().ok()?),
             name => {
-                let (at, made) = rest.split_once(' ')?;
+                let (at, rest) = rest.split_once(' ')?;
+                let (made, event) = rest.split_once(' ').unwrap_or((rest, ""));
                 name.strip_prefix("records/")?;
-                Self::Record(name, at.parse().ok()?, made.parse().ok()?)
+                Self::Record(name, Told { at: at.parse().ok()?, made: made.parse().ok()?, event })
             }
         })
     }
@@ -221,8 +236,11 @@ impl Journal {
         let mut open = self.streams.last_key_value().map_or(0, |(_, open)| *open);
         for line in whole(text).filter_map(Inbox::read) {
             let at = match line {
-                Inbox::Record(name, at, made) => {
+                Inbox::Record(name, Told { at, made, event }) => {
                     self.told.entry(name.to_owned()).or_insert((at, made));
+                    if !event.is_empty() {
+                        self.came_by.entry(name.to_owned()).or_insert_with(|| event.to_owned());
+                    }
                     continue;
                 }
                 Inbox::Opened(at) => {
@@ -324,6 +342,8 @@ mod tests {
         journal.add_received("0 1\n+ 10\nrecords/a 12 11\nrecords/a 13 11\n+ 15\n- 20\n- 30\n");
         journal.add_received("+ 40\n0 50\n");
         assert_eq!(journal.told["records/a"], (12, 11));
+        journal.add_received("records/a 60 11 events/e\nrecords/b 60 59 events/f\nrecords/b 61 59 events/g\n");
+        assert_eq!((journal.told["records/a"], &*journal.came_by["records/b"]), ((12, 11), "events/f"));
         for (at, listened) in [(5, true), (10, true), (25, true), (31, true), (40, true), (41, true), (51, false)] {
             assert_eq!(journal.has_listened_since(at), listened, "{at}");
         }

@@ -257,6 +257,7 @@ fn a_record_is_written_down_once_also_by_the_agent_after_this_one() {
     let item = |name: String| v1::InboxItem {
         item: Some(v1::inbox_item::Item::Record(v1::Record { name, ..v1::Record::default() })),
         create_time: Some(prost_types::Timestamp { seconds: 7, nanos: 0 }),
+        event: format!("events/{EVENT}"),
         ..v1::InboxItem::default()
     };
     for _ in 0..2 {
@@ -270,5 +271,8 @@ fn a_record_is_written_down_once_also_by_the_agent_after_this_one() {
     let lines: Vec<&str> = text.lines().collect();
     let [started, record, again] = lines[..] else { panic!("{text}") };
     assert!(started.starts_with("0 ") && again.starts_with("0 "), "{text}");
-    assert!(record.starts_with(&format!("records/{EVENT} ")) && record.ends_with(" 7000000"), "{text}");
+    assert!(
+        record.starts_with(&format!("records/{EVENT} ")) && record.ends_with(&format!(" 7000000 events/{EVENT}")),
+        "{text}"
+    );
 }

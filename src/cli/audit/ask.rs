@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
-use super::super::officer::{self, Page, context};
+use super::super::officer::{self, context};
 use super::super::plain;
 use super::super::reconcile;
 use super::super::remote::done;
@@ -156,7 +156,7 @@ pub(super) fn named(text: Option<String>, collection: &str) -> String {
 pub(super) async fn pages(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
-    take: impl FnMut(Page<'_>) -> Result<bool, AuditError>,
+    take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, AuditError>,
 ) -> Result<(), AuditError> {
     if request.proofs {
         request.page_size = request.page_size.min(PROVEN_PAGE);
@@ -175,7 +175,7 @@ pub(super) async fn query(
     let most = limit.unwrap_or(usize::MAX);
     let (mut count, mut more) = (0, false);
     out.note(format_args!("{HEAD}"))?;
-    pages(channel, search.request(now)?, |(events, _)| {
+    pages(channel, search.request(now)?, |v1::QueryEventsResponse { events, .. }| {
         for event in events {
             if count == most {
                 more = true;

@@ -37,7 +37,7 @@ pub(super) async fn run(
     let folder = Directory::new(dir.to_owned());
     let mut bundle = Bundle::new(folder, policy, format, Unproven::Fails).map_err(failed)?;
     let mut count = 0;
-    pages(channel, request, |(events, proofs)| {
+    pages(channel, request, |v1::QueryEventsResponse { events, proofs, .. }| {
         bundle.page(events, proofs).map_err(failed)?;
         count += events.len();
         out.progress(count, "events")?;

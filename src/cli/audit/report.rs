@@ -185,7 +185,7 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
             end_time: Some(timestamp(end)),
             ..Search::default().request(now)?
         };
-        pages(channel.clone(), request, |(events, _)| {
+        pages(channel.clone(), request, |v1::QueryEventsResponse { events, .. }| {
             events.iter().for_each(|event| reports.add(event));
             count += events.len();
             out.progress(count, "events")?;
@@ -245,7 +245,7 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
     };
     let request = search.request(now)?;
     let mut found = Vec::new();
-    pages(channel.clone(), request.clone(), |(events, _)| {
+    pages(channel.clone(), request.clone(), |v1::QueryEventsResponse { events, .. }| {
         found.extend_from_slice(events);
         Ok(true)
     })

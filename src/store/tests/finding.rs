@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::erasure::{Kind, Which, erasable, retained};
+use super::super::erasure::{Kind, Which, erasable, erasures, retained};
 use super::super::search::{About, Filter, Line, select};
 use super::super::{Store, check};
 use super::{Engine, OIN, office, on_every_engine};
@@ -19,6 +19,7 @@ on_every_engine!(
     an_officer_finds_what_concerns_its_organisation_and_nothing_else,
     every_condition_narrows,
     pages_follow_each_other_without_gap,
+    what_was_erased_is_told_with_the_event_that_did_it,
     what_is_erased_is_nowhere_and_the_store_holds_together,
     an_erasure_that_nobody_wrote_down_is_found,
     an_event_that_changed_since_it_was_read_is_not_written_over,
@@ -204,6 +205,29 @@ async fn pages_follow_each_other_without_gap(engine: Engine) {
             assert_eq!(found, all);
         }
     }
+}
+
+async fn what_was_erased_is_told_with_the_event_that_did_it(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let [one, other, whole] = [say(&store, marked()).await, say(&store, marked()).await, say(&store, marked()).await];
+    let erase = async |event: &String, groups: &[Group]| {
+        let which = Which::Named(vec![event.clone()]);
+        let found = erasable(&mut store.read().await.unwrap(), &which, 1).await.unwrap();
+        let erasing = found[0].without(groups, None).unwrap().unwrap();
+        store.run_tx(office(), Erase(vec![erasing])).await.unwrap().event_id
+    };
+    let first = erase(&one, &[Group::Data]).await;
+    let second = erase(&one, &[Group::Case]).await;
+    let third = erase(&other, &[Group::Data]).await;
+    let said = async |events: &[&str]| {
+        let erased = erasures(&mut store.read().await.unwrap(), events).await.unwrap();
+        erased.into_iter().map(|one| (one.event_id, one.by, one.place)).collect::<Vec<_>>()
+    };
+    let of_one = [(one.clone(), first, 3), (one.clone(), second, 2)];
+    assert_eq!(said(&[&one]).await, of_one);
+    let both = of_one.into_iter().chain([(other.clone(), third, 3)]).collect::<Vec<_>>();
+    assert_eq!(said(&[&other, &whole, &one]).await, both);
+    assert_eq!((said(&[&whole]).await, said(&[]).await), (vec![], vec![]));
 }
 
 /// All that a subject left in the log.
