@@ -9,6 +9,7 @@
 //! What neither side shows is not found: a call that the agent never made and the hub never logged, or an event of others that the
 //! hub keeps from the organisation altogether. That is what the log's witnesses and the network's officer are for.
 
+mod called;
 mod difference;
 mod event;
 pub mod journal;
@@ -67,6 +68,8 @@ pub struct Sides<'s> {
     pub after: &'s Journal,
     /// By id of the event.
     pub answers: &'s BTreeMap<String, Answer>,
+    /// What the hub says was erased, and by what; also of events that it can't show any more. By id of the event.
+    pub erasures: &'s BTreeMap<String, Vec<v1::Erasure>>,
 }
 
 /// The outcome.
@@ -114,11 +117,19 @@ impl Answer {
     }
 }
 
-/// Events that were promised in the period and that the hub did not show: to be asked for by name, before they are called missing.
+/// Events that were promised in the period, or by which records came then, and that the hub did not show: to be asked for by
+/// name, before they are called missing.
 pub fn not_shown<'s>(setting: &Setting<'_>, sides: &Sides<'s>) -> Vec<&'s str> {
     let promises = sides.before.promises.values().map(|(promise, _)| promise);
     let due = promises.filter(|promise| setting.covers(promise.since) && !setting.is_young(promise.since));
-    due.map(|promise| promise.event_id.as_str()).filter(|id| !sides.answers.contains_key(*id)).collect()
+    let came = sides.before.came_by.iter().filter(|(record, _)| {
+        let made = sides.before.told.get(*record).map(|(_, made)| *made);
+        made.is_some_and(|made| setting.covers(made) && !setting.is_young(made))
+    });
+    let came = came.filter_map(|(_, event)| event.strip_prefix("events/"));
+    let all = due.map(|promise| promise.event_id.as_str()).chain(came);
+    let missing: BTreeSet<&str> = all.filter(|id| !sides.answers.contains_key(*id)).collect();
+    missing.into_iter().collect()
 }
 
 /// Compares.

@@ -119,7 +119,7 @@ impl Agent {
             let report = report.clone();
             async move { AuditClient::new(node.channel).report_refusal(report).await }
         };
-        let answer = self.at_hub(Asked::refusing(method), Again::Yes, tell).await;
+        let answer = self.at_hub(Asked::refusing(&report), Again::Yes, tell).await;
         let event = match &answer {
             Ok(answer) => event_of(answer.metadata()),
             // The hub may refuse the report itself, for example because the covenant is not signed: an event too.

@@ -4,12 +4,13 @@
 
 mod attempt;
 mod received;
+mod under_way;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -18,6 +19,7 @@ use tonic::metadata::MetadataMap;
 pub(super) use attempt::Asked;
 pub(super) use received::Listening;
 use received::Received;
+use under_way::UnderWay;
 
 use super::Agent;
 use super::nodes::{Again, Node};
@@ -49,7 +51,7 @@ const PROVE: &str = "sluis.v1.Audit/ProveEvents";
 
 /// Receipts of this agent's calls: `waiting` for their proof, `kept.YYYY-MM` with the place that they have in the log, `broken`,
 /// and `other` that could not be read under the log's key. `asked.YYYY-MM` has those for the questions themselves, which wait for
-/// nothing, `lost.YYYY-MM` the calls without an answer, `received.YYYY-MM` the records that the hub told of: `sluis audit
+/// nothing, `under_way` the calls that have begun, `lost.YYYY-MM` those that ended without an answer, `received.YYYY-MM` the records that the hub told of: `sluis audit
 /// reconcile` holds all of it against the log.
 pub(super) struct Receipts {
     log: PublicKey,
@@ -57,6 +59,7 @@ pub(super) struct Receipts {
     policy: Policy,
     directory: PathBuf,
     waiting: Mutex<Waiting>,
+    under_way: Mutex<UnderWay>,
     received: Mutex<Received>,
     clock: Arc<dyn Clock>,
 }
@@ -116,7 +119,13 @@ impl Receipts {
         }
         let file = rewrite(&directory, &receipts)?;
         let received = Mutex::new(Received::open(&directory, micros(clock.now()))?);
-        Ok(Self { log, policy, directory, waiting: Mutex::new(Waiting { receipts, file }), received, clock })
+        let under_way = Mutex::new(UnderWay::open(&directory)?);
+        let waiting = Mutex::new(Waiting { receipts, file });
+        Ok(Self { log, policy, directory, waiting, under_way, received, clock })
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the receipt that came with an answer to a call that began at `began`. Whether the answer says anything of the log.
@@ -220,7 +229,7 @@ impl Receipts {
     fn tidy(&self) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.file = rewrite(&self.directory, &waiting.receipts)?;
-        Ok(())
+        self.under_way().tidy(&self.directory)
     }
 }
 

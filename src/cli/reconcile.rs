@@ -21,6 +21,7 @@ use crate::clock::{from_micros, micros};
 use crate::config::{self, AgentConfig, ConfigError, PolicyError};
 use crate::identity::certificate::KeyHash;
 use crate::party::Oin;
+use crate::reconcile::journal::Journal;
 use crate::reconcile::{APART, Answer, Difference, Reconciled, Setting, Severity, Sides, not_shown, reconcile};
 use crate::report::day_begins;
 use crate::tlog::{Policy, PublicKey};
@@ -153,16 +154,14 @@ pub async fn run(
     let before = files::read(&store, setting.from, setting.until)?;
     let hub = Hub { channel: args.remote.channel(now).await?, user_ref: args.user_ref };
     let apart = Duration::microseconds(APART);
-    let mut answers = hub.period(from.saturating_sub(apart), until.saturating_add(apart)).await?;
-    let missing: Vec<String> = {
-        let sides = Sides { before: &before, after: &before, answers: &answers };
-        not_shown(&setting, &sides).into_iter().take(BY_NAME).map(ToOwned::to_owned).collect()
-    };
+    let mut shown = hub.period(from.saturating_sub(apart), until.saturating_add(apart)).await?;
+    let missing: Vec<String> =
+        not_shown(&setting, &shown.beside(&before, &before)).into_iter().take(BY_NAME).map(ToOwned::to_owned).collect();
     for id in missing {
-        answers.extend(hub.by_name(&id).await?);
+        shown.add(hub.by_name(&id).await?);
     }
     let after = files::read(&store, setting.from, setting.until)?;
-    let outcome = reconcile(&setting, &Sides { before: &before, after: &after, answers: &answers });
+    let outcome = reconcile(&setting, &shown.beside(&before, &after));
     print(&outcome, &setting, json, out)?;
     match outcome.findings() {
         0 => Ok(()),
@@ -197,6 +196,39 @@ fn known(args: &ReconcileArgs) -> Result<Known, ReconcileError> {
     Ok(Known { own, store, policy, keys })
 }
 
+/// What the hub shows, by id of the event.
+#[derive(Default)]
+struct Shown {
+    answers: BTreeMap<String, Answer>,
+    erasures: BTreeMap<String, Vec<v1::Erasure>>,
+}
+
+impl Shown {
+    fn beside<'s>(&'s self, before: &'s Journal, after: &'s Journal) -> Sides<'s> {
+        Sides { before, after, answers: &self.answers, erasures: &self.erasures }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.answers.extend(other.answers);
+        self.erasures.extend(other.erasures);
+    }
+
+    fn add_page(&mut self, page: &v1::QueryEventsResponse) {
+        for (event, proof) in page.events.iter().zip(&page.proofs) {
+            let answer = Answer { event: event.clone(), proof: proof.clone() };
+            self.answers.insert(answer.id().to_owned(), answer);
+        }
+        for erasure in &page.erasures {
+            let id = erasure.event.strip_prefix("events/").unwrap_or(&erasure.event).to_owned();
+            let known = self.erasures.entry(id).or_default();
+            // The page after this one may say it again.
+            if !known.contains(erasure) {
+                known.push(erasure.clone());
+            }
+        }
+    }
+}
+
 /// The hub, as an officer asks it.
 struct Hub {
     channel: Channel,
@@ -205,45 +237,35 @@ struct Hub {
 
 impl Hub {
     /// Every event that concerns the organisation, by id.
-    async fn period(
-        &self,
-        from: OffsetDateTime,
-        until: OffsetDateTime,
-    ) -> Result<BTreeMap<String, Answer>, ReconcileError> {
-        let mut answers = BTreeMap::new();
+    async fn period(&self, from: OffsetDateTime, until: OffsetDateTime) -> Result<Shown, ReconcileError> {
+        let mut shown = Shown::default();
         let mut start = from;
         while start < until {
             let end = until.min(start.saturating_add(SLICE));
             let (start_time, end_time) = (Some(timestamp(start)), Some(timestamp(end)));
             let slice = v1::QueryEventsRequest { start_time, end_time, ..v1::QueryEventsRequest::default() };
-            self.pages(slice, &mut answers).await?;
+            self.pages(slice, &mut shown).await?;
             start = end;
         }
-        Ok(answers)
+        Ok(shown)
     }
 
     /// One event, whenever it was.
-    async fn by_name(&self, id: &str) -> Result<BTreeMap<String, Answer>, ReconcileError> {
-        let mut answers = BTreeMap::new();
+    async fn by_name(&self, id: &str) -> Result<Shown, ReconcileError> {
+        let mut shown = Shown::default();
         let one = v1::QueryEventsRequest { event: format!("events/{id}"), ..v1::QueryEventsRequest::default() };
-        self.pages(one, &mut answers).await?;
-        answers.retain(|found, _| found == id);
-        Ok(answers)
+        self.pages(one, &mut shown).await?;
+        shown.answers.retain(|found, _| found == id);
+        shown.erasures.retain(|found, _| found == id);
+        Ok(shown)
     }
 
-    async fn pages(
-        &self,
-        mut query: v1::QueryEventsRequest,
-        answers: &mut BTreeMap<String, Answer>,
-    ) -> Result<(), ReconcileError> {
+    async fn pages(&self, mut query: v1::QueryEventsRequest, shown: &mut Shown) -> Result<(), ReconcileError> {
         query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
         // What is not under a checkpoint yet is a difference like others, if it is late.
         pages(self.channel.clone(), query, 0, |page| {
-            for (event, proof) in page.events.iter().zip(&page.proofs) {
-                let answer = Answer { event: event.clone(), proof: proof.clone() };
-                answers.insert(answer.id().to_owned(), answer);
-            }
+            shown.add_page(page);
             Ok(true)
         })
         .await

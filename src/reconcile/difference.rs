@@ -4,6 +4,7 @@ use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
 use super::journal::Promise;
+use crate::api::v1;
 use crate::clock::from_micros;
 
 /// How much a difference says.
@@ -167,9 +168,15 @@ impl Differences {
 /// What the agent saw of a call.
 pub(super) fn saw(promise: &Promise) -> String {
     match &promise.call {
-        Some(call) => format!("{}, {}, at {}", call.method, call.outcome, time(call.at)),
+        Some(call) => format!("{}, {}, at {}", call.called.told(), call.outcome, time(call.at)),
         None => format!("a call at {}", time(promise.since)),
     }
+}
+
+/// What was erased, and by what.
+pub(super) fn erased(by: &[v1::Erasure]) -> String {
+    let one = |erasure: &v1::Erasure| format!("{} by {}", erasure.groups.join(", "), erasure.by);
+    format!("erased, cannot be compared: {}", by.iter().map(one).collect::<Vec<_>>().join("; "))
 }
 
 /// A moment, to the second.

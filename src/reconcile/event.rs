@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::difference::{Differences, saw, time};
+use super::difference::{Differences, erased, saw, time};
 use super::journal::{Call, Lost, OK, Promise, Standing};
 use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
@@ -70,6 +70,7 @@ impl<'s> Judge<'s> {
         } else if let Some(call) = &promise.call {
             self.call(found, &about, answer, promise.since, call);
         }
+        self.erased(found, answer, &saw(promise));
         if let (Standing::Broken(why), true) = (standing, before == found.count()) {
             found.add(Code::PromiseBroken, &about, format!("found broken: {why}"), "shows and proves it now");
         }
@@ -94,19 +95,27 @@ impl<'s> Judge<'s> {
         if event.key_hash.is_empty() && !event.erased.iter().any(|group| group == "network") {
             found.add(Code::EventDiffers, &event.name, "not in its journal", format!("{hub}; shows no certificate"));
         } else if event.key_hash.is_empty() {
-            found.add(
-                Code::EventErased,
-                &event.name,
-                "not in its journal",
-                format!("{hub}; whose certificate is erased"),
-            );
+            self.erased(found, answer, "not in its journal");
         } else if !self.keys.contains(&event.key_hash) {
             let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
             found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
-        } else if self.is_lost(&event.method, at) {
+        } else if self.is_lost(event, at) {
             found.add(Code::AnswerLost, &event.name, "called, and got no answer", hub);
         } else if !self.setting.is_young(at) {
             found.add(Code::EventUnknown, &event.name, "no such call", hub);
+        }
+    }
+
+    /// What of an event can't be compared any more, and by what it was erased.
+    fn erased(&self, found: &mut Differences, answer: &Answer, agent: &str) {
+        let Answer { event, .. } = answer;
+        let by = self.sides.erasures.get(answer.id()).map(Vec::as_slice).unwrap_or_default();
+        let named = |group: &String| by.iter().any(|erasure| erasure.groups.contains(group));
+        if let Some(group) = event.erased.iter().find(|group| !named(group)) {
+            let hub = format!("says that {group} is erased, and names no erasure of it");
+            found.add(Code::EventDiffers, &event.name, agent, hub);
+        } else if !event.erased.is_empty() {
+            found.add(Code::EventErased, &event.name, agent, erased(by));
         }
     }
 
@@ -139,10 +148,12 @@ impl<'s> Judge<'s> {
     /// Whether the log has the call that the agent made.
     fn call(&self, found: &mut Differences, about: &str, answer: &Answer, since: i64, call: &Call) {
         let event = &answer.event;
-        if event.method != call.method {
-            found.add(Code::MethodDiffers, about, call.method.as_str(), event.method.as_str());
+        let sent_before = self.sides.after.lost.iter().any(|lost| lost.called == call.called);
+        let (method, allowed) = call.called.stands(call.outcome == OK, sent_before, event);
+        if event.method != method {
+            found.add(Code::MethodDiffers, about, call.called.told(), event.method.as_str());
         }
-        if (event.outcome() == v1::Outcome::Allowed) != (call.outcome == OK) {
+        if (event.outcome() == v1::Outcome::Allowed) != allowed {
             found.add(Code::OutcomeDiffers, about, call.outcome.as_str(), outcome(event));
         }
         let within = |at| since.saturating_sub(APART) <= at && at <= call.at.saturating_add(APART);
@@ -153,9 +164,10 @@ impl<'s> Judge<'s> {
     }
 
     /// Whether one of the agent's calls without an answer is this one. Each explains one event.
-    fn is_lost(&mut self, method: &str, at: i64) -> bool {
+    fn is_lost(&mut self, event: &v1::Event, at: i64) -> bool {
         let fits = |lost: &Lost| {
-            lost.method == method && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
+            lost.called.may_be(event)
+                && (lost.since.saturating_sub(APART)..=lost.until.saturating_add(APART)).contains(&at)
         };
         let mut lost = self.sides.after.lost.iter().enumerate();
         let one = lost.find(|(nth, lost)| !self.spent.contains(nth) && fits(lost)).map(|(nth, _)| nth);

@@ -2,14 +2,15 @@
 //! got no answer, and records that it was told of. The agent writes these lines, and whoever reconciles reads them.
 //!
 //! ```text
-//! waiting, asked.YYYY-MM   {event} {since} {receipt} {method} {outcome} {at}
+//! under_way                + {since} {called}, before it is made; - {since} when its end is written down
+//! waiting, asked.YYYY-MM   {event} {since} {receipt} {called} {outcome} {at}
 //! kept.YYYY-MM             the same, and the place in the log
 //! broken                   the same, and why
-//! lost.YYYY-MM             {method} {since} {until}
-//! received.YYYY-MM         {record} {at} {made}; or + {at}, - {at}, 0 {at}
+//! lost.YYYY-MM             {called} {since} {until}
+//! received.YYYY-MM         {record} {at} {made} {event}; or + {at}, - {at}, 0 {at}
 //! ```
 //!
-//! Lines from before there were methods have none. A line that can't be read is passed over: the last one of a file that grows
+//! What is called is an RPC by its full name, or a report of a refusal ([`Called`]). Lines from before there were methods have none. A line that can't be read is passed over: the last one of a file that grows
 //! may be cut off.
 
 use std::collections::BTreeMap;
@@ -18,14 +19,18 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+pub use super::called::Called;
+
 /// What an agent writes for a call that the hub carried out.
 pub const OK: &str = "ok";
+/// No call at the hub takes longer, microseconds: it carries a record.
+const LONGEST: i64 = 300_000_000;
 
 /// What an agent saw of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// Full name of the RPC, as it should stand in the log.
-    pub method: String,
+    /// What was called.
+    pub called: Called,
     /// [`OK`], or the name of the gRPC code.
     pub outcome: String,
     /// When the answer came, microseconds, by the agent's clock.
@@ -59,19 +64,30 @@ pub enum Standing {
 /// A call that got no answer: it may stand in the log all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// Full name of the RPC.
-    pub method: String,
+    /// What was called.
+    pub called: Called,
     /// When it began, microseconds.
     pub since: i64,
     /// When it was given up, microseconds.
     pub until: i64,
 }
 
+/// How an agent was told of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told<'l> {
+    /// When, microseconds.
+    pub at: i64,
+    /// Since when the hub says it had been there, microseconds.
+    pub made: i64,
+    /// events/{uuid} by which it came there; empty where the hub did not say so.
+    pub event: &'l str,
+}
+
 /// What an agent writes of its inbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inbox<'l> {
-    /// It was told of a record, by name: when, and since when the hub says it had been there.
-    Record(&'l str, i64, i64),
+    /// It was told of a record, by name.
+    Record(&'l str, Told<'l>),
     /// A stream of the inbox began.
     Opened(i64),
     /// A stream of the inbox ended.
@@ -89,6 +105,8 @@ pub struct Journal {
     pub lost: Vec<Lost>,
     /// Records that the agent was told of, by name: when, and since when they had been there.
     pub told: BTreeMap<String, (i64, i64)>,
+    /// By which event they came there, as far as the hub said so: events/{uuid}, by name of the record.
+    pub came_by: BTreeMap<String, String>,
     /// Streams of the inbox that were open from a moment on.
     streams: BTreeMap<i64, u32>,
 }
@@ -97,7 +115,7 @@ impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.event_id, self.since, STANDARD.encode(&self.receipt))?;
         match &self.call {
-            Some(Call { method, outcome, at }) => write!(f, " {method} {outcome} {at}"),
+            Some(Call { called, outcome, at }) => write!(f, " {called} {outcome} {at}"),
             None => Ok(()),
         }
     }
@@ -105,14 +123,15 @@ impl fmt::Display for Promise {
 
 impl fmt::Display for Lost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.method, self.since, self.until)
+        write!(f, "{} {} {}", self.called, self.since, self.until)
     }
 }
 
 impl fmt::Display for Inbox<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Record(name, at, made) => write!(f, "{name} {at} {made}"),
+            Self::Record(name, Told { at, made, event: "" }) => write!(f, "{name} {at} {made}"),
+            Self::Record(name, Told { at, made, event }) => write!(f, "{name} {at} {made} {event}"),
             Self::Opened(at) => write!(f, "+ {at}"),
             Self::Closed(at) => write!(f, "- {at}"),
             Self::Started(at) => write!(f, "0 {at}"),
@@ -139,10 +158,10 @@ impl Promise {
 
 impl Call {
     fn read(text: &str) -> Option<(Self, &str)> {
-        let (method, rest) = text.split_once(' ').filter(|(method, _)| method.contains('/'))?;
+        let (called, rest) = text.split_once(' ').and_then(|(word, rest)| Some((Called::read(word)?, rest)))?;
         let (outcome, rest) = rest.split_once(' ')?;
         let (at, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-        Some((Self { method: method.to_owned(), outcome: outcome.to_owned(), at: at.parse().ok()? }, rest))
+        Some((Self { called, outcome: outcome.to_owned(), at: at.parse().ok()? }, rest))
     }
 }
 
@@ -155,9 +174,10 @@ impl<'l> Inbox<'l> {
             "-" => Self::Closed(rest.parse().ok()?),
             "0" => Self::Started(rest.parse().ok()?),
             name => {
-                let (at, made) = rest.split_once(' ')?;
+                let (at, rest) = rest.split_once(' ')?;
+                let (made, event) = rest.split_once(' ').unwrap_or((rest, ""));
                 name.strip_prefix("records/")?;
-                Self::Record(name, at.parse().ok()?, made.parse().ok()?)
+                Self::Record(name, Told { at: at.parse().ok()?, made: made.parse().ok()?, event })
             }
         })
     }
@@ -188,9 +208,27 @@ impl Journal {
     pub fn add_lost(&mut self, text: &str) {
         self.lost.extend(whole(text).filter_map(|line| {
             let mut words = line.split(' ');
-            let (method, since, until) = (words.next()?, words.next()?, words.next()?);
-            Some(Lost { method: method.to_owned(), since: since.parse().ok()?, until: until.parse().ok()? })
+            let (called, since, until) = (Called::read(words.next()?)?, words.next()?, words.next()?);
+            Some(Lost { called, since: since.parse().ok()?, until: until.parse().ok()? })
         }));
+    }
+
+    /// Adds `under_way`: what has begun and not ended counts as a call without an answer.
+    pub fn add_under_way(&mut self, text: &str) {
+        let mut open = BTreeMap::new();
+        for line in whole(text) {
+            match line.split_once(' ') {
+                Some(("+", rest)) => {
+                    let begun =
+                        rest.split_once(' ').and_then(|(at, word)| Some((at.parse().ok()?, Called::read(word)?)));
+                    open.extend(begun);
+                }
+                Some(("-", at)) => drop(at.parse::<i64>().map(|at| open.remove(&at))),
+                _ => {}
+            }
+        }
+        let lost = |(since, called)| Lost { called, since, until: since.saturating_add(LONGEST) };
+        self.lost.extend(open.into_iter().map(lost));
     }
 
     /// Adds a month of `received`, after the months before it.
@@ -198,8 +236,11 @@ impl Journal {
         let mut open = self.streams.last_key_value().map_or(0, |(_, open)| *open);
         for line in whole(text).filter_map(Inbox::read) {
             let at = match line {
-                Inbox::Record(name, at, made) => {
+                Inbox::Record(name, Told { at, made, event }) => {
                     self.told.entry(name.to_owned()).or_insert((at, made));
+                    if !event.is_empty() {
+                        self.came_by.entry(name.to_owned()).or_insert_with(|| event.to_owned());
+                    }
                     continue;
                 }
                 Inbox::Opened(at) => {
@@ -243,8 +284,11 @@ mod tests {
     use super::*;
 
     fn promise(call: bool) -> Promise {
-        let call =
-            call.then(|| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: "PermissionDenied".into(), at: 9 });
+        let call = call.then(|| Call {
+            called: Called::Rpc("sluis.v1.Cases/GetCase".into()),
+            outcome: "PermissionDenied".into(),
+            at: 9,
+        });
         Promise { event_id: "e".into(), since: 7, receipt: b"receipt".to_vec(), call }
     }
 
@@ -298,6 +342,8 @@ mod tests {
         journal.add_received("0 1\n+ 10\nrecords/a 12 11\nrecords/a 13 11\n+ 15\n- 20\n- 30\n");
         journal.add_received("+ 40\n0 50\n");
         assert_eq!(journal.told["records/a"], (12, 11));
+        journal.add_received("records/a 60 11 events/e\nrecords/b 60 59 events/f\nrecords/b 61 59 events/g\n");
+        assert_eq!((journal.told["records/a"], &*journal.came_by["records/b"]), ((12, 11), "events/f"));
         for (at, listened) in [(5, true), (10, true), (25, true), (31, true), (40, true), (41, true), (51, false)] {
             assert_eq!(journal.has_listened_since(at), listened, "{at}");
         }

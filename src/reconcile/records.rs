@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::difference::{Differences, time};
-use super::{Answer, Code, Setting, Sides};
+use super::difference::{Differences, erased, time};
+use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
 
 /// Calls that send a record.
@@ -32,19 +32,30 @@ pub(super) fn compare(found: &mut Differences, setting: &Setting<'_>, sides: &Si
         found.add(code, record, agent, hub);
     }
     let known: BTreeSet<&str> = theirs.iter().map(|answer| answer.event.record.as_str()).collect();
-    let is_erased = |answer: &&Answer| answer.event.erased.iter().any(|group| group == "data");
-    let erased = theirs.iter().any(is_erased);
     for (record, (at, made)) in &sides.before.told {
         if !setting.covers(*made) || known.contains(record.as_str()) {
             continue;
         }
         let agent = format!("told of it at {}", time(*at));
-        if erased {
-            found.add(Code::EventErased, record, agent, "perhaps one of the events whose record is erased");
+        let by = by_what(sides, record, *made, &theirs);
+        if !by.is_empty() {
+            found.add(Code::EventErased, record, agent, erased(&by));
         } else if !setting.is_young(*made) {
             found.add(Code::RecordNotLogged, record, agent, "no event of this record");
         }
     }
+}
+
+/// By what the data was erased of the event by which a record came. Where the hub did not say which event that was, it is one of
+/// that moment.
+fn by_what(sides: &Sides<'_>, record: &str, made: i64, theirs: &[&Answer]) -> Vec<v1::Erasure> {
+    let of_event = |id: &str| sides.erasures.get(id).into_iter().flatten();
+    let of_data = |erasure: &&v1::Erasure| erasure.groups.iter().any(|group| group == "data");
+    if let Some(event) = sides.before.came_by.get(record) {
+        return of_event(event.strip_prefix("events/").unwrap_or(event)).filter(of_data).cloned().collect();
+    }
+    let near = |answer: &&&Answer| answer.at().is_some_and(|at| at.abs_diff(made) <= APART.unsigned_abs());
+    theirs.iter().filter(near).flat_map(|answer| of_event(answer.id())).filter(of_data).cloned().collect()
 }
 
 /// Whether somebody else sent a record to this organisation.

@@ -1,10 +1,13 @@
 //! Every difference, each made in a picture that has none.
 
+mod erasures;
+mod reports;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::journal::{Inbox, Journal, OK, Promise};
+use super::journal::{Called, Inbox, Journal, OK, Promise, Told};
 use super::*;
 use crate::api::v1::event_proof::State;
 use crate::clock::from_micros;
@@ -70,6 +73,11 @@ fn leaf(event: &v1::Event) -> Vec<u8> {
     leaf.to_string().into_bytes()
 }
 
+/// What the agent writes down when it is told of a record.
+fn told<'l>(record: &'l str, at: i64, made: i64, event: &'l str) -> Inbox<'l> {
+    Inbox::Record(record, Told { at, made, event })
+}
+
 /// Answers that a log of exactly these events gives.
 fn answers(events: &[v1::Event], log: &PrivateKey) -> BTreeMap<String, Answer> {
     let (mut edge, mut tiles) = (Edge::default(), Tiles::default());
@@ -100,7 +108,7 @@ fn receipt(event: &v1::Event, log: &PrivateKey) -> Vec<u8> {
 fn promise(event: &v1::Event, log: &PrivateKey) -> Promise {
     let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
     let outcome = if event.outcome() == v1::Outcome::Allowed { OK } else { "PermissionDenied" };
-    let call = journal::Call { method: event.method.clone(), outcome: outcome.into(), at: at + 1 };
+    let call = journal::Call { called: Called::Rpc(event.method.clone()), outcome: outcome.into(), at: at + 1 };
     let receipt = receipt(event, log);
     Promise { event_id: event.name.replace("events/", ""), since: at - 1, receipt, call: Some(call) }
 }
@@ -111,6 +119,7 @@ struct Picture {
     events: Vec<v1::Event>,
     journal: Journal,
     answers: BTreeMap<String, Answer>,
+    erasures: BTreeMap<String, Vec<v1::Erasure>>,
     now: i64,
 }
 
@@ -124,9 +133,9 @@ impl Picture {
         journal.add_open(&format!("{}\n{}\n", promise(&events[1], &log), promise(&events[2], &log)));
         journal.add_received(&format!("{}\n", Inbox::Opened(FROM)));
         let made = FROM + 4 * SECOND;
-        journal.add_received(&format!("{}\n", Inbox::Record(RECORD, made + SECOND, made)));
+        journal.add_received(&format!("{}\n", told(RECORD, made + SECOND, made, "")));
         let answers = answers(&events, &log);
-        Self { log, events, journal, answers, now: NOW }
+        Self { log, events, journal, answers, erasures: BTreeMap::new(), now: NOW }
     }
 
     /// Another event in the log, and in the answer.
@@ -140,11 +149,24 @@ impl Picture {
         self.answers.get_mut(&id(nth)).unwrap()
     }
 
+    /// The hub says that groups of an event were erased, and by what.
+    fn erased(mut self, nth: u8, groups: &[&str]) -> Self {
+        let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+        let erasure = v1::Erasure { event: name(nth), by: name(99), groups };
+        self.erasures.entry(id(nth)).or_default().push(erasure);
+        self
+    }
+
+    fn sides(&self) -> Sides<'_> {
+        let Self { journal, answers, erasures, .. } = self;
+        Sides { before: journal, after: journal, answers, erasures }
+    }
+
     fn reconciled(&self) -> Reconciled {
         let policy = Policy::of_log(self.log.public().clone());
         let own = format!("partners/{OWN}");
         let setting = Setting { own, from: FROM, until: UNTIL, now: self.now, policy: &policy, keys: BTreeSet::new() };
-        reconcile(&setting, &Sides { before: &self.journal, after: &self.journal, answers: &self.answers })
+        reconcile(&setting, &self.sides())
     }
 
     fn found(&self) -> Vec<(Code, String)> {
@@ -255,7 +277,11 @@ fn every_difference_of_a_promise_is_found() {
             Code::EventDiffers,
             || name(1),
         ),
-        (|p| saw(p, |call| call.method = "sluis.v1.Cases/ListCases".into()), Code::MethodDiffers, || name(1)),
+        (
+            |p| saw(p, |call| call.called = Called::Rpc("sluis.v1.Cases/ListCases".into())),
+            Code::MethodDiffers,
+            || name(1),
+        ),
         (|p| saw(p, |call| call.outcome = "PermissionDenied".into()), Code::OutcomeDiffers, || name(1)),
         (|p| saw(p, |call| call.at = FROM - 3600 * SECOND), Code::TimeDiffers, || name(1)),
     ];
@@ -275,7 +301,7 @@ fn saw(mut picture: Picture, change: fn(&mut journal::Call)) -> Picture {
 #[test]
 fn every_difference_of_an_event_or_a_record_is_found() {
     let lost = format!("{GET} {} {}\n", FROM + 4 * SECOND, FROM + 6 * SECOND);
-    let told = |record: &str| format!("{}\n", Inbox::Record(record, FROM + 9 * SECOND, FROM + 8 * SECOND));
+    let told_of = |record: &str| format!("{}\n", told(record, FROM + 9 * SECOND, FROM + 8 * SECOND, ""));
     let mut call_lost = Picture::new().with(event(5));
     call_lost.journal.add_lost(&lost);
     let mut another_lost = Picture::new().with(event(5)).with(event(6));
@@ -286,13 +312,14 @@ fn every_difference_of_an_event_or_a_record_is_found() {
     not_read.journal = Journal::default();
     not_read.answers.retain(|_, answer| answer.event.organisation != format!("partners/{OWN}"));
     let mut not_logged = Picture::new();
-    not_logged.journal.add_received(&told("records/x"));
+    not_logged.journal.add_received(&told_of("records/x"));
     let mut erased = Picture::new();
-    erased.journal.add_received(&told("records/x"));
+    erased.journal.add_received(&told_of("records/x"));
     let answer = erased.answer(4);
     answer.event.erased = vec!["data".into()];
     answer.event.record.clear();
     answer.event.recipients.clear();
+    let erased = erased.erased(4, &["data"]);
     let mut forked = Picture::new();
     let other = answers(&[event(1), forked.events[1].clone(), event(3), sent(5)], &forked.log);
     forked.answers.insert(id(5), other[&id(5)].clone());
@@ -306,7 +333,7 @@ fn every_difference_of_an_event_or_a_record_is_found() {
         (call_lost, vec![(Code::AnswerLost, name(5))]),
         (another_lost, vec![(Code::EventUnknown, name(6)), (Code::AnswerLost, name(5))]),
         (Picture::new().with(another), vec![(Code::OtherCertificate, name(5))]),
-        (Picture::new().with(nobody), vec![(Code::EventErased, name(5))]),
+        (Picture::new().with(nobody).erased(5, &["network"]), vec![(Code::EventErased, name(5))]),
         (not_told, vec![(Code::RecordNotTold, RECORD.into())]),
         (not_read, vec![(Code::InboxNotRead, RECORD.into())]),
         (not_logged, vec![(Code::RecordNotLogged, "records/x".into())]),
@@ -338,13 +365,13 @@ fn what_is_under_way_or_out_of_the_period_is_no_difference() {
     outside.time = Some(timestamp(from_micros(UNTIL)));
     assert_eq!(Picture::new().with(outside).found(), []);
     let mut earlier = Picture::new();
-    earlier.journal.add_received(&format!("{}\n", Inbox::Record("records/x", FROM, FROM - SECOND)));
+    earlier.journal.add_received(&format!("{}\n", told("records/x", FROM, FROM - SECOND, "")));
     assert_eq!(earlier.found(), []);
 }
 
 #[test]
 fn a_line_without_a_method_is_held_against_its_entry_alone() {
-    let mut picture = saw(Picture::new(), |call| call.method = "sluis.v1.Cases/ListCases".into());
+    let mut picture = saw(Picture::new(), |call| call.called = Called::Rpc("sluis.v1.Cases/ListCases".into()));
     picture.journal.promises.get_mut(&id(1)).unwrap().0.call = None;
     assert_eq!(picture.found(), []);
 }
@@ -356,8 +383,12 @@ fn what_the_hub_did_not_show_is_asked_for_by_name() {
     let policy = Policy::of_log(picture.log.public().clone());
     let setting =
         Setting { own: String::new(), from: FROM, until: UNTIL, now: NOW, policy: &policy, keys: BTreeSet::new() };
-    let sides = Sides { before: &picture.journal, after: &picture.journal, answers: &picture.answers };
-    assert_eq!(not_shown(&setting, &sides), [id(2)]);
+    assert_eq!(not_shown(&setting, &picture.sides()), [id(2)]);
+    // Also by what a record came that no event tells of: it may be erased.
+    let made = FROM + 8 * SECOND;
+    picture.journal.add_received(&format!("{}\n", told("records/x", made, made, &name(7))));
+    picture.journal.add_received(&format!("{}\n", told("records/y", made, FROM - SECOND, &name(8))));
+    assert_eq!(not_shown(&setting, &picture.sides()), [id(2), id(7)]);
 }
 
 #[test]

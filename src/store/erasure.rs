@@ -1,6 +1,6 @@
 //! The one way in which an event changes: groups of it are emptied, and an event of its own says so.
 
-use sqlx::Row as _;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::engine::Engine;
 use super::session::{Session, query};
@@ -262,7 +262,7 @@ async fn rows(
             format!("{columns} {condition} ORDER BY at, event_id LIMIT {limit}")
         }
     };
-    let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+    let mut query = sqlx::query(AssertSqlSafe(text));
     for text in texts {
         query = query.bind(text.clone());
     }
@@ -300,6 +300,40 @@ pub async fn settled_time(reader: &mut Reader, newest: i64, span: std::time::Dur
         .await?;
     let before: Option<i64> = row.try_get(0)?;
     Ok(before.filter(|before| *before < newest.saturating_sub(span).saturating_sub(span)).unwrap_or(newest))
+}
+
+/// Of which event something was erased, by which event, and where in its leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// UUID.
+    pub event_id: String,
+    /// UUID.
+    pub by: String,
+    /// Place of a digest.
+    pub place: usize,
+}
+
+/// What was erased of these events, by which event; in order of both.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn erasures(reader: &mut Reader, events: &[&str]) -> Result<Vec<Erased>, StoreError> {
+    let mut found = Vec::new();
+    // One statement's values are limited.
+    for some in events.chunks(500) {
+        let places: Vec<String> = (1..=some.len()).map(|place| format!("${place}")).collect();
+        let text = format!(
+            "SELECT event_id, erased_by, place FROM audit_erasure WHERE event_id IN ({}) ORDER BY event_id, erased_by, place",
+            places.join(",")
+        );
+        let query = some.iter().fold(sqlx::query(AssertSqlSafe(text)), |query, event| query.bind(*event));
+        for row in query.fetch_all(reader.conn().await?).await? {
+            let place: i64 = row.try_get(2)?;
+            let place = usize::try_from(place).map_err(|_| StoreError::Inconsistent("audit_erasure"))?;
+            found.push(Erased { event_id: row.try_get(0)?, by: row.try_get(1)?, place });
+        }
+    }
+    Ok(found)
 }
 
 /// How far the end of retention has been seen to.

@@ -157,6 +157,25 @@ pub async fn select(reader: &mut Reader, filter: &Filter) -> Result<Vec<Line>, S
     rows.iter().map(|row| line(row).map_err(StoreError::from)).collect()
 }
 
+/// How an engine would read events: what it says of its plan.
+#[cfg(test)]
+pub(super) async fn plan(reader: &mut Reader, filter: &Filter) -> Result<String, StoreError> {
+    let conn = reader.conn().await?;
+    let (explain, column) = match conn.backend_name() {
+        "SQLite" => ("EXPLAIN QUERY PLAN", 3),
+        _ => ("EXPLAIN", 0),
+    };
+    let Statement { text, values } = Statement::of(filter);
+    let query = sqlx::query(AssertSqlSafe(format!("{explain} {text}")));
+    let query = values.into_iter().fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Number(number) => query.bind(number),
+    });
+    let rows = query.fetch_all(conn).await?;
+    let lines: Result<Vec<String>, sqlx::Error> = rows.iter().map(|row| row.try_get(column)).collect();
+    Ok(lines?.join("\n"))
+}
+
 enum Value {
     Text(String),
     Number(i64),
@@ -201,11 +220,12 @@ impl Statement {
         let columns = format!(
             "{COLUMNS}, CASE WHEN x.method = '{LIST}' AND x.outcome = 'allowed' THEN x.disclosures ELSE NULL END AS list"
         );
-        // Each branch has its index, its order and its end: what is read does not grow with the log.
+        // Each branch has its index, its order and its end: what is read does not grow with the log. Whole rows are read of the
+        // page alone.
         all.text = format!(
-            "SELECT {columns} FROM audit_event x WHERE x.event_id IN (SELECT event_id FROM ({}) u) \
-             ORDER BY x.at DESC, x.event_id DESC LIMIT {limit}",
-            branches.join(" UNION ALL ")
+            "SELECT {columns} FROM (SELECT event_id FROM ({}) u ORDER BY at DESC, event_id DESC LIMIT {limit}) n \
+             CROSS JOIN audit_event x WHERE x.event_id = n.event_id ORDER BY x.at DESC, x.event_id DESC",
+            branches.join(" UNION ")
         );
         all
     }
@@ -229,7 +249,7 @@ impl Statement {
             branches.push(self.branch(EVENTS, own, filter, limit));
         }
         if branches.is_empty() {
-            branches.push("SELECT event_id FROM audit_event WHERE 1 = 0".to_owned());
+            branches.push("SELECT event_id, at FROM audit_event WHERE 1 = 0".to_owned());
         }
         branches
     }
@@ -242,7 +262,7 @@ impl Statement {
         conditions.retain(|condition| !condition.is_empty());
         let conditions = if conditions.is_empty() { "1 = 1".to_owned() } else { conditions.join(" AND ") };
         format!(
-            "SELECT event_id FROM (SELECT e.event_id FROM {tables} WHERE {conditions} \
+            "SELECT event_id, at FROM (SELECT {first}.event_id, {first}.at FROM {tables} WHERE {conditions} \
              ORDER BY {first}.at DESC, {first}.event_id DESC LIMIT {limit}) b"
         )
     }
@@ -295,9 +315,12 @@ impl Statement {
 
     /// Only what the scope's officer may see, and may find out by asking.
     fn seen(&mut self, filter: &Filter, all: &mut Vec<String>) {
+        // One look for each event. Without its end, PostgreSQL turns it into a join, and from the sixth time on, when it plans for
+        // any organisation, reads whatever concerns this one: 40 ms instead of 2, with a million events.
         let party = |oin: &str| {
             format!(
-                "EXISTS (SELECT 1 FROM audit_event_party p WHERE p.oin = {oin} AND p.at = e.at AND p.event_id = e.event_id)"
+                "EXISTS (SELECT 1 FROM audit_event_party p WHERE p.oin = {oin} AND p.at = e.at AND p.event_id = e.event_id \
+                 LIMIT 1 OFFSET 0)"
             )
         };
         let Some(own) = &filter.scope else {

@@ -729,6 +729,13 @@ impl Database {
         row.bind(oin).bind(method).fetch_one(&self.0).await.unwrap().get(0)
     }
 
+    /// Id of the last one.
+    pub(crate) async fn last_event(&self, oin: &str, method: &str) -> String {
+        let row =
+            sqlx::query("SELECT event_id FROM audit_event WHERE req_oin = $1 AND method = $2 ORDER BY at DESC LIMIT 1");
+        row.bind(oin).bind(method).fetch_one(&self.0).await.unwrap().get(0)
+    }
+
     /// Outcome, reason and organisation of an event.
     pub(crate) async fn event(&self, name: &str) -> (String, String, String) {
         let row = sqlx::query("SELECT outcome, reason, req_oin FROM audit_event WHERE event_id = $1");

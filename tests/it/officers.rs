@@ -331,3 +331,42 @@ async fn what_is_erased_is_gone_and_every_older_proof_verifies() {
 async fn netwerk_name(office: &Office) -> String {
     office.network.database().await.case_name(&office.case, office.network.netwerk.oin()).await
 }
+
+/// By what the data of an event was erased is told to whoever finds it, and to whoever knows its name; to nobody what it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_is_named_with_what_it_erased() {
+    let office = Office::open().await;
+    let stranger = office.network.officer_of(AANBIEDER, "fg-aanbieder").await;
+    let [looked, other, _] = office.events.clone();
+    let erased = |groups: &[&str]| v1::EraseEventsRequest {
+        events: vec![looked.clone()],
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        ..erasing(GROUND)
+    };
+    let ask = async |officer: &Holder, event: &str| {
+        let context = why("36", "verantwoording", v1::Role::R14).context();
+        let request = v1::QueryEventsRequest { context, event: event.to_owned(), ..Default::default() };
+        let answer = officer.client.call::<_, v1::QueryEventsResponse>("Audit/QueryEvents", &request).await;
+        let v1::QueryEventsResponse { events, erasures, .. } = answer.unwrap().message;
+        (events.len(), erasures)
+    };
+    let erase = async |request: v1::EraseEventsRequest| {
+        let officer = &office.network.officer.client;
+        officer.call::<_, v1::EraseEventsResponse>("Audit/EraseEvents", &request).await.unwrap().event
+    };
+    let by_case = erase(erased(&["case"])).await;
+    let one = |by: &String, groups: &[&str]| v1::Erasure {
+        event: looked.clone(),
+        by: by.clone(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+    };
+    assert_eq!(ask(&office.officer, &looked).await, (1, vec![one(&by_case, &["case"])]));
+    assert_eq!(ask(&stranger, &looked).await, (0, vec![]), "it is not by its case that anybody found it");
+    let by_data = erase(erased(&["subject", "data"])).await;
+    let all = [one(&by_case, &["case"]), one(&by_data, &["subject", "data"])];
+    assert_eq!(ask(&office.officer, &looked).await, (1, all.to_vec()));
+    assert_eq!(ask(&stranger, &looked).await, (0, vec![one(&by_data, &["data"])]));
+    for officer in [&office.officer, &stranger] {
+        assert_eq!(ask(officer, &other).await.1, vec![], "nothing of it is erased");
+    }
+}

@@ -31,9 +31,19 @@ fn beginning() -> Scenario {
 
 /// What the command of a partner's officer prints, and how it ends.
 async fn reconciled(folder: &Path, network: &Network, partner: &str) -> (Vec<serde_json::Value>, Option<usize>) {
+    reconciled_with(folder, network, partner, "agent.toml").await
+}
+
+/// The same, with another configuration of the partner's agent.
+async fn reconciled_with(
+    folder: &Path,
+    network: &Network,
+    partner: &str,
+    config: &str,
+) -> (Vec<serde_json::Value>, Option<usize>) {
     let member = network.partners.iter().find(|member| member.id == partner).unwrap();
     let officer = member.officer.as_ref().unwrap();
-    let config = folder.join("agents").join(partner.to_lowercase()).join("agent.toml");
+    let config = folder.join("agents").join(partner.to_lowercase()).join(config);
     let paths = [&network.hub.anchors, &officer.certificate, &officer.key, &config].map(|path| path.to_str().unwrap());
     let [anchors, certificate, key, config] = paths;
     let line = ["reconcile", "--address", &network.hub.address, "--server-name", &network.hub.server_name];
@@ -55,6 +65,94 @@ async fn reconciled(folder: &Path, network: &Network, partner: &str) -> (Vec<ser
 fn findings(differences: &[serde_json::Value]) -> BTreeMap<&str, &str> {
     let findings = differences.iter().filter(|one| one["severity"] == "finding");
     findings.map(|one| (one["about"].as_str().unwrap(), one["code"].as_str().unwrap())).collect()
+}
+
+/// As if the agent had been killed when it had reported a refusal and heard nothing yet: the journal has the call, and not its end.
+async fn a_report_whose_answer_was_lost_is_known(folder: &Path, network: &Network) {
+    let agent = folder.join("agents/z-1");
+    let config = std::fs::read_to_string(agent.join("agent.toml")).unwrap();
+    std::fs::write(agent.join("killed.toml"), config.replace("directory = \"store\"", "directory = \"killed\""))
+        .unwrap();
+    let killed = agent.join("killed/receipts");
+    std::fs::create_dir_all(&killed).unwrap();
+    let mut begun = String::new();
+    for file in std::fs::read_dir(agent.join("store/receipts")).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let is_report = |line: &&str| line.split(' ').nth(3).is_some_and(|word| word.contains("/ReportRefusal:"));
+        let (reports, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_report);
+        for report in reports {
+            let words: Vec<&str> = report.split(' ').collect();
+            begun.push_str(&format!("+ {} {}\n", words[1], words[3]));
+        }
+        std::fs::write(killed.join(file.file_name()), rest.iter().map(|line| format!("{line}\n")).collect::<String>())
+            .unwrap();
+    }
+    assert_eq!(begun.lines().count(), 1, "{begun}");
+    let codes =
+        |differences: &[serde_json::Value], code: &str| differences.iter().filter(|one| one["code"] == code).count();
+    // Without that line nothing explains the event.
+    std::fs::write(killed.join("under_way"), "").unwrap();
+    let (differences, found) = reconciled_with(folder, network, "Z-1", "killed.toml").await;
+    assert_eq!((codes(&differences, "event-unknown"), found), (1, Some(1)), "{differences:?}");
+    std::fs::write(killed.join("under_way"), begun).unwrap();
+    let (differences, found) = reconciled_with(folder, network, "Z-1", "killed.toml").await;
+    assert_eq!((codes(&differences, "answer-lost"), found), (1, None), "{differences:?}");
+}
+
+/// The network's officer erases what the event says of a record that was sent.
+async fn what_is_erased_is_told_with_the_erasure(folder: &Path, network: &Network) {
+    let text: String = std::fs::read_dir(folder.join("agents/net/store/receipts"))
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("received."))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let told = text.lines().find(|line| line.starts_with("records/")).unwrap();
+    let [record, _, _, event] = told.split(' ').collect::<Vec<_>>()[..] else { panic!("{told}") };
+    let officer = network.network_officer.as_ref().unwrap();
+    let paths = [&network.hub.anchors, &officer.certificate, &officer.key].map(|path| path.to_str().unwrap());
+    let hub =
+        ["audit", "erase", "--json", "--address", &network.hub.address, "--server-name", &network.hub.server_name];
+    let [anchors, certificate, key] = paths;
+    let files = ["--anchors", anchors, "--certificate", certificate, "--key", key];
+    let what = ["--ground", "beschikking van de rechtbank over dit verzoek", "--group", "data", event];
+    let (code, said) = tokio::task::block_in_place(|| crate::tree::sluis(&[&hub[..], &files, &what].concat()));
+    assert_eq!(code, Some(0), "{said}");
+    for (partner, about) in [("NET", record), ("Z-1", event)] {
+        let (differences, found) = reconciled(folder, network, partner).await;
+        assert_eq!(found, None, "{partner}: {differences:?}");
+        let erased: Vec<&serde_json::Value> = differences.iter().filter(|one| one["code"] == "event-erased").collect();
+        assert!(erased.iter().any(|one| one["about"] == about), "{partner}: {differences:?}");
+        let by =
+            |one: &&serde_json::Value| one["hub"].as_str().unwrap().contains("cannot be compared: data by events/");
+        assert!(erased.iter().all(by), "{partner}: {differences:?}");
+    }
+}
+
+/// What the comparison rests on: a report is the refusal that it reports, and its repeat is a line of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_that_comes_twice_is_one_refusal() {
+    let network = crate::network::Network::start().await;
+    let players = crate::direct::Players::join(&network).await;
+    let report = sluis::api::v1::ReportRefusalRequest {
+        request_id: crate::network::id(),
+        method: "sluis.v1.Cases/GetCase".to_owned(),
+        reason: "BSN_IN_TEXT".to_owned(),
+        ..Default::default()
+    };
+    let client = players.gemeente.client();
+    let database = network.database().await;
+    for (outcome, reason, method) in
+        [("refused", "BSN_IN_TEXT", "Cases/GetCase"), ("allowed", "", "Audit/ReportRefusal")]
+    {
+        let answer =
+            client.call::<_, sluis::api::v1::ReportRefusalResponse>("Audit/ReportRefusal", &report).await.unwrap();
+        let (is, why, of) = database.event(&answer.event).await;
+        assert_eq!((is.as_str(), why.as_str(), of.as_str()), (outcome, reason, GEMEENTE));
+        let newest = database.last_event(GEMEENTE, &format!("sluis.v1.{method}")).await;
+        assert_eq!(answer.event, format!("events/{newest}"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,6 +179,9 @@ async fn both_sides_agree_until_the_hub_loses_one_event_and_alters_another() {
         assert!(again.iter().any(|one| one["code"] == "other-certificate"), "{partner}: {again:?}");
         assert!(again.iter().all(|one| one["severity"] == "information"), "{partner}: {again:?}");
     }
+
+    a_report_whose_answer_was_lost_is_known(folder.path(), &network).await;
+    what_is_erased_is_told_with_the_erasure(folder.path(), &network).await;
 
     let url = format!("sqlite:{}", folder.path().join("hub/data/hub.db").display());
     let database = Database::open(&url).await;

@@ -6,29 +6,28 @@ use tonic::{Code, Response, Status};
 use super::{Receipts, Settle};
 use crate::agent::Agent;
 use crate::agent::nodes::{Again, Node, was_never_sent};
-use crate::clock::micros;
-use crate::reconcile::journal::{Call, Lost, OK};
+use crate::api::v1;
+use crate::clock::{from_micros, micros};
+use crate::reconcile::journal::{Call, Called, Lost, OK};
 
 /// What is called, and as what it should stand in the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::agent) struct Asked {
-    /// Full name of the RPC.
-    method: &'static str,
-    /// The RPC whose refusal is reported: if the hub takes the report, its line is that refusal.
-    refuses: Option<&'static str>,
+    called: Called,
     settle: Settle,
 }
 
 impl From<&'static str> for Asked {
     fn from(method: &'static str) -> Self {
-        Self { method, refuses: None, settle: Settle::Later }
+        Self { called: Called::Rpc(method.to_owned()), settle: Settle::Later }
     }
 }
 
 impl Asked {
-    /// A report that a call of this method was refused.
-    pub(in crate::agent) fn refusing(refuses: &'static str) -> Self {
-        Self { refuses: Some(refuses), ..Self::from("sluis.v1.Audit/ReportRefusal") }
+    /// A report that a call was refused.
+    pub(in crate::agent) fn refusing(report: &v1::ReportRefusalRequest) -> Self {
+        let (of, request_id) = (report.method.clone(), report.request_id.clone());
+        Self { called: Called::Report { of, request_id }, settle: Settle::Later }
     }
 
     /// A call whose receipt is written down and not asked after.
@@ -36,30 +35,32 @@ impl Asked {
         Self { settle: Settle::Never, ..Self::from(method) }
     }
 
-    fn call(self, code: Option<Code>, at: OffsetDateTime) -> Call {
-        let (method, code) = match (self.refuses, code) {
-            (Some(method), None) => (method, Some(Code::InvalidArgument)),
-            (_, code) => (self.method, code),
-        };
+    fn call(&self, code: Option<Code>, at: OffsetDateTime) -> Call {
         let outcome = code.map_or_else(|| OK.to_owned(), |code| format!("{code:?}"));
-        Call { method: method.to_owned(), outcome, at: micros(at) }
+        Call { called: self.called.clone(), outcome, at: micros(at) }
     }
 }
 
-/// A call that has no answer yet.
+/// A call that has no answer yet. That it is made stands in the journal before it is made, and how it ended before that line goes.
 struct Attempt<'r> {
     receipts: &'r Receipts,
     asked: Asked,
-    began: OffsetDateTime,
+    /// Microseconds; no two attempts begin at the same one.
+    since: i64,
     answered: bool,
 }
 
-impl Attempt<'_> {
+impl<'r> Attempt<'r> {
+    fn begin(receipts: &'r Receipts, asked: Asked) -> Self {
+        let since = receipts.under_way().begin(&asked.called, micros(receipts.clock.now()));
+        Self { receipts, asked, since, answered: false }
+    }
+
     fn ends<O>(mut self, answer: &Result<Response<O>, Status>) {
         let metadata = answer.as_ref().map_or_else(Status::metadata, Response::metadata);
         let code = answer.as_ref().err().map(Status::code);
         let call = self.asked.call(code, self.receipts.clock.now());
-        let kept = self.receipts.keep(metadata, call, self.began, self.asked.settle);
+        let kept = self.receipts.keep(metadata, call, from_micros(self.since), self.asked.settle);
         self.answered = kept || answer.as_ref().err().is_some_and(was_never_sent);
     }
 }
@@ -68,10 +69,11 @@ impl Drop for Attempt<'_> {
     /// Also when whoever called has left.
     fn drop(&mut self) {
         if !self.answered {
-            let (since, until) = (micros(self.began), micros(self.receipts.clock.now()));
-            let lost = Lost { method: self.asked.method.to_owned(), since, until };
-            self.receipts.write("lost", since, &lost.to_string());
+            let (called, until) = (self.asked.called.clone(), micros(self.receipts.clock.now()));
+            let lost = Lost { called, since: self.since, until };
+            self.receipts.write("lost", self.since, &lost.to_string());
         }
+        self.receipts.under_way().end(self.since);
     }
 }
 
@@ -82,7 +84,7 @@ impl Receipts {
         asked: Asked,
         call: impl Future<Output = Result<Response<O>, Status>>,
     ) -> Result<Response<O>, Status> {
-        let attempt = Attempt { receipts: self, asked, began: self.clock.now(), answered: false };
+        let attempt = Attempt::begin(self, asked);
         let answer = call.await;
         attempt.ends(&answer);
         answer
@@ -109,7 +111,7 @@ impl Agent {
     {
         let asked = asked.into();
         let watched = |node: Node| {
-            let call = call(node);
+            let (call, asked) = (call(node), asked.clone());
             async move {
                 match &self.receipts {
                     Some(receipts) => receipts.watch(asked, call).await,

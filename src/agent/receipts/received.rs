@@ -10,7 +10,7 @@ use crate::agent::{Agent, words};
 use crate::api::v1;
 use crate::api::v1::inbox_item::Item;
 use crate::clock::micros;
-use crate::reconcile::journal::Inbox;
+use crate::reconcile::journal::{Inbox, Told};
 use crate::wire::moment;
 
 /// The file, without its month.
@@ -48,7 +48,9 @@ impl Receipts {
         if received.0.insert(id) {
             let now = micros(self.clock.now());
             let made = item.create_time.as_ref().and_then(moment).map_or(now, micros);
-            self.write(NAME, now, &Inbox::Record(&record.name, now, made).to_string());
+            // One word of a line.
+            let event = words::id(&item.event, "events").map_or("", |_| item.event.as_str());
+            self.write(NAME, now, &Inbox::Record(&record.name, Told { at: now, made, event }).to_string());
         }
     }
 

@@ -5,6 +5,7 @@ use tonic::{Response, Status};
 
 use super::*;
 use crate::clock::SystemClock;
+use crate::reconcile::journal::Called;
 use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
 
 const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
@@ -89,8 +90,11 @@ fn receipts_outlive_the_agent_and_are_settled_once() {
         }
         metadata
     };
-    let call =
-        |outcome: &str| Call { method: "sluis.v1.Cases/GetCase".into(), outcome: outcome.into(), at: micros(now) };
+    let call = |outcome: &str| Call {
+        called: Called::Rpc("sluis.v1.Cases/GetCase".into()),
+        outcome: outcome.into(),
+        at: micros(now),
+    };
     let keep = |receipts: &Receipts, metadata: MetadataMap, outcome: &str, began| {
         receipts.keep(&metadata, call(outcome), began, Settle::Later);
     };
@@ -151,7 +155,7 @@ fn written(folder: &Path, name: &str) -> String {
 
 #[tokio::test]
 async fn every_call_is_written_down_with_what_came_of_it() {
-    const GET: &str = "sluis.v1.Cases/GetCase";
+    const REPORT: &str = "sluis.v1.Audit/ReportRefusal:sluis.v1.Cases/GetCase:r-1";
     let folder = tempfile::tempdir().unwrap();
     let log = key(1);
     let receipts = opened(folder.path(), &log).unwrap();
@@ -177,8 +181,8 @@ async fn every_call_is_written_down_with_what_came_of_it() {
     receipts.watch(GET.into(), async { done(1) }).await.unwrap();
     receipts.watch(GET.into(), async { refused(2) }).await.unwrap_err();
     // The hub takes the report of a refusal, or refuses it itself.
-    receipts.watch(Asked::refusing(GET), async { done(3) }).await.unwrap();
-    receipts.watch(Asked::refusing(GET), async { refused(4) }).await.unwrap_err();
+    receipts.watch(Asked::refusing(&report(GET)), async { done(3) }).await.unwrap();
+    receipts.watch(Asked::refusing(&report(GET)), async { refused(4) }).await.unwrap_err();
     receipts.watch(Asked::in_passing(PROVE), async { done(5) }).await.unwrap();
     receipts.ended("sluis.v1.Inbox/StreamInbox", &refused(6).unwrap_err());
     // A call without an answer, and one whose caller left.
@@ -192,22 +196,53 @@ async fn every_call_is_written_down_with_what_came_of_it() {
             let (written, rest) = Written::read(line).unwrap();
             assert_eq!(rest, "");
             let call = written.call.unwrap();
-            (written.event_id, (call.method, call.outcome))
+            (written.event_id, (call.called.to_string(), call.outcome))
         })
         .collect();
     let expected = [
         (1, GET, OK),
         (2, GET, "PermissionDenied"),
-        (3, GET, "InvalidArgument"),
-        (4, "sluis.v1.Audit/ReportRefusal", "PermissionDenied"),
+        (3, REPORT, OK),
+        (4, REPORT, "PermissionDenied"),
         (6, "sluis.v1.Inbox/StreamInbox", "PermissionDenied"),
     ];
     let expected = expected.map(|(nth, method, outcome)| (named(nth), (method.to_owned(), outcome.to_owned())));
     assert_eq!(calls, BTreeMap::from(expected));
     let asked = written(folder.path(), "asked");
     assert!(asked.starts_with(&named(5)) && asked.contains(PROVE) && asked.lines().count() == 1, "{asked}");
+    let ended = written(folder.path(), "under_way");
+    assert_eq!(ended.lines().filter(|line| line.starts_with("- ")).count() * 2, ended.lines().count(), "{ended}");
+    receipts.tidy().unwrap();
+    assert_eq!(written(folder.path(), "under_way"), "");
     let lost = written(folder.path(), "lost");
     assert!(lost.lines().all(|line| line.starts_with(GET)) && lost.lines().count() == 2, "{lost}");
+}
+
+const GET: &str = "sluis.v1.Cases/GetCase";
+
+fn report(of: &str) -> v1::ReportRefusalRequest {
+    v1::ReportRefusalRequest { request_id: "r-1".into(), method: of.into(), ..v1::ReportRefusalRequest::default() }
+}
+
+#[tokio::test]
+async fn a_call_stands_in_the_journal_before_it_is_made_and_is_lost_when_the_agent_ends_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let receipts = opened(folder.path(), &key(1)).unwrap();
+    let mut calling = Box::pin(receipts.watch(Asked::refusing(&report(GET)), std::future::pending()));
+    let call: &mut (dyn Future<Output = Result<Response<()>, Status>> + Unpin) = &mut calling;
+    assert!(for_a_moment(call).await.is_none());
+    let begun = written(folder.path(), "under_way");
+    let word = "sluis.v1.Audit/ReportRefusal:sluis.v1.Cases/GetCase:r-1";
+    assert!(begun.starts_with("+ ") && begun.ends_with(&format!(" {word}\n")), "{begun}");
+    assert_eq!(written(folder.path(), "lost"), "", "nobody knows yet");
+    // As a killed agent leaves it, and once more by one that is killed while it starts.
+    receipts.tidy().unwrap();
+    std::mem::forget(calling);
+    drop(opened(folder.path(), &key(1)).unwrap());
+    drop(opened(folder.path(), &key(1)).unwrap());
+    let lost = written(folder.path(), "lost");
+    assert!(lost.starts_with(&format!("{word} ")) && lost.lines().count() == 1, "{lost}");
+    assert_eq!(written(folder.path(), "under_way"), "");
 }
 
 /// Waits for it a little, and leaves.
@@ -222,6 +257,7 @@ fn a_record_is_written_down_once_also_by_the_agent_after_this_one() {
     let item = |name: String| v1::InboxItem {
         item: Some(v1::inbox_item::Item::Record(v1::Record { name, ..v1::Record::default() })),
         create_time: Some(prost_types::Timestamp { seconds: 7, nanos: 0 }),
+        event: format!("events/{EVENT}"),
         ..v1::InboxItem::default()
     };
     for _ in 0..2 {
@@ -235,5 +271,8 @@ fn a_record_is_written_down_once_also_by_the_agent_after_this_one() {
     let lines: Vec<&str> = text.lines().collect();
     let [started, record, again] = lines[..] else { panic!("{text}") };
     assert!(started.starts_with("0 ") && again.starts_with("0 "), "{text}");
-    assert!(record.starts_with(&format!("records/{EVENT} ")) && record.ends_with(" 7000000"), "{text}");
+    assert!(
+        record.starts_with(&format!("records/{EVENT} ")) && record.ends_with(&format!(" 7000000 events/{EVENT}")),
+        "{text}"
+    );
 }

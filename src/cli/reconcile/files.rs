@@ -16,7 +16,7 @@ use crate::reconcile::journal::Journal;
 const MARGIN: i64 = 24 * 3600 * 1_000_000;
 
 /// Reads the journal of a period, as far as it is written. An agent that runs moves promises from `waiting` to `kept`: read in this
-/// order, each stands in one of them.
+/// order, each stands in one of them; and so does a call that is under way and then lost.
 pub(super) fn read(store: &Path, from: i64, until: i64) -> Result<Journal, ReconcileError> {
     let directory = store.join("receipts");
     let failed = |error| ReconcileError::File(directory.clone(), error);
@@ -26,6 +26,7 @@ pub(super) fn read(store: &Path, from: i64, until: i64) -> Result<Journal, Recon
     }
     names.sort();
     let mut journal = Journal::default();
+    journal.add_under_way(&text(&directory.join("under_way"))?);
     journal.add_open(&text(&directory.join("waiting"))?);
     // A month may have begun since the directory was read.
     let mut months: Vec<String> =
@@ -88,13 +89,14 @@ mod tests {
         write("waiting", &(line("waiting", "") + &line("kept", "")));
         write("broken", &line("broken", " why"));
         write("lost.1970-01", "a/b 1 2\n");
+        write("under_way", "+ 3 a/b\n+ 4 a/b\n- 3\n+ 5 a/");
         write("received.1970-01", "records/r 1 2\n");
         write("received.1970-03", "records/r 3 2\nrecords/s 3 2\n");
         write("other", "whatever");
         let journal = read(store.path(), 0, 10).unwrap();
         let events: Vec<&str> = journal.promises.keys().map(String::as_str).collect();
         assert_eq!(events, ["asked", "broken", "kept", "waiting"]);
-        assert_eq!((journal.lost.len(), journal.told["records/r"], journal.told.len()), (1, (1, 2), 2));
+        assert_eq!((journal.lost.len(), journal.told["records/r"], journal.told.len()), (2, (1, 2), 2));
         assert!(read(&store.path().join("nowhere"), 0, 10).is_err());
     }
 }

@@ -185,7 +185,7 @@ impl Operation for AddRecipient {
             case_id: facts.case().map(|case| case.id.clone()),
             record_id: Some(id),
             role: recipient.role.clone(),
-            message: Vec::new(),
+            message: super::notice::record(tx),
             at: micros(facts.now),
         };
         inbox::push(tx, item);

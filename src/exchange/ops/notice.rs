@@ -32,6 +32,11 @@ pub(super) fn tell(tx: &mut Tx<'_>, facts: &Facts, case: &CaseFile, oin: &Oin, k
     );
 }
 
+/// What an item says of a record, beyond the record: by which event it came.
+pub(super) fn record(tx: &Tx<'_>) -> Vec<u8> {
+    InboxItem { event: format!("events/{}", tx.event_id()), ..InboxItem::default() }.encode_to_vec()
+}
+
 /// Tells every organisation that holds a role now which the change concerns, each once.
 pub(super) fn tell_all(tx: &mut Tx<'_>, hub: &super::super::Exchange, facts: &Facts, case: &CaseFile, kind: Kind) {
     let mut told = std::collections::BTreeSet::new();

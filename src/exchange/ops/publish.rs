@@ -299,7 +299,7 @@ fn deliver(tx: &mut Tx<'_>, facts: &Facts, plan: &Plan, row: &RecordRow) {
             case_id: row.case_id.clone(),
             record_id: Some(row.record_id.clone()),
             role: route.seat.role.map_or("", Role::code).to_owned(),
-            message: Vec::new(),
+            message: super::notice::record(tx),
             at: micros(facts.now),
         };
         inbox::push(tx, item);

@@ -6,7 +6,7 @@ use super::super::facts::{Facts, Seat, subject_tag};
 use super::super::{Decided, Exchange, Operation, Target};
 use super::evidence::proofs;
 use crate::api::v1;
-use crate::audit::Draft;
+use crate::audit::{Draft, Group, groups};
 use crate::case::Party;
 use crate::clock::{from_micros, micros};
 use crate::covenant::facts::{Action, Standing};
@@ -42,6 +42,7 @@ pub struct Found {
     lines: Vec<Line>,
     cases: BTreeMap<String, (String, String)>,
     proofs: Vec<v1::EventProof>,
+    erasures: Vec<v1::Erasure>,
 }
 
 impl Operation for QueryEvents {
@@ -117,7 +118,8 @@ impl Operation for QueryEvents {
         let size = if self.proofs { usize::try_from(self.page_size).unwrap_or_default() } else { 0 };
         let events: Vec<String> = lines.iter().take(size).map(|line| line.event_id.clone()).collect();
         let proofs = proofs(hub, facts, &events, reader).await?;
-        Ok(Found { lines, cases, proofs })
+        let erasures = erasures(&lines, &filter, reader).await?;
+        Ok(Found { lines, cases, proofs, erasures })
     }
 
     fn decide(&self, hub: &Exchange, facts: &Facts, _: &Found, _: Admitted) -> Result<(Ground, ()), Refusal> {
@@ -143,7 +145,7 @@ impl Operation for QueryEvents {
         _: &mut Draft,
     ) -> Result<v1::QueryEventsResponse, WorkError> {
         let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
-        let Found { lines, cases, proofs } = &done.rows;
+        let Found { lines, cases, proofs, erasures } = &done.rows;
         let page: Vec<&Line> = lines.iter().take(size).collect();
         let next = page.last().filter(|_| lines.len() > size).map(|line| format!("{}.{}", line.at, line.event_id));
         let reader = done.facts.caller.oin().as_str();
@@ -152,7 +154,8 @@ impl Operation for QueryEvents {
         let log_key = if self.proofs { hub.log.public().to_string() } else { String::new() };
         let next_page_token = next.unwrap_or_default();
         let scope = if whole { "network".to_owned() } else { partner_name(reader) };
-        Ok(v1::QueryEventsResponse { events, next_page_token, proofs: proofs.clone(), log_key, scope })
+        let (proofs, erasures) = (proofs.clone(), erasures.clone());
+        Ok(v1::QueryEventsResponse { events, next_page_token, proofs, log_key, scope, erasures })
     }
 }
 
@@ -162,6 +165,25 @@ fn named(hub: &Exchange, oin: &Oin, label: Label) -> (String, (String, String)) 
     let knows = label.knows_youth();
     let pseudonym = knows.then(|| pseudonym(hub, oin, label.epoch, &label.tag)).flatten();
     (label.case_id, (label.name, pseudonym.map(|pseudonym| pseudonym.to_text()).unwrap_or_default()))
+}
+
+/// By what events were erased: those that were found, and the one that was asked for by name and is not found without its data.
+/// Whoever knows its name has had to do with it; nobody hears more of it than that.
+async fn erasures(lines: &[Line], filter: &Filter, reader: &mut Reader) -> Result<Vec<v1::Erasure>, StoreError> {
+    let unfound = filter.event_id.as_deref().filter(|_| lines.is_empty());
+    let found = lines.iter().filter(|line| !line.erased.is_empty()).map(|line| line.event_id.as_str());
+    let asked: Vec<&str> = found.chain(unfound).collect();
+    let erased = crate::store::erasure::erasures(reader, &asked).await?;
+    let by_pair = erased.chunk_by(|a, b| (&a.event_id, &a.by) == (&b.event_id, &b.by));
+    let all = by_pair.filter_map(|same| {
+        let places: Vec<usize> = same.iter().map(|one| one.place).collect();
+        let mut groups = groups(&places);
+        groups.retain(|group| unfound.is_none() || *group == Group::Data);
+        let first = same.first().filter(|_| !groups.is_empty())?;
+        let [event, by] = [&first.event_id, &first.by].map(|id| format!("events/{id}"));
+        Some(v1::Erasure { event, by, groups: groups.iter().map(|group| group.code().to_owned()).collect() })
+    });
+    Ok(all.collect())
 }
 
 /// Cases of which an organisation knows that they are this youth's.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::erasure::{Kind, Which, erasable, retained};
-use super::super::search::{About, Filter, Line, select};
+use super::super::erasure::{Kind, Which, erasable, erasures, retained};
+use super::super::search::{About, Filter, Line, plan, select};
 use super::super::{Store, check};
 use super::{Engine, OIN, office, on_every_engine};
 use crate::audit::{Draft, Group};
@@ -19,6 +19,8 @@ on_every_engine!(
     an_officer_finds_what_concerns_its_organisation_and_nothing_else,
     every_condition_narrows,
     pages_follow_each_other_without_gap,
+    whom_an_event_concerns_is_looked_up_event_by_event,
+    what_was_erased_is_told_with_the_event_that_did_it,
     what_is_erased_is_nowhere_and_the_store_holds_together,
     an_erasure_that_nobody_wrote_down_is_found,
     an_event_that_changed_since_it_was_read_is_not_written_over,
@@ -204,6 +206,45 @@ async fn pages_follow_each_other_without_gap(engine: Engine) {
             assert_eq!(found, all);
         }
     }
+}
+
+/// An organisation that half of the log concerns is no reason to read half of the log.
+async fn whom_an_event_concerns_is_looked_up_event_by_event(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let about = About { cases: vec!["c1".to_owned()], subject: None, listed: true, consulted: true };
+    let by_case = Filter { about: Some(about), scope: some(OIN), limit: 5, ..Filter::default() };
+    let by_user = Filter { user_ref: some("mdw-17"), scope: some(OIN), limit: 5, ..Filter::default() };
+    let mut reader = store.read().await.unwrap();
+    for (filter, branches) in [(by_case, 2), (by_user, 1)] {
+        let plan = plan(&mut reader, &filter).await.unwrap();
+        let looks = plan.matches("(SubPlan").count() + plan.matches("CORRELATED SCALAR SUBQUERY").count();
+        assert_eq!(looks, branches, "{plan}");
+        // Nor are all events gone through for the page's few.
+        assert!(!plan.contains("SCAN x") && !plan.contains("SCAN e\n"), "{plan}");
+    }
+}
+
+async fn what_was_erased_is_told_with_the_event_that_did_it(engine: Engine) {
+    let store = engine.open().await.unwrap();
+    let [one, other, whole] = [say(&store, marked()).await, say(&store, marked()).await, say(&store, marked()).await];
+    let erase = async |event: &String, groups: &[Group]| {
+        let which = Which::Named(vec![event.clone()]);
+        let found = erasable(&mut store.read().await.unwrap(), &which, 1).await.unwrap();
+        let erasing = found[0].without(groups, None).unwrap().unwrap();
+        store.run_tx(office(), Erase(vec![erasing])).await.unwrap().event_id
+    };
+    let first = erase(&one, &[Group::Data]).await;
+    let second = erase(&one, &[Group::Case]).await;
+    let third = erase(&other, &[Group::Data]).await;
+    let said = async |events: &[&str]| {
+        let erased = erasures(&mut store.read().await.unwrap(), events).await.unwrap();
+        erased.into_iter().map(|one| (one.event_id, one.by, one.place)).collect::<Vec<_>>()
+    };
+    let of_one = [(one.clone(), first, 3), (one.clone(), second, 2)];
+    assert_eq!(said(&[&one]).await, of_one);
+    let both = of_one.into_iter().chain([(other.clone(), third, 3)]).collect::<Vec<_>>();
+    assert_eq!(said(&[&other, &whole, &one]).await, both);
+    assert_eq!((said(&[&whole]).await, said(&[]).await), (vec![], vec![]));
 }
 
 /// All that a subject left in the log.
