@@ -34,7 +34,7 @@ use crate::serve::health::Health;
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
-use crate::tls::{FileError, Gate, Limits, PeerInfo, TlsError};
+use crate::tls::{FileError, Gate, Limits, PeerInfo, PerAddress, TlsError};
 use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub, Node};
 use crate::trust::Trust;
@@ -223,6 +223,10 @@ fn at_the_door(limits: &config::Limits) -> Limits {
     Limits {
         handshake: limits.handshake(),
         handshakes: limits.handshakes,
+        per_address: PerAddress {
+            handshakes: limits.handshakes_per_address,
+            per_second: limits.connections_per_address_second,
+        },
         connections: limits.connections,
         per_partner: limits.connections_per_partner,
         stall: limits.keepalive(),

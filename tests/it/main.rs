@@ -18,6 +18,7 @@ mod direct;
 mod disk;
 mod drain;
 mod exports;
+mod flood;
 mod foreign_log;
 mod fuzz;
 mod health;
