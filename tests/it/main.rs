@@ -43,6 +43,7 @@ mod smoke;
 mod statistics;
 mod store;
 mod streams;
+mod tls_probe;
 mod tree;
 mod unknown;
 mod witnesses;
