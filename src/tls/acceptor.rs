@@ -258,11 +258,8 @@ impl Door {
             failure
         })?;
         let session = stream.get_ref().1;
-        let (Some(shown), Some(certificate)) = (session.peer_certificates(), certificate) else {
-            return Err(Fault::NoCertificate.into());
-        };
-        let chain: Vec<_> = shown.iter().map(|der| der.clone().into_owned()).collect();
-        let added = self.connections.add(certificate, remote, chain, limits.per_partner);
+        let certificate = certificate.ok_or(Fault::NoCertificate)?;
+        let added = self.connections.add(certificate, remote, session, limits.per_partner);
         let (peer, ticket) = added.ok_or(Failure::Full)?;
         self.settle(&peer, tls)?;
         let stall = Stall { most: limits.stall, timer: None };
