@@ -52,11 +52,12 @@ use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
-use crate::serve::health::Health;
+use crate::serve::health::{Health, Standing};
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::tls::files::SetFiles;
 use crate::tls::{self, ClientTls, FileError, Gate, Identity, ServerTls, TlsError};
+use crate::version;
 use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
@@ -181,6 +182,7 @@ async fn serve_on(
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
+    tasks.spawn(tell_version(agent.links.standing.subscribe(), process.health().clone()));
     let watched = agent.clone();
     tasks.spawn(async move { watched.links.watch(keyholder).await });
     tasks.spawn(agent.clone().ask_for_proofs());
@@ -206,6 +208,7 @@ async fn serve_on(
 fn routes(agent: Agent) -> Routes {
     Routes::new(v1::directory_server::DirectoryServer::new(agent.clone()))
         .add_service(v1::covenants_server::CovenantsServer::new(agent.clone()))
+        .add_service(v1::connection_server::ConnectionServer::new(agent.clone()))
         .add_service(v1::pseudonyms_server::PseudonymsServer::new(agent.clone()))
         .add_service(v1::cases_server::CasesServer::new(agent.clone()))
         .add_service(v1::consents_server::ConsentsServer::new(agent.clone()))
@@ -244,6 +247,16 @@ async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Recei
     }
 }
 
+/// Says what the hub says of the agent's version.
+async fn tell_version(mut standing: watch::Receiver<Standing>, health: Health) {
+    loop {
+        health.version(*standing.borrow_and_update());
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// The files that an agent shows itself and believes others by.
 fn watched(config: &AgentConfig) -> Vec<PathBuf> {
     let local = [&config.local.certificate, &config.local.key, &config.local.anchors].map(Clone::clone);
@@ -275,7 +288,7 @@ impl Parts {
         let trust = serve::trust(&config.tls, &config.trust)?;
         let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
             let (name, clock) = (name.get(), Arc::new(TlsClock));
-            let tls = ClientTls::new(&identity, &trust, &name.to_str(), clock)?;
+            let tls = ClientTls::new(&identity, &trust, &name.to_str(), clock)?.calling_itself(version::AGENT);
             Ok(Link { address: address.0, channel: tls.connect_lazy(&address.0.to_string())?, tls })
         };
         let node = |address: &Address| link(*address, &config.hub.server_name);

@@ -15,6 +15,7 @@ use tonic::transport::Server;
 
 use crate::api::v1::audit_server::AuditServer;
 use crate::api::v1::cases_server::CasesServer;
+use crate::api::v1::connection_server::ConnectionServer;
 use crate::api::v1::consents_server::ConsentsServer;
 use crate::api::v1::covenants_server::CovenantsServer;
 use crate::api::v1::directory_server::DirectoryServer;
@@ -250,6 +251,7 @@ fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, node:
         .add_service(RecordsServer::new(hub.clone()).max_decoding_message_size(with_pieces))
         .add_service(InboxServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(AuditServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(ConnectionServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(RegistryServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(process.health().service())
         .add_service(reflection);

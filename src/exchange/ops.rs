@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod case_read;
 pub mod case_state;
+pub mod connection;
 pub mod consents;
 pub mod covenants;
 pub mod directory;

@@ -1,13 +1,15 @@
 //! Each RPC and its operation, one line each. The order is that of the `.proto` files.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Hub, call, leash, named, reply};
+use super::{Hub, call, connection, leash, named, reply};
 use crate::api::v1::audit_server::Audit;
 use crate::api::v1::cases_server::Cases;
+use crate::api::v1::connection_server::Connection;
 use crate::api::v1::consents_server::Consents;
 use crate::api::v1::covenants_server::Covenants;
 use crate::api::v1::directory_server::Directory;
@@ -18,8 +20,8 @@ use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
-    audit, case_read, case_state, consents, covenants, directory, erase, evidence, inbox, newcomer, pseudonyms,
-    publish, query, records, refer, registry, roles, route, simulation,
+    audit, case_read, case_state, connection as testing, consents, covenants, directory, erase, evidence, inbox,
+    newcomer, pseudonyms, publish, query, records, refer, registry, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -28,6 +30,7 @@ use crate::ground::Refusal;
 use crate::reason::Reason;
 use crate::serve::leash::Leash;
 use crate::status::{early, status};
+use crate::tls::PeerInfo;
 use crate::wire::timestamp;
 
 fn refused_certificate(one: crate::tls::Refusal) -> RefusedCertificate {
@@ -322,6 +325,19 @@ impl Registry for Hub {
             connections_cut: u32::try_from(cut).unwrap_or(u32::MAX),
             sets: registry::anchor_sets(&settings.trust.borrow()),
         };
+        Ok(answer)
+    }
+}
+
+#[tonic::async_trait]
+impl Connection for Hub {
+    async fn test_connection(&self, r: Request<TestConnectionRequest>) -> Reply<TestConnectionResponse> {
+        let peer = r.extensions().get::<Arc<PeerInfo>>().cloned();
+        let agent = call(&r)?.client.version();
+        let mut answer = self.unary::<testing::TestConnection>(r).await?;
+        if let Some(peer) = peer {
+            connection::fill_in(answer.get_mut(), &peer, agent);
+        }
         Ok(answer)
     }
 }

@@ -86,7 +86,8 @@ async fn shown(log: &Log<'_>) -> Checkpoint {
     log.checkpoint().await.unwrap()
 }
 
-async fn forward(network: &Network, seconds: i64) {
+/// Moves the hub's clock.
+pub(crate) async fn forward(network: &Network, seconds: i64) {
     let by = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds, nanos: 0 });
     let forward = v1::AdvanceClockRequest { request_id: id(), by: Some(by) };
     network.operator.client.call::<_, v1::AdvanceClockResponse>("Simulation/AdvanceClock", &forward).await.unwrap();

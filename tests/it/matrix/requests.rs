@@ -109,7 +109,7 @@ impl<'n> Stage<'n> {
 
     pub(super) async fn prepare(&self, rpc: &str, cell: Cell) -> Prepared {
         let kind = kind(rpc);
-        let about_itself = rpc.starts_with("Directory/") || rpc.starts_with("Covenants/");
+        let about_itself = ["Directory/", "Covenants/", "Connection/"].iter().any(|service| rpc.starts_with(service));
         let author =
             if cell == Cell::Unsigned && about_itself && !needs_case(rpc) { &self.unsigned } else { self.author(kind) };
         let late = cell == Cell::WrongPhase;
@@ -167,7 +167,7 @@ impl<'n> Stage<'n> {
     /// Messages of the good request. What it needs is made first; what the column changes comes after.
     async fn messages(&self, rpc: &str, given: &Given<'_>) -> Vec<Vec<u8>> {
         match rpc.split_once('/').unwrap().0 {
-            "Directory" | "Covenants" | "Pseudonyms" => self.office(rpc, given).await,
+            "Directory" | "Connection" | "Covenants" | "Pseudonyms" => self.office(rpc, given).await,
             "Cases" => self.cases(rpc, given).await,
             "Consents" => self.consents(rpc, given).await,
             "Records" => self.records(rpc, given).await,
@@ -182,6 +182,7 @@ impl<'n> Stage<'n> {
             "Directory/ListPartners" => one(&v1::ListPartnersRequest::default()),
             "Directory/GetPartner" => one(&v1::GetPartnerRequest { name: party.name() }),
             "Directory/PublishKeys" => one(&publish_keys(party)),
+            "Connection/TestConnection" => one(&v1::TestConnectionRequest::default()),
             "Covenants/GetCovenant" => one(&v1::GetCovenantRequest::default()),
             "Covenants/SignCovenant" => one(&self.network.signature(party).await),
             "Covenants/ExplainDecision" => one(&v1::ExplainDecisionRequest {
