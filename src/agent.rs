@@ -56,7 +56,7 @@ use crate::serve::health::{Health, Standing};
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::tls::files::SetFiles;
-use crate::tls::{self, ClientTls, FileError, Gate, Identity, ServerTls, TlsError};
+use crate::tls::{self, ClientTls, FileError, Gate, Identity, PerAddress, ServerTls, TlsError};
 use crate::version;
 use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
@@ -171,7 +171,7 @@ async fn serve_on(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     serve::lists::fetch_missing(&config.trust).await;
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
-    let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, tls::Limits::default());
+    let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, at_the_door());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
@@ -331,6 +331,12 @@ fn eye(config: &AgentConfig) -> Result<Option<Eye>, AgentError> {
     let witness = Arc::new(Witness::open(&section.directory, section.name.0.clone(), vec![log.clone()])?);
     tracing::info!(witness = %witness.public(), "the agent is a witness of the log under this public key");
     Ok(Some(Eye { witness, log }))
+}
+
+/// The partner's own systems may all stand behind one address: there is nobody else whose turn it could take.
+fn at_the_door() -> tls::Limits {
+    let all = tls::Limits::default();
+    tls::Limits { per_address: PerAddress { handshakes: all.handshakes, per_second: 4096 }, ..all }
 }
 
 /// Local systems show a certificate of the local CA, made for a local system.
