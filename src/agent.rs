@@ -53,11 +53,12 @@ use crate::inspect::Shapes;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
-use crate::serve::health::Health;
+use crate::serve::health::{Health, Standing};
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::tls::files::SetFiles;
-use crate::tls::{self, ClientTls, FileError, Gate, Identity, ServerTls, TlsError};
+use crate::tls::{self, ClientTls, FileError, Gate, Identity, PerAddress, ServerTls, TlsError};
+use crate::version;
 use crate::witness::{Witness, WitnessError};
 use covenant::{CovenantError, OwnCopy};
 use links::{Link, Links};
@@ -175,7 +176,7 @@ async fn serve_on(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     serve::lists::fetch_missing(&config.trust).await;
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
-    let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, tls::Limits::default());
+    let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, at_the_door());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
@@ -187,6 +188,7 @@ async fn serve_on(
     tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
+    tasks.spawn(tell_version(agent.links.standing.subscribe(), process.health().clone()));
     let watched = agent.clone();
     tasks.spawn(async move { watched.links.watch(keyholder).await });
     tasks.spawn(agent.clone().ask_for_proofs());
@@ -213,6 +215,7 @@ async fn serve_on(
 fn routes(agent: Agent) -> Routes {
     Routes::new(v1::directory_server::DirectoryServer::new(agent.clone()))
         .add_service(v1::covenants_server::CovenantsServer::new(agent.clone()))
+        .add_service(v1::connection_server::ConnectionServer::new(agent.clone()))
         .add_service(v1::pseudonyms_server::PseudonymsServer::new(agent.clone()))
         .add_service(v1::cases_server::CasesServer::new(agent.clone()))
         .add_service(v1::consents_server::ConsentsServer::new(agent.clone()))
@@ -251,6 +254,16 @@ async fn tell_health(mut keyholder: watch::Receiver<bool>, mut hub: watch::Recei
     }
 }
 
+/// Says what the hub says of the agent's version.
+async fn tell_version(mut standing: watch::Receiver<Standing>, health: Health) {
+    loop {
+        health.version(*standing.borrow_and_update());
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// The files that an agent shows itself and believes others by.
 fn watched(config: &AgentConfig) -> Vec<PathBuf> {
     let local = [&config.local.certificate, &config.local.key, &config.local.anchors].map(Clone::clone);
@@ -281,7 +294,7 @@ impl Parts {
         let trust = serve::trust(&config.tls, &config.trust)?;
         let link = |address: Address, name: &ServerName| -> Result<Link, AgentError> {
             let tls = ClientTls::new(&identity, &trust, &name.get().to_str(), Arc::new(TlsClock))?;
-            Ok(Link::new(address.0, tls)?)
+            Ok(Link::new(address.0, tls.calling_itself(version::AGENT))?)
         };
         let node = |address: &Address| link(*address, &config.hub.server_name);
         let nodes = &config.hub.address;
@@ -323,6 +336,12 @@ fn eye(config: &AgentConfig) -> Result<Option<Eye>, AgentError> {
     let witness = Arc::new(Witness::open(&section.directory, section.name.0.clone(), vec![log.clone()])?);
     tracing::info!(witness = %witness.public(), "the agent is a witness of the log under this public key");
     Ok(Some(Eye { witness, log }))
+}
+
+/// The partner's own systems may all stand behind one address: there is nobody else whose turn it could take.
+fn at_the_door() -> tls::Limits {
+    let all = tls::Limits::default();
+    tls::Limits { per_address: PerAddress { handshakes: all.handshakes, per_second: 4096 }, ..all }
 }
 
 /// Local systems show a certificate of the local CA, made for a local system.

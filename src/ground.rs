@@ -6,6 +6,7 @@
 use crate::audit::{Outcome, Verdict};
 use crate::covenant::{Denial, Permit};
 use crate::reason::Reason;
+use crate::version::Outdated;
 
 /// Why an act may happen. Nobody outside the crate can make one, whatever it holds in its hands:
 ///
@@ -114,6 +115,8 @@ pub enum RefusalKind {
     RouteChanged,
     /// A named thing that everybody may know of does not exist (a partner, a covenant version).
     NotFound,
+    /// The caller's agent is older than the covenant allows.
+    Outdated(Box<Outdated>),
     /// Too much at a time. Later it may work.
     Exhausted,
     /// The store was lost on the way: what came of it is not known here.
@@ -145,6 +148,11 @@ impl Refusal {
             covenant_version: 0,
             fault: false,
         }
+    }
+
+    /// The caller's agent is older than the covenant allows.
+    pub fn outdated(outdated: Outdated) -> Self {
+        Self { kind: RefusalKind::Outdated(Box::new(outdated)), ..Self::denied(Reason::VersionOutdated) }
     }
 
     /// Too much at a time.

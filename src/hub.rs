@@ -16,6 +16,7 @@ use tonic::transport::Server;
 use crate::api::v1::audit_server::AuditServer;
 use crate::api::v1::cases_server::CasesServer;
 use crate::api::v1::certificates_server::CertificatesServer;
+use crate::api::v1::connection_server::ConnectionServer;
 use crate::api::v1::consents_server::ConsentsServer;
 use crate::api::v1::covenants_server::CovenantsServer;
 use crate::api::v1::directory_server::DirectoryServer;
@@ -35,7 +36,7 @@ use crate::serve::health::Health;
 use crate::serve::reload::{self, Asker, ReloadError};
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
-use crate::tls::{FileError, Gate, Limits, PeerInfo, TlsError};
+use crate::tls::{FileError, Gate, Limits, PeerInfo, PerAddress, TlsError};
 use crate::transport::edge::EdgeLayer;
 use crate::transport::{Bounds, Hub, Node};
 use crate::trust::Trust;
@@ -224,6 +225,10 @@ fn at_the_door(limits: &config::Limits) -> Limits {
     Limits {
         handshake: limits.handshake(),
         handshakes: limits.handshakes,
+        per_address: PerAddress {
+            handshakes: limits.handshakes_per_address,
+            per_second: limits.connections_per_address_second,
+        },
         connections: limits.connections,
         per_partner: limits.connections_per_partner,
         stall: limits.keepalive(),
@@ -247,6 +252,7 @@ fn routes(config: &HubConfig, exchange: &Arc<Exchange>, process: &Process, node:
         .add_service(RecordsServer::new(hub.clone()).max_decoding_message_size(with_pieces))
         .add_service(InboxServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(AuditServer::new(hub.clone()).max_decoding_message_size(most))
+        .add_service(ConnectionServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(RegistryServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(CertificatesServer::new(hub.clone()).max_decoding_message_size(most))
         .add_service(process.health().service())

@@ -64,4 +64,5 @@ pub mod redact;
 mod serve;
 mod sheet;
 pub mod telemetry;
+pub mod version;
 pub mod whole_file;

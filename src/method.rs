@@ -115,8 +115,12 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Certificates/RenewCertificate", Registered, false, Create),
     row("sluis.v1.Certificates/ListCertificateRequests", Issuers, false, Read),
     row("sluis.v1.Certificates/AnswerCertificateRequest", Issuers, false, Update),
+    row(TEST_CONNECTION, Registered, false, Execute),
     row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
 ];
+
+/// Answers also those whose agent is refused elsewhere: it says why.
+const TEST_CONNECTION: &str = "sluis.v1.Connection/TestConnection";
 
 /// The row of a path as it stands in an HTTP/2 request, `/package.Service/Method`.
 pub fn find(path: &str) -> Option<&'static Method> {
@@ -137,6 +141,11 @@ const PROTECTS: [&str; 8] = [
 ];
 
 impl Method {
+    /// Whether an agent below the covenant's minimum may go on with it: a withdrawal is nobody's software's to hold up.
+    pub fn serves_outdated(&self) -> bool {
+        self.name == TEST_CONNECTION || PROTECTS.contains(&self.name)
+    }
+
     /// Whether something is shown to somebody by it, or will be because of it.
     pub fn discloses(&self) -> bool {
         self.covenant && !PROTECTS.contains(&self.name)

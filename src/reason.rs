@@ -65,6 +65,8 @@ reasons! {
     RateLimited = "RATE_LIMITED",
     SmallCell = "SMALL_CELL",
     LogUnavailable = "LOG_UNAVAILABLE",
+    /// Not in REFERENCE §5.5: the caller's agent is older than the covenant allows.
+    VersionOutdated = "VERSION_OUTDATED",
 }
 
 impl fmt::Display for Reason {

@@ -88,6 +88,20 @@ fn told(refusal: &Refusal, event_id: &str) -> Status {
             let details = with_info(ErrorDetails::new(), "PRECONDITION", event_id);
             Status::with_error_details(Code::FailedPrecondition, *why, details)
         }
+        RefusalKind::Outdated(outdated) => {
+            let minimum = &outdated.minimum;
+            let from = minimum.refused_from.map(|from| from.date().to_string()).unwrap_or_default();
+            let metadata = HashMap::from([
+                ("event".to_owned(), format!("events/{event_id}")),
+                ("agent".to_owned(), outdated.agent.clone()),
+                ("minimum".to_owned(), minimum.agent.to_string()),
+                ("refused_from".to_owned(), from),
+                ("source".to_owned(), minimum.source.clone()),
+            ]);
+            let mut details = ErrorDetails::new();
+            details.set_error_info(reason, DOMAIN, metadata);
+            Status::with_error_details(Code::FailedPrecondition, outdated.to_string(), details)
+        }
         RefusalKind::RouteChanged => {
             let details = with_info(ErrorDetails::new(), "ROUTE_CHANGED", event_id);
             let text = "the recipients are no longer those that the record was sealed for: plan and seal again";

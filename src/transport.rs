@@ -2,9 +2,11 @@
 //! No decision is made here.
 
 mod admission;
+mod connection;
 pub mod edge;
 mod files;
 pub mod services;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;

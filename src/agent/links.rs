@@ -16,7 +16,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use super::forward::within;
 use super::nodes::{Connection, Node, Nodes};
 use super::receipts::Receipts;
-use super::refusal::{is_too_late, is_unanswered, upstream};
+use super::refusal::{is_outdated, is_too_late, is_unanswered, upstream};
 use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
@@ -24,11 +24,12 @@ use crate::clock::TlsClock;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
-use crate::serve::health::READINESS;
+use crate::serve::health::{READINESS, Standing};
 use crate::serve::leash::Leash;
 use crate::status::early::{self, Effect};
 use crate::tls::{ClientTls, Identity, TlsError};
 use crate::trust::Trust;
+use crate::version;
 
 pub(super) const HUB: &str = "the hub";
 const CHECK: &str = "sluis.v1.Pseudonyms/CheckKnownAnswer";
@@ -82,6 +83,8 @@ pub(super) struct Links {
     /// The hub's answers are held against its log, as all others.
     receipts: Option<Arc<Receipts>>,
     checked: Mutex<Checks>,
+    /// What the hub says of the agent's version.
+    pub(super) standing: watch::Sender<Standing>,
 }
 
 /// What was found, and what it cost to find.
@@ -166,7 +169,7 @@ impl Links {
     }
 
     pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey, receipts: Option<Arc<Receipts>>) -> Self {
-        Self { hub, keyholder, pinned, receipts, checked: Mutex::default() }
+        Self { hub, keyholder, pinned, receipts, checked: Mutex::default(), standing: watch::Sender::default() }
     }
 
     /// The epoch under which subjects may leave now; checks again whenever a connection is new.
@@ -195,6 +198,26 @@ impl Links {
             Outcome::Differs(where_) => {
                 Err(Status::failed_precondition(format!("{}; no subject leaves until this is repaired", where_.text())))
             }
+        }
+    }
+
+    /// Notices what the hub says of the agent's version, with whatever it answers. A refusal that says nothing may have been made
+    /// by something in between.
+    pub(super) fn heard<O>(&self, answer: &Result<Response<O>, Status>) {
+        let (metadata, is_answer) = match answer {
+            Ok(answer) => (answer.metadata(), true),
+            Err(status) => (status.metadata(), false),
+        };
+        let said = metadata.get(version::HEADER).and_then(|value| value.to_str().ok());
+        let standing = match said {
+            Some(said) if version::says_refused(said) => Standing::Refused,
+            Some(_) => Standing::Outdated,
+            None if is_answer => Standing::Current,
+            None => return,
+        };
+        let is_new = self.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing);
+        if let Some(said) = said.filter(|_| is_new) {
+            tracing::error!(hub = said, "ALARM: the agent is too old: bring it up to date");
         }
     }
 
@@ -239,8 +262,10 @@ impl Links {
             Some(receipts) => receipts.watch(CHECK.into(), hub.check_known_answer(question)).await,
             None => hub.check_known_answer(question).await,
         };
+        self.heard(&answer);
         match answer {
             Ok(_) => Ok(Outcome::Agrees { epoch: key.epoch }),
+            Err(status) if is_outdated(&status) => Err(upstream(&status, HUB)),
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),
             Err(status) => Err(upstream(&status, HUB)),
         }

@@ -70,6 +70,11 @@ pub(super) fn upstream(status: &Status, party: &'static str) -> Status {
     Status::with_details_and_metadata(status.code(), status.message(), details, metadata)
 }
 
+/// Whether the hub takes nothing more from a version as old as this one.
+pub(super) fn is_outdated(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == Reason::VersionOutdated.code())
+}
+
 /// Whether the call's own time was up before an answer came.
 pub(super) fn is_too_late(status: &Status) -> bool {
     is_caused_by::<TimeoutExpired>(status)

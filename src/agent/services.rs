@@ -14,6 +14,7 @@ use super::subject::Concealed;
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::cases_client::CasesClient;
+use crate::api::v1::connection_client::ConnectionClient;
 use crate::api::v1::consents_client::ConsentsClient;
 use crate::api::v1::covenants_client::CovenantsClient;
 use crate::api::v1::directory_client::DirectoryClient;
@@ -112,6 +113,11 @@ service! { covenants_server::Covenants, CovenantsClient, "Covenants":
         let call = |hub, request| async move { CovenantsClient::new(hub).sign_covenant(request).await };
         self.send(method, request, Again::by(&look), call).await
     }
+}
+
+service! { connection_server::Connection, ConnectionClient, "Connection":
+    pass { test_connection "TestConnection" (TestConnectionRequest) TestConnectionResponse; }
+    conceal {}
 }
 
 service! { pseudonyms_server::Pseudonyms, PseudonymsClient, "Pseudonyms":

@@ -6,3 +6,4 @@ mod keyholder;
 mod network;
 mod nodes;
 mod records;
+mod version;

@@ -14,13 +14,15 @@ use crate::config::{Config, ConfigError, PathKey, TlsConfig, TrustConfig, load};
 use crate::identity::certificate::Environment;
 use crate::tls::files::{SetFiles, pem_of, trust};
 use crate::tls::probe::{Probe, probe};
-use crate::tls::{FileError, Identity};
+use crate::tls::{FileError, Identity, TlsError};
 use crate::trust::doctor::{self, Both, Grade};
 use crate::trust::{Contents, Refused, Trust};
 
 mod holdings;
+mod seen;
 
 use holdings::{Holdings, Part};
+use seen::Seen;
 
 /// Look at certificates: what they say, whether they would be accepted, what to order or send instead.
 #[derive(Debug, Args)]
@@ -127,6 +129,9 @@ pub enum CertError {
     /// An option.
     #[error("--{0}: {1}")]
     Option(&'static str, &'static str),
+    /// A call to a server.
+    #[error("the server can't be called")]
+    Call(#[from] TlsError),
     /// No server.
     #[error("{0}: no connection")]
     Connect(String, #[source] std::io::Error),
@@ -189,6 +194,14 @@ async fn examine(args: DoctorArgs, json: bool, now: OffsetDateTime, out: &mut dy
         None => None,
     };
     let server = seen.as_ref().map(|(seen, name)| Server::of(seen, name, trust.as_deref(), now));
+    let saw = match (&seen, &trust, &args.connect, identity(&args, now)?) {
+        (Some((_, name)), Some(trust), Some(address), Some(identity))
+            if server.as_ref().is_some_and(Server::would_do) =>
+        {
+            Some(Seen::ask(address, name, &identity, trust, now).await?)
+        }
+        _ => None,
+    };
     let mut said = Said { language: args.language, out, json: json!({}), is_json: json };
     said.parts(&holdings.parts)?;
     let is_accepted = verdicts.iter().any(|(_, verdict)| verdict.is_ok());
@@ -198,16 +211,19 @@ async fn examine(args: DoctorArgs, json: bool, now: OffsetDateTime, out: &mut dy
     if let Some(server) = &server {
         said.server(server)?;
     }
+    if let Some(saw) = &saw {
+        said.seen(saw)?;
+    }
     said.end()?;
     let is_bad = fields.iter().any(|field| field.grade == Grade::Bad);
     let is_refused = !verdicts.is_empty() && verdicts.iter().all(|(_, verdict)| verdict.is_err());
     if is_bad || is_refused {
         return Err(CertError::Refused);
     }
-    match server.filter(|server| !server.would_do()) {
-        Some(_) => Err(CertError::NoConnection(args.connect.unwrap_or_default())),
-        None => Ok(()),
+    if server.is_some_and(|server| !server.would_do()) || saw.is_some_and(|saw| saw.is_refused()) {
+        return Err(CertError::NoConnection(args.connect.unwrap_or_default()));
     }
+    Ok(())
 }
 
 /// Whose sets are asked: a configuration's, those of roots that are named, or nobody's.
@@ -235,12 +251,16 @@ async fn look(
     let name = args.server_name.as_deref().unwrap_or(host).to_owned();
     let name =
         ServerName::try_from(name).map_err(|_| CertError::Option("server-name", "a DNS name or an IP address"))?;
-    let identity = match (&args.key, args.files.first()) {
-        (Some(key), Some(chain)) => Some(Identity::load(chain, key, now)?),
-        _ => None,
-    };
-    let seen = probe(address, name.clone(), identity.as_ref()).await;
+    let seen = probe(address, name.clone(), identity(args, now)?.as_ref()).await;
     Ok((seen.map_err(|error| CertError::Connect(address.to_owned(), error))?, name))
+}
+
+/// Whom the server is shown, if a key was named.
+fn identity(args: &DoctorArgs, now: OffsetDateTime) -> Result<Option<Identity>, CertError> {
+    match (&args.key, args.files.first()) {
+        (Some(key), Some(chain)) => Ok(Some(Identity::load(chain, key, now)?)),
+        _ => Ok(None),
+    }
 }
 
 /// What a server showed, and what is to be said of it.

@@ -173,6 +173,12 @@ pub struct Limits {
     /// TLS handshakes at the same time.
     #[serde(deserialize_with = "positive")]
     pub handshakes: usize,
+    /// TLS handshakes at the same time from one address.
+    #[serde(deserialize_with = "positive")]
+    pub handshakes_per_address: usize,
+    /// New connections in one second from one address.
+    #[serde(deserialize_with = "positive")]
+    pub connections_per_address_second: u32,
     /// Seconds that a handshake may take.
     #[serde(deserialize_with = "positive")]
     pub handshake_seconds: u64,
@@ -249,6 +255,9 @@ impl Default for Limits {
             connections: 4096,
             connections_per_partner: 256,
             handshakes: 256,
+            // A quarter of all, and whatever a data centre's partners need at once when they all come back.
+            handshakes_per_address: 64,
+            connections_per_address_second: 128,
             handshake_seconds: 10,
             // Below a hundred, calls that a client sends before it knows the limit are refused (RFC 9113 §6.5.2).
             streams_per_connection: 128,

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use time::{Date, Duration, Month, OffsetDateTime};
 
 use super::calendar::Calendar;
+use crate::version::{Minimum, Version};
 
 /// All parameters of one covenant version.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Parameters {
     pub review: Review,
     /// By class, `B0`–`B6`.
     pub retention: BTreeMap<String, Retention>,
+    /// Minimum for agents; without it every version will do.
+    #[serde(default, deserialize_with = "versions")]
+    pub versions: Option<Minimum>,
     pub calendar: Calendar,
 }
 
@@ -29,6 +33,28 @@ pub(crate) struct Header {
     pub(crate) number: u32,
     pub(crate) valid_from: Day,
     pub(crate) valid_until: Day,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Versions {
+    /// The oldest agent that is enough.
+    agent_min: Version,
+    /// First day on which older ones are refused; left out: they are warned.
+    #[serde(default)]
+    refused_from: Option<Day>,
+    /// Where to get a newer one.
+    agent_source: String,
+}
+
+/// The text goes into a header.
+fn versions<'de, D: Deserializer<'de>>(section: D) -> Result<Option<Minimum>, D::Error> {
+    let Versions { agent_min, refused_from, agent_source } = Versions::deserialize(section)?;
+    if agent_source.is_empty() || agent_source.len() > 200 || !agent_source.bytes().all(|b| (32..127).contains(&b)) {
+        return Err(serde::de::Error::custom("agent_source is 1 to 200 printable ASCII characters"));
+    }
+    let refused_from = refused_from.map(|day| day.0.midnight().assume_utc());
+    Ok(Some(Minimum { agent: agent_min, refused_from, source: agent_source }))
 }
 
 /// Durations; the unit is in the name.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::identity::PeerCertificate;
 use crate::method::Method;
+use crate::version::Client;
 
 /// One call, as the edge saw it.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct Call {
     pub certificate: PeerCertificate,
     /// The row of the method.
     pub method: &'static Method,
+    /// What calls, as it says itself.
+    pub client: Client,
     /// W3C trace-id, or empty.
     pub trace_id: String,
     /// How far it has come.

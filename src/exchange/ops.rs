@@ -5,6 +5,7 @@ pub mod case_read;
 pub mod case_state;
 pub mod certificates;
 pub mod changes;
+pub mod connection;
 pub mod consents;
 pub mod covenants;
 pub mod directory;

@@ -39,9 +39,19 @@ impl KnownAnswer {
     }
 }
 
+/// What is blinded for [`IDENTIFIER`]: for whoever writes a client of its own and compares.
+pub fn canonical_input() -> Vec<u8> {
+    super::Bsn::parse(IDENTIFIER).map(|identifier| identifier.canonical_input().to_vec()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[test]
+    fn the_input_of_the_published_identifier_is_pinned() {
+        assert_eq!(canonical_input(), br#"{"landCode":"NL","type":"BSN","value":"999990019"}"#);
+    }
+
     use crate::pseudonym::{Blinding, Bsn, Keyholder, SecretKey};
     use rand_core::OsRng;
 

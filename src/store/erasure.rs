@@ -104,7 +104,8 @@ impl Kind {
             Self::Log => "method LIKE 'sluis.v1.Audit/%'",
             Self::Beheer => {
                 "(method LIKE 'sluis.v1.Registry/%' OR method LIKE 'sluis.v1.Directory/%' \
-                 OR method LIKE 'sluis.v1.Covenants/%' OR method LIKE 'sluis.v1.Simulation/%' OR method NOT LIKE 'sluis.v1.%')"
+                 OR method LIKE 'sluis.v1.Covenants/%' OR method LIKE 'sluis.v1.Connection/%' \
+                 OR method LIKE 'sluis.v1.Simulation/%' OR method NOT LIKE 'sluis.v1.%')"
             }
             Self::Casus => {
                 "(method LIKE 'sluis.v1.Cases/%' OR method LIKE 'sluis.v1.Consents/%' OR method LIKE 'sluis.v1.Records/%' \

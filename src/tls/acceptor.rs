@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use super::connections::{Connections, PeerInfo, Ticket};
+use super::crowd::{Crowd, PerAddress, Turn};
 use super::failure::{Failure, Failures};
 use super::refusals::{Refusals, Shown};
 use super::server::ServerTls;
@@ -40,6 +41,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// Handshakes at a time; more wait in the kernel.
     pub handshakes: usize,
+    /// What one address may take of them; more are refused.
+    pub per_address: PerAddress,
     /// Connections at a time, those in their handshake included; more are refused.
     pub connections: usize,
     /// Connections at a time of one partner; more are refused.
@@ -53,6 +56,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(10),
             handshakes: 256,
+            per_address: PerAddress::default(),
             connections: 4096,
             per_partner: 256,
             stall: Duration::from_secs(60),
@@ -88,6 +92,7 @@ impl Gate {
             connections: Arc::clone(&connections),
             failures: Arc::clone(&failures),
             refusals: Arc::clone(&refusals),
+            crowd: Arc::default(),
             limits: limited,
             ready,
         };
@@ -145,6 +150,7 @@ struct Door {
     connections: Arc<Connections>,
     failures: Arc<Failures>,
     refusals: Arc<Refusals>,
+    crowd: Arc<Crowd>,
     limits: watch::Receiver<Limits>,
     ready: mpsc::Sender<Result<TlsConnection, Infallible>>,
 }
@@ -179,14 +185,17 @@ async fn accept(listener: TcpListener, door: Door, mut closed: watch::Receiver<b
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let most = door.limits.borrow().connections;
-        let Some(place) = Place::take(&places, most) else {
+        let most = *door.limits.borrow();
+        let Some(own_turn) = door.enter(remote, most.per_address) else { continue };
+        let Some(place) = Place::take(&places, most.connections) else {
             door.failures.record(Failure::Full);
             continue;
         };
         let (door, turned) = (door.clone(), Arc::clone(&turned));
         tokio::spawn(async move {
-            match door.admit(stream, remote, place).await {
+            let admitted = door.admit(stream, remote, place).await;
+            drop(own_turn);
+            match admitted {
                 // Nobody takes connections any more: the process is stopping.
                 Ok(connection) => drop(door.ready.send(Ok(connection)).await),
                 Err(failure) => door.failures.record(failure),
@@ -215,6 +224,19 @@ impl Drop for Place {
 }
 
 impl Door {
+    /// A turn for this address. Without one the connection is closed before a byte of it is read.
+    fn enter(&self, remote: SocketAddr, most: PerAddress) -> Option<Turn> {
+        let turn = self.crowd.enter(remote.ip(), most, Instant::now());
+        if turn.is_none() {
+            self.failures.record(Failure::Crowded);
+            self.refusals.add_address(Failure::Crowded, remote.ip(), self.current().now());
+            if let Some(refused) = self.crowd.turned_away(Instant::now()) {
+                tracing::error!(refused, "ALARM: one address opens more connections than it may; operators see which");
+            }
+        }
+        turn
+    }
+
     async fn admit(&self, stream: TcpStream, remote: SocketAddr, place: Place) -> Result<TlsConnection, Failure> {
         let limits = *self.limits.borrow();
         stream.set_nodelay(true).map_err(|_| Failure::Closed)?;
@@ -236,11 +258,8 @@ impl Door {
             failure
         })?;
         let session = stream.get_ref().1;
-        let (Some(shown), Some(certificate)) = (session.peer_certificates(), certificate) else {
-            return Err(Fault::NoCertificate.into());
-        };
-        let chain: Vec<_> = shown.iter().map(|der| der.clone().into_owned()).collect();
-        let added = self.connections.add(certificate, remote, chain, limits.per_partner);
+        let certificate = certificate.ok_or(Fault::NoCertificate)?;
+        let added = self.connections.add(certificate, remote, session, limits.per_partner);
         let (peer, ticket) = added.ok_or(Failure::Full)?;
         self.settle(&peer, tls)?;
         let stall = Stall { most: limits.stall, timer: None };

@@ -35,6 +35,7 @@ pub struct ClientTls {
     name: ServerName<'static>,
     leaf: Arc<Mutex<Option<CertificateDer<'static>>>>,
     connections: Arc<AtomicU64>,
+    user_agent: Option<&'static str>,
 }
 
 impl ClientTls {
@@ -51,7 +52,14 @@ impl ClientTls {
     ) -> Result<Self, TlsError> {
         let name = ServerName::try_from(server_name.to_owned()).map_err(|_| TlsError::ServerName)?;
         let config = Arc::new(RwLock::new(config(identity, trust, clock)?));
-        Ok(Self { config, name, leaf: Arc::default(), connections: Arc::default() })
+        Ok(Self { config, name, leaf: Arc::default(), connections: Arc::default(), user_agent: None })
+    }
+
+    /// Says with every request what calls, as `user-agent`.
+    #[must_use]
+    pub const fn calling_itself(mut self, user_agent: &'static str) -> Self {
+        self.user_agent = Some(user_agent);
+        self
     }
 
     /// Shows another certificate and believes others, from the next connection of this value and its clones on.
@@ -109,7 +117,10 @@ impl ClientTls {
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_ANSWER)
             .keep_alive_while_idle(true);
-        Ok(endpoint)
+        match self.user_agent {
+            Some(user_agent) => Ok(endpoint.user_agent(user_agent)?),
+            None => Ok(endpoint),
+        }
     }
 
     async fn dial(self, target: Arc<str>) -> io::Result<TokioIo<TlsStream<TcpStream>>> {

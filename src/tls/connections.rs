@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
@@ -20,8 +21,45 @@ pub struct PeerInfo {
     pub remote: SocketAddr,
     /// What its holder has under way, over all of its connections.
     pub load: Arc<Load>,
+    /// What was agreed on in the handshake.
+    pub agreed: Agreed,
     /// The chain as shown, to be verified again when anchors or CRLs change.
     pub(super) chain: Vec<CertificateDer<'static>>,
+}
+
+impl PeerInfo {
+    /// The certificate as shown.
+    pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
+        self.chain.first()
+    }
+}
+
+/// What was agreed on in a handshake, by the names of IANA's registries; empty where the library does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Agreed {
+    /// Of TLS.
+    pub version: String,
+    /// Cipher suite.
+    pub suite: String,
+    /// Key exchange.
+    pub group: String,
+    /// ALPN.
+    pub protocol: String,
+}
+
+impl Agreed {
+    pub(super) fn of(session: &ServerConnection) -> Self {
+        let version = session.protocol_version().map(|version| format!("{version:?}").replace('_', "."));
+        let suite = session.negotiated_cipher_suite().map(|suite| format!("{:?}", suite.suite()));
+        let group = session.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name()));
+        let protocol = session.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
+        Self {
+            version: version.unwrap_or_default(),
+            suite: suite.unwrap_or_default().replace("TLS13_", "TLS_"),
+            group: group.unwrap_or_default().to_ascii_lowercase(),
+            protocol: protocol.unwrap_or_default(),
+        }
+    }
 }
 
 /// What one holder has under way. Counted by whoever serves the calls; kept here, because here is known which connections
@@ -122,11 +160,14 @@ impl Connections {
         self: &Arc<Self>,
         certificate: PeerCertificate,
         remote: SocketAddr,
-        chain: Vec<CertificateDer<'static>>,
+        session: &ServerConnection,
         most: usize,
     ) -> Option<(Arc<PeerInfo>, Ticket)> {
         let (alive, cut) = oneshot::channel();
         let holder = Holder::of(&certificate);
+        let shown = session.peer_certificates().unwrap_or_default();
+        let chain = shown.iter().map(|der| der.clone().into_owned()).collect();
+        let agreed = Agreed::of(session);
         let mut open = self.open();
         let held = open.holders.entry(holder.clone()).or_default();
         if held.connections >= most {
@@ -135,7 +176,7 @@ impl Connections {
         held.connections += 1;
         let load = held.load.upgrade().unwrap_or_default();
         held.load = Arc::downgrade(&load);
-        let peer = Arc::new(PeerInfo { certificate, remote, load, chain });
+        let peer = Arc::new(PeerInfo { certificate, remote, load, agreed, chain });
         let id = open.next;
         open.next += 1;
         open.live.insert(id, Live { peer: Arc::clone(&peer), _alive: alive });

@@ -15,6 +15,8 @@ pub enum Failure {
     Accept,
     /// As many connections as are allowed, in all or for this partner.
     Full,
+    /// More connections from one address than it may open at a time or in a second.
+    Crowded,
     /// The handshake took too long.
     Timeout,
     /// The peer went away.
@@ -30,9 +32,10 @@ pub enum Failure {
 }
 
 /// Those that are not the certificate's.
-const OTHERS: [Failure; 7] = [
+const OTHERS: [Failure; 8] = [
     Failure::Accept,
     Failure::Full,
+    Failure::Crowded,
     Failure::Timeout,
     Failure::Closed,
     Failure::Incompatible,
@@ -51,6 +54,7 @@ impl Failure {
         match self {
             Self::Accept => "accept",
             Self::Full => "full",
+            Self::Crowded => "crowded",
             Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::Incompatible => "incompatible",
@@ -60,10 +64,11 @@ impl Failure {
         }
     }
 
-    /// The reason code, where the certificate was at fault.
+    /// The reason code, where a certificate or an address was at fault.
     pub const fn reason(self) -> Option<Reason> {
         match self {
             Self::Certificate(fault) => Some(fault.reason()),
+            Self::Crowded => Some(Reason::RateLimited),
             _ => None,
         }
     }

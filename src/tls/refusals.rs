@@ -1,4 +1,5 @@
-//! Whose certificates were refused lately and why, for operators: a partner that "does not connect" asks them.
+//! Whose certificates and which addresses were refused lately and why, for operators: a partner that "does not connect" asks
+//! them.
 //!
 //! Only in memory, only so many, and the same one again is counted. What a stranger writes into a certificate is cut short and
 //! stays out of every log.
@@ -9,14 +10,15 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::trust::{Contents, Fault, Refused};
+use super::failure::Failure;
+use crate::trust::{Contents, Refused};
 
 /// So many are remembered.
 const MOST: usize = 200;
 /// Characters of a text that somebody else wrote.
 const LONGEST: usize = 200;
 
-/// One certificate that was refused, or an address that showed none.
+/// One certificate that was refused, or an address that showed none or opened too many connections.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The first time.
@@ -27,8 +29,12 @@ pub struct Refusal {
     pub count: u64,
     /// Where it came from last.
     pub address: IpAddr,
-    /// Why, by which set, and about what.
-    pub refused: Refused,
+    /// Why.
+    pub failure: Failure,
+    /// The set of anchors that it came furthest in.
+    pub set: Option<String>,
+    /// The name, value or moment that it is about; empty when there is nothing to say.
+    pub about: String,
     /// Holder, as its certificate says; empty when there was none that could be read.
     pub subject: String,
     /// Issuer, as the certificate says.
@@ -74,21 +80,40 @@ impl Refusals {
     }
 
     pub(super) fn add(&self, refused: Refused, shown: Shown, address: IpAddr, now: OffsetDateTime) {
+        let about = refused.about.chars().take(LONGEST).collect();
+        self.put(refused.fault.into(), refused.set, about, shown, address, now);
+    }
+
+    /// One of which nothing is known but where it came from.
+    pub(super) fn add_address(&self, failure: Failure, address: IpAddr, now: OffsetDateTime) {
+        self.put(failure, None, String::new(), Shown::default(), address, now);
+    }
+
+    fn put(
+        &self,
+        failure: Failure,
+        set: Option<String>,
+        about: String,
+        shown: Shown,
+        address: IpAddr,
+        now: OffsetDateTime,
+    ) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |one: &Refusal| is_same(one, refused.fault, &shown, address);
+        let same = |one: &Refusal| is_same(one, failure, &shown, address);
         let known = all.iter().position(same).and_then(|at| all.remove(at));
         let (first, count) = known.map_or((now, 0), |known| (known.first, known.count));
         if all.len() >= MOST {
             all.pop_front();
         }
-        let refused = Refused { about: refused.about.chars().take(LONGEST).collect(), ..refused };
         let Shown { subject, issuer, serial, key_hash } = shown;
         all.push_back(Refusal {
             first,
             last: now,
             count: count + 1,
             address,
-            refused,
+            failure,
+            set,
+            about,
             subject,
             issuer,
             serial,
@@ -98,8 +123,8 @@ impl Refusals {
 }
 
 /// The same certificate for the same reason; without one, the same address.
-fn is_same(one: &Refusal, fault: Fault, shown: &Shown, address: IpAddr) -> bool {
-    one.refused.fault == fault
+fn is_same(one: &Refusal, failure: Failure, shown: &Shown, address: IpAddr) -> bool {
+    one.failure == failure
         && one.key_hash == shown.key_hash
         && one.serial == shown.serial
         && (!shown.key_hash.is_empty() || one.address == address)
@@ -111,6 +136,7 @@ mod tests {
     use time::macros::datetime;
 
     use super::*;
+    use crate::trust::Fault;
 
     const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 
@@ -131,11 +157,13 @@ mod tests {
         refusals.add(refused(Fault::Policy), shown("a"), here, NOW);
         refusals.add(refused(Fault::NoCertificate), shown(""), here, NOW);
         refusals.add(refused(Fault::NoCertificate), shown(""), there, NOW);
+        refusals.add_address(Failure::Crowded, here, NOW);
+        refusals.add_address(Failure::Crowded, here, NOW);
         let all = refusals.list();
-        assert_eq!(all.len(), 4);
-        let expired = all.iter().find(|one| one.refused.fault == Fault::Expired).unwrap();
+        assert_eq!((all.len(), all[0].failure, all[0].count), (5, Failure::Crowded, 2));
+        let expired = all.iter().find(|one| one.failure == Fault::Expired.into()).unwrap();
         assert_eq!((expired.count, expired.first, expired.last), (2, NOW, NOW + Duration::HOUR));
-        assert_eq!((expired.address, expired.refused.about.len()), (there, LONGEST));
+        assert_eq!((expired.address, expired.about.len()), (there, LONGEST));
         for nth in 0..MOST {
             refusals.add(refused(Fault::Revoked), shown(&nth.to_string()), here, NOW);
         }

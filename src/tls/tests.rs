@@ -20,6 +20,7 @@ use crate::trust::{self, Fault, List, Lists, Profile, Set, Trust};
 mod files;
 mod handshake;
 mod live;
+mod malformed;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ALMELO: &str = "00000099100001410000";

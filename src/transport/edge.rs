@@ -15,6 +15,7 @@ use tower::Layer;
 
 use super::admission::{Admission, Bounds};
 use super::files::{self, Ask, SIGN};
+use super::versions::{Versions, tell};
 use crate::audit::Action;
 use crate::exchange::{Call, Exchange, Progress, is_own_standing};
 use crate::ground::Refusal;
@@ -25,6 +26,7 @@ use crate::status::early::{Effect, TIMEOUT};
 use crate::status::{EVENT, status};
 use crate::tlog::Resource;
 use crate::tls::PeerInfo;
+use crate::version::Client;
 
 /// Services that carry no case and need no row: any certificate of the network may ask them.
 const OPEN: [&str; 3] =
@@ -47,6 +49,7 @@ const FILES: &str = "/sluis.v1.Audit/ReadEntries";
 struct Door {
     exchange: Arc<Exchange>,
     admission: Admission,
+    versions: Versions,
     phase: watch::Receiver<Phase>,
 }
 
@@ -57,7 +60,7 @@ pub struct EdgeLayer(Arc<Door>);
 impl EdgeLayer {
     /// The edge of this exchange.
     pub(crate) fn new(exchange: Arc<Exchange>, bounds: Bounds, phase: watch::Receiver<Phase>) -> Self {
-        Self(Arc::new(Door { exchange, admission: Admission::new(bounds), phase }))
+        Self(Arc::new(Door { exchange, admission: Admission::new(bounds), versions: Versions::default(), phase }))
     }
 
     /// Other bounds from now on.
@@ -152,12 +155,21 @@ impl Door {
         leash.keep(place);
         request.extensions_mut().insert(call.clone());
         request.extensions_mut().insert(leash.clone());
+        let outdated = self.versions.judge(&self.exchange, &call);
+        let early = match &outdated {
+            _ if asked.is_err() => Some(Refusal::malformed(deadline::HEADER, TIMEOUT)),
+            Some(old) if old.is_refused && !method.serves_outdated() => Some(Refusal::outdated(old.clone())),
+            _ => None,
+        };
         let answer = leash.hold(async {
-            if asked.is_err() {
-                let refusal = Refusal::malformed(deadline::HEADER, TIMEOUT);
-                return Ok(self.refused(&call, refusal).await.0.into_http());
+            let mut answer = match early {
+                Some(refusal) => self.refused(&call, refusal).await.0.into_http(),
+                None => self.seen_to(&call, inner.call(request).await?).await,
+            };
+            if let Some(outdated) = &outdated {
+                tell(answer.headers_mut(), outdated);
             }
-            Ok(self.seen_to(&call, inner.call(request).await?).await)
+            Ok(answer)
         });
         answer.await.unwrap_or_else(|ended| Ok(ended.status(effect(&call)).into_http()))
     }
@@ -175,7 +187,7 @@ impl Door {
         };
         let (mut answer, told) = self.refused(call, refusal).await;
         if code == Code::Unimplemented && told {
-            let mut unimplemented = Status::unimplemented("the hub has no such method");
+            let mut unimplemented = Status::unimplemented("the hub has no such method; its API is sluis.v1");
             *unimplemented.metadata_mut() = answer.metadata().clone();
             answer = unimplemented;
         }
@@ -226,8 +238,9 @@ impl Door {
 
 /// What is known of a call before anything else is.
 fn call(peer: &PeerInfo, method: &'static Method, headers: &http::HeaderMap) -> Call {
+    let client = Client::of(headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()));
     let trace_id = trace_id(headers);
-    Call { certificate: peer.certificate.clone(), method, trace_id, progress: Progress::default() }
+    Call { certificate: peer.certificate.clone(), method, client, trace_id, progress: Progress::default() }
 }
 
 /// What a call that ends early has brought about.

@@ -1,14 +1,16 @@
 //! Each RPC and its operation, one line each. The order is that of the `.proto` files.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Hub, call, leash, named, reply};
+use super::{Hub, call, connection, leash, named, reply};
 use crate::api::v1::audit_server::Audit;
 use crate::api::v1::cases_server::Cases;
 use crate::api::v1::certificates_server::Certificates;
+use crate::api::v1::connection_server::Connection;
 use crate::api::v1::consents_server::Consents;
 use crate::api::v1::covenants_server::Covenants;
 use crate::api::v1::directory_server::Directory;
@@ -19,8 +21,8 @@ use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
-    audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
-    newcomer, pseudonyms, publish, query, records, refer, registry, renewal, roles, route, simulation,
+    audit, case_read, case_state, certificates, changes, connection as testing, consents, covenants, directory, erase,
+    evidence, inbox, newcomer, pseudonyms, publish, query, records, refer, registry, renewal, roles, route, simulation,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -29,6 +31,7 @@ use crate::ground::Refusal;
 use crate::reason::Reason;
 use crate::serve::leash::Leash;
 use crate::status::{early, status};
+use crate::tls::PeerInfo;
 use crate::wire::timestamp;
 
 fn refused_certificate(one: crate::tls::Refusal) -> RefusedCertificate {
@@ -37,10 +40,10 @@ fn refused_certificate(one: crate::tls::Refusal) -> RefusedCertificate {
         last_time: Some(timestamp(one.last)),
         count: one.count,
         address: one.address.to_string(),
-        fault: one.refused.fault.code().to_owned(),
-        reason: one.refused.fault.reason().code().to_owned(),
-        set: one.refused.set.unwrap_or_default(),
-        about: one.refused.about,
+        fault: one.failure.code().to_owned(),
+        reason: one.failure.reason().map(|reason| reason.code().to_owned()).unwrap_or_default(),
+        set: one.set.unwrap_or_default(),
+        about: one.about,
         subject: one.subject,
         issuer: one.issuer,
         serial_number: one.serial,
@@ -358,6 +361,19 @@ impl Certificates for Hub {
         r: Request<AnswerCertificateRequestRequest>,
     ) -> Reply<CertificateRequest> {
         self.unary::<renewal::AnswerCertificateRequest>(r).await
+    }
+}
+
+#[tonic::async_trait]
+impl Connection for Hub {
+    async fn test_connection(&self, r: Request<TestConnectionRequest>) -> Reply<TestConnectionResponse> {
+        let peer = r.extensions().get::<Arc<PeerInfo>>().cloned();
+        let agent = call(&r)?.client.version();
+        let mut answer = self.unary::<testing::TestConnection>(r).await?;
+        if let Some(peer) = peer {
+            connection::fill_in(answer.get_mut(), &peer, agent);
+        }
+        Ok(answer)
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Client {
     channel: Channel,
     seen: Seen,
     receipts: Receipts,
+    outdated: Arc<Mutex<Option<String>>>,
 }
 
 /// A reply, and the name of its event.
@@ -81,7 +82,7 @@ pub(crate) fn event_of(status: &Status) -> Option<String> {
 
 impl Client {
     pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, seen: Seen::default(), receipts: Arc::default() }
+        Self { channel, seen: Seen::default(), receipts: Arc::default(), outdated: Arc::default() }
     }
 
     /// One message to `service/Method` of `sluis.v1`, one reply.
@@ -159,6 +160,8 @@ impl Client {
         let opened = grpc.streaming(Request::new(messages), path, Bytes).await;
         let response = opened.inspect_err(|status| self.keep_status(status))?;
         self.keep_receipt(response.metadata());
+        let outdated = response.metadata().get("sluis-outdated").map(|said| said.to_str().unwrap().to_owned());
+        *self.outdated.lock().unwrap() = outdated;
         let event = response.metadata().get("sluis-event").and_then(|value| value.to_str().ok());
         Ok((event.map(ToOwned::to_owned), response.into_inner()))
     }
@@ -175,6 +178,11 @@ impl Client {
         if let (Some(event), Some(receipt)) = (event, receipt) {
             self.receipts.lock().unwrap().push((event, receipt));
         }
+    }
+
+    /// What was said of the caller's version with the latest answer.
+    pub(crate) fn outdated(&self) -> Option<String> {
+        self.outdated.lock().unwrap().clone()
     }
 
     /// Every receipt so far, and the event that came with it.

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
-    audit, case_read, case_state, certificates, changes, consents, covenants, directory, erase, evidence, inbox,
-    newcomer, pseudonyms, query, records, refer, registry, renewal, roles, route, simulation,
+    audit, case_read, case_state, certificates, changes, connection, consents, covenants, directory, erase, evidence,
+    inbox, newcomer, pseudonyms, query, records, refer, registry, renewal, roles, route, simulation,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -24,6 +24,7 @@ fn every_operation(bytes: &[u8]) {
     feed::<directory::ListPartners>(bytes);
     feed::<directory::GetPartner>(bytes);
     feed::<directory::PublishKeys>(bytes);
+    feed::<connection::TestConnection>(bytes);
     feed::<covenants::GetCovenant>(bytes);
     feed::<covenants::SignCovenant>(bytes);
     feed::<covenants::ExplainDecision>(bytes);

@@ -132,6 +132,13 @@ impl Network {
         "other-ca/vreemde".to_owned()
     }
 
+    /// A certificate of this network's authority that is not registered: `NAME.pem` and `NAME.key`.
+    pub(crate) fn officer_of_nobody(&self) -> String {
+        let profile = Profile::Person { person: "niemand".parse().unwrap(), oin: NETWERK.parse().unwrap() };
+        self.authority.issue("niemand", &profile, DEFAULT_DAYS, now()).unwrap();
+        "ca/niemand".to_owned()
+    }
+
     /// The certificate that the hub shows to whoever connects now.
     pub(crate) async fn shown(&self) -> Option<Vec<u8>> {
         let chain = Certificates::load(&self.path("ca"), "operator");
@@ -183,6 +190,16 @@ impl Network {
 
     /// The same with its rows somewhere else, and by another clock.
     pub(crate) async fn start_at(limits: &str, place: impl FnOnce(&Path) -> Place, clock: Arc<dyn Clock>) -> Self {
+        Self::start_under(limits, "", place, clock).await
+    }
+
+    /// The same with further sections of the configuration.
+    pub(crate) async fn start_under(
+        limits: &str,
+        more: &str,
+        place: impl FnOnce(&Path) -> Place,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority =
             Authority::init(&folder.path().join("ca"), &"Proefnetwerk".parse().unwrap(), Environment::Test, now())
@@ -191,7 +208,7 @@ impl Network {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let place = place(folder.path());
-        let config = config(&address, &keyholder, &place, limits);
+        let config = format!("{}{more}\n", config(&address, &keyholder, &place, limits));
         let running = run(folder.path(), &config, &clock);
         let tls = |name: &str| Certificates::load(&folder.path().join("ca"), name);
         let operator = tls("operator").hold(folder.path(), &address).await;
@@ -247,6 +264,14 @@ impl Network {
         let holder = self.certificate(oin).await;
         self.register_certificate(&holder, v1::HolderKind::Organisation, "").await;
         Party { holder, keys: AgentKeys::generate(&mut OsRng).unwrap() }
+    }
+
+    /// A connection of a holder that says what it is.
+    pub(crate) async fn calling_itself(&self, holder: &Holder, user_agent: &'static str) -> Client {
+        let identity = Identity::new(holder.chain.clone(), holder.key.clone_key()).unwrap();
+        let trust = servers(&self.path("ca/anchors.pem")).unwrap();
+        let tls = ClientTls::new(&identity, &trust, "127.0.0.1", Arc::new(TlsClock)).unwrap();
+        Client::new(tls.calling_itself(user_agent).connect_lazy(&self.address).unwrap())
     }
 
     /// A new certificate of an organisation, which nobody has registered.

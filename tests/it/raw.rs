@@ -2,13 +2,14 @@
 //!
 //! As little of HTTP/2 (RFC 9113) and HPACK (RFC 7541) as a gRPC call needs.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -49,6 +50,11 @@ pub(crate) struct Raw(TlsStream<TcpStream>);
 impl Raw {
     /// Connects as `holder`; the server may send `window` bytes of each stream.
     pub(crate) async fn connect(network: &Network, holder: &Holder, window: u32) -> Self {
+        Self::connect_from(network, holder, window, Ipv4Addr::LOCALHOST.into()).await.expect("a connection")
+    }
+
+    /// The same from one of this machine's addresses, unless the server hangs up before it has shaken hands.
+    pub(crate) async fn connect_from(network: &Network, holder: &Holder, window: u32, from: IpAddr) -> Option<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(network.path("ca/anchors.pem")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -56,17 +62,19 @@ impl Raw {
         let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_root_certificates(roots);
         let mut config = builder.with_client_auth_cert(holder.chain.clone(), holder.key.clone_key()).unwrap();
         config.alpn_protocols = vec![b"h2".to_vec()];
-        let tcp = TcpStream::connect(&network.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let tcp = socket.connect(network.address.parse().unwrap()).await.ok()?;
         tcp.set_nodelay(true).unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
         let mut raw = Self(tls);
         raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         // No table of headers, so that a status is always spelt out.
         let mut settings = vec![0, 1, 0, 0, 0, 0, 0, 4];
         settings.extend(window.to_be_bytes());
         raw.frame(SETTINGS, 0, 0, &settings).await;
-        raw
+        Some(raw)
     }
 
     async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

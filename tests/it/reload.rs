@@ -7,7 +7,7 @@ use sluis::api::v1;
 use tonic::Code;
 
 use crate::direct::Players;
-use crate::network::Network;
+use crate::network::{NETWERK, Network};
 use crate::streams::Live;
 
 type Answer = Result<v1::ReloadNodeResponse, tonic::Status>;
@@ -89,9 +89,12 @@ async fn the_doctor_tells_what_a_server_shows_and_says() {
         }
         let done = command.output().unwrap();
         let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap_or_default();
-        (done.status.code(), said["server"].clone(), String::from_utf8_lossy(&done.stderr).into_owned())
+        let seen = said["seen"].clone();
+        (done.status.code(), said["server"].clone(), String::from_utf8_lossy(&done.stderr).into_owned(), seen)
     };
-    let (code, server, error) = doctor("ca/operator", "ca/anchors.pem", &["--language", "en"]);
+    let (code, server, error, seen) = doctor("ca/operator", "ca/anchors.pem", &["--language", "en"]);
+    assert_eq!((seen["oin"].as_str(), seen["holder"].as_str()), (Some(NETWERK), Some("HOLDER_KIND_OPERATOR")));
+    assert!(seen["issuer"].as_str().unwrap().contains("Sluis issuing CA") && seen["apis"] == "sluis.v1", "{seen}");
     assert_eq!(
         (code, &server["alert"], &server["fault"]),
         (Some(0), &serde_json::Value::Null, &serde_json::Value::Null),
@@ -99,7 +102,8 @@ async fn the_doctor_tells_what_a_server_shows_and_says() {
     );
     // The hub does not know this one's authority, nor does it know the hub's.
     let stranger = network.other_certificate();
-    let (code, server, _) = doctor(&stranger, "other.pem", &["--language", "en"]);
+    let (code, server, _, seen) = doctor(&stranger, "other.pem", &["--language", "en"]);
+    assert_eq!(seen, serde_json::Value::Null);
     assert_eq!((code, server["alert"].as_str()), (Some(1), Some("UnknownCA")), "{server}");
     assert_eq!(server["fault"].as_str(), Some("unknown_issuer"));
     // Its operator sees who it was, and nobody else does.
@@ -114,10 +118,15 @@ async fn the_doctor_tells_what_a_server_shows_and_says() {
     );
     assert!(refused[0].subject.contains("vreemde") && refused[0].issuer.contains("Ander netwerk"), "{refused:?}");
     assert_eq!((refused[0].address.as_str(), refused[0].count), ("127.0.0.1", 1));
+    // One that nobody registered gets in, and no further.
+    let unregistered = network.officer_of_nobody();
+    let (code, server, _, seen) = doctor(&unregistered, "ca/anchors.pem", &["--language", "en"]);
+    assert_eq!((code, &server["alert"]), (Some(1), &serde_json::Value::Null), "{server}");
+    assert!(seen["refused"].as_str().unwrap().starts_with("Unauthenticated"), "{seen}");
     // Without a key it is only looked at.
-    let (code, server, _) = doctor("ca/operator", "ca/anchors.pem", &[]);
+    let (code, server, _, _) = doctor("ca/operator", "ca/anchors.pem", &[]);
     assert_eq!((code, server["alert"].as_str()), (Some(1), Some("CertificateRequired")), "{server}");
-    let (code, server, _) = doctor("ca/operator", "ca/anchors.pem", &["--server-name", "hub.example"]);
+    let (code, server, _, _) = doctor("ca/operator", "ca/anchors.pem", &["--server-name", "hub.example"]);
     assert_eq!((code, server["fault"].as_str()), (Some(1), Some("server_name")), "{server}");
 }
 

@@ -10,6 +10,7 @@ over mutual TLS with a certificate of that agent's own CA. It also tries what mu
 was as it should be; 1: something was not, and a line says what. Needs Python 3.11 or later.
 """
 
+import hashlib
 import pathlib
 import random
 import sys
@@ -38,6 +39,7 @@ def main(network_file):
         members = {member["oin"]: member for member in network["partner"]}
         author, reader = choose(api, base, members)
         with channel(base, author) as there, channel(base, reader) as here:
+            connects(api, there, author)
             run(api, there, here, reader)
         refuses_strangers(api, base, author)
     print("ok: referred, published, read and refused as it should be")
@@ -51,7 +53,7 @@ def generate(directory):
     if protoc.main(arguments + files) != 0:
         raise Difference("the .proto files do not compile")
     sys.path.insert(0, directory)
-    names = ["common", "case", "directory", "record", "inbox"]
+    names = ["common", "case", "connection", "directory", "record", "inbox"]
     modules = {name: __import__(f"sluis.v1.{name}_pb2", fromlist=["*"]) for name in names}
     stubs = {f"{name}_grpc": __import__(f"sluis.v1.{name}_pb2_grpc", fromlist=["*"]) for name in names}
     return type("Api", (), {**modules, **stubs})
@@ -79,6 +81,19 @@ def choose(api, base, members):
     if not authors or not readers:
         raise Difference("the network has no gemeente, or nobody with standing role R03")
     return authors[0], readers[0]
+
+
+def connects(api, there, author):
+    """The hub sees the agent's certificate, and both know the published identifier's canonical input."""
+    canonical = b'{"landCode":"NL","type":"BSN","value":"999990019"}'
+    request = api.connection.TestConnectionRequest(canonical_input=hashlib.sha256(canonical).digest())
+    request.client_time.GetCurrentTime()
+    seen = api.connection_grpc.ConnectionStub(there).TestConnection(request, timeout=TIMEOUT)
+    expect(seen.certificate.oin == author["oin"], f"the hub sees OIN {seen.certificate.oin}")
+    expect(seen.tls.protocol_version == "TLSv1.3", f"the hub sees {seen.tls.protocol_version}")
+    expect(seen.canonical_input == api.connection.COMPARISON_EQUAL, "the canonical input differs")
+    expect(seen.known_answer == api.connection.COMPARISON_NOT_ASKED, "a known answer that nobody sent is compared")
+    expect(list(seen.versions.apis) == ["sluis.v1"], f"the hub's API is {list(seen.versions.apis)}")
 
 
 def run(api, there, here, reader):

@@ -113,10 +113,12 @@ impl Agent {
         let watched = |node: Node| {
             let (call, asked) = (call(node), asked.clone());
             async move {
-                match &self.receipts {
+                let answer = match &self.receipts {
                     Some(receipts) => receipts.watch(asked, call).await,
                     None => call.await,
-                }
+                };
+                self.links.heard(&answer);
+                answer
             }
         };
         self.links.hub.call(again, watched).await

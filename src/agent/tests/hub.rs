@@ -66,6 +66,10 @@ pub(super) struct State {
     pub(super) not_ready: Option<usize>,
     /// A node that finds another known answer.
     pub(super) differs: Option<usize>,
+    /// What it says of the agent's version.
+    pub(super) outdated: Option<&'static str>,
+    /// What callers say that they are.
+    pub(super) agents: Vec<String>,
 }
 
 pub(super) struct Stored {
@@ -86,6 +90,24 @@ impl FakeHub {
     /// The same hub as another node.
     pub(super) fn node(&self, node: usize) -> Self {
         Self { node, ..self.clone() }
+    }
+
+    /// Warns an agent that it calls too old, or refuses it.
+    fn judged<T>(&self, request: &Request<impl Sized>, message: T) -> Result<Response<T>, Status> {
+        let mut state = self.state();
+        let agent = request.metadata().get("user-agent").map(|agent| agent.to_str().unwrap().to_owned());
+        state.agents.extend(agent);
+        let mut answer = answered(message);
+        let Some(said) = state.outdated else { return Ok(answer) };
+        let header = said.parse().unwrap();
+        if said.starts_with("warned") {
+            answer.metadata_mut().insert(crate::version::HEADER, header);
+            return Ok(answer);
+        }
+        let details = ErrorDetails::with_error_info("VERSION_OUTDATED", "sluis", []);
+        let mut status = Status::with_error_details(Code::FailedPrecondition, said, details);
+        status.metadata_mut().insert(crate::version::HEADER, header);
+        Err(status)
     }
 
     /// Carries out a call in its way.
@@ -189,7 +211,7 @@ impl v1::directory_server::Directory for FakeHub {
     ) -> Result<Response<v1::ListPartnersResponse>, Status> {
         self.note(&request);
         self.carry_out("").await?;
-        Ok(answered(v1::ListPartnersResponse { next_page_token: "next".into(), ..Default::default() }))
+        self.judged(&request, v1::ListPartnersResponse { next_page_token: "next".into(), ..Default::default() })
     }
 
     async fn get_partner(&self, request: Request<v1::GetPartnerRequest>) -> Result<Response<v1::Partner>, Status> {
@@ -226,9 +248,12 @@ impl v1::pseudonyms_server::Pseudonyms for FakeHub {
         &self,
         request: Request<v1::CheckKnownAnswerRequest>,
     ) -> Result<Response<v1::CheckKnownAnswerResponse>, Status> {
-        let state = self.state();
-        if request.get_ref().digest == state.known_answer && state.differs != Some(self.node) {
-            Ok(answered(v1::CheckKnownAnswerResponse {}))
+        let is_same = {
+            let state = self.state();
+            request.get_ref().digest == state.known_answer && state.differs != Some(self.node)
+        };
+        if is_same {
+            self.judged(&request, v1::CheckKnownAnswerResponse {})
         } else {
             Err(Status::failed_precondition("another known answer"))
         }

@@ -16,6 +16,7 @@ fn directory(method: &str) -> Option<Both> {
         "Directory/ListPartners" => ("bekeek welke organisaties meedoen", "looked up which organisations take part"),
         "Directory/GetPartner" => ("zocht een organisatie op", "looked up an organisation"),
         "Directory/PublishKeys" => ("vernieuwde haar sleutels", "renewed its keys"),
+        "Connection/TestConnection" => ("testte de verbinding", "tested the connection"),
         "Covenants/GetCovenant" => ("las de afspraken", "read the agreements"),
         "Covenants/SignCovenant" => ("ondertekende de afspraken", "signed the agreements"),
         "Covenants/ExplainDecision" => ("vroeg of iets mocht", "asked whether something was allowed"),

@@ -94,7 +94,10 @@ async fn another_protocol_is_refused() {
     let server = Server::start(tls, Limits::default()).await;
     let mut config = client_config(&ca, Some(&ca.issue(ALMELO, |_| {})));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    assert!(call(&server, config).await.is_err());
+    let error = call(&server, config).await.unwrap_err();
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let alert = rustls::AlertDescription::NoApplicationProtocol;
+    assert_eq!(error, Some(&rustls::Error::AlertReceived(alert)), "RFC 7301 §3.2");
     server.failed(Failure::Incompatible).await;
 }
 
@@ -107,6 +110,38 @@ async fn a_half_open_handshake_times_out() {
     let mut silent = TcpStream::connect(&server.address).await.unwrap();
     server.failed(Failure::Timeout).await;
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap_or(0), 0, "the server has hung up");
+}
+
+#[tokio::test]
+async fn one_address_has_its_own_bound_which_changes_while_serving() {
+    let ca = Ca::new();
+    let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
+    let per_address = PerAddress { handshakes: 2, per_second: 1_000 };
+    let limits = Limits { per_address, ..Limits::default() };
+    let server = Server::start(tls, limits).await;
+    let partner = client_config(&ca, Some(&ca.issue(ALMELO, |_| {})));
+    let _inside = call(&server, partner.clone()).await.unwrap();
+    let stalled =
+        [TcpStream::connect(&server.address).await.unwrap(), TcpStream::connect(&server.address).await.unwrap()];
+    assert!(call(&server, partner.clone()).await.is_err());
+    server.failed(Failure::Crowded).await;
+    let refusals = server.gate.refusals().list();
+    assert_eq!((refusals.len(), refusals[0].failure, refusals[0].count), (1, Failure::Crowded, 1));
+    // Another address of this machine.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let other = socket.connect(server.address.parse().unwrap()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(partner.clone()));
+    let mut other = connector.connect("localhost".try_into().unwrap(), other).await.unwrap();
+    assert_eq!(other.read_u8().await.unwrap(), b'!');
+    // Other limits count from the next connection on.
+    server.gate.limit(Limits { per_address: PerAddress { handshakes: 3, ..per_address }, ..limits });
+    let _more = call(&server, partner.clone()).await.unwrap();
+    server.gate.limit(Limits { per_address: PerAddress { handshakes: 3, per_second: 1 }, ..limits });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let _one = call(&server, partner.clone()).await.unwrap();
+    assert!(call(&server, partner).await.is_err(), "two in one second");
+    drop(stalled);
 }
 
 #[tokio::test]

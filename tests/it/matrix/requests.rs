@@ -112,8 +112,8 @@ impl<'n> Stage<'n> {
 
     pub(super) async fn prepare(&self, rpc: &str, cell: Cell) -> Prepared {
         let kind = kind(rpc);
-        let about_itself =
-            ["Directory/", "Covenants/", "Certificates/Renew"].iter().any(|start| rpc.starts_with(start));
+        let about_itself = ["Directory/", "Covenants/", "Connection/", "Certificates/Renew"];
+        let about_itself = about_itself.iter().any(|start| rpc.starts_with(start));
         let author =
             if cell == Cell::Unsigned && about_itself && !needs_case(rpc) { &self.unsigned } else { self.author(kind) };
         let late = cell == Cell::WrongPhase;
@@ -171,7 +171,7 @@ impl<'n> Stage<'n> {
     /// Messages of the good request. What it needs is made first; what the column changes comes after.
     async fn messages(&self, rpc: &str, given: &Given<'_>) -> Vec<Vec<u8>> {
         match rpc.split_once('/').unwrap().0 {
-            "Directory" | "Covenants" | "Pseudonyms" => self.office(rpc, given).await,
+            "Directory" | "Connection" | "Covenants" | "Pseudonyms" => self.office(rpc, given).await,
             "Certificates" => self.certificates(rpc, given).await,
             "Cases" => self.cases(rpc, given).await,
             "Consents" => self.consents(rpc, given).await,
@@ -187,6 +187,7 @@ impl<'n> Stage<'n> {
             "Directory/ListPartners" => one(&v1::ListPartnersRequest::default()),
             "Directory/GetPartner" => one(&v1::GetPartnerRequest { name: party.name() }),
             "Directory/PublishKeys" => one(&publish_keys(party)),
+            "Connection/TestConnection" => one(&v1::TestConnectionRequest::default()),
             "Covenants/GetCovenant" => one(&v1::GetCovenantRequest::default()),
             "Covenants/SignCovenant" => one(&self.network.signature(party).await),
             "Covenants/ExplainDecision" => one(&v1::ExplainDecisionRequest {

@@ -69,6 +69,10 @@ pub(super) const TABLE: &[Row] = &[
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ROLE, NO_CASE, OK],
     },
     Row {
+        rpc: "Connection/TestConnection",
+        cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
+    },
+    Row {
         rpc: "Covenants/GetCovenant",
         cells: [CLOSED_DOOR, CLOSED_DOOR, STRANGER, SUSPENDED, OK, NO_CASE, ANYBODY, NO_CASE, OK],
     },
