@@ -9,7 +9,7 @@ use rand_core::OsRng;
 use time::OffsetDateTime;
 
 use crate::ca::profile::alternative;
-use crate::ca::{Authority, CaError, DEFAULT_DAYS, Profile};
+use crate::ca::{Authority, CaError, DEFAULT_DAYS, NewKey, Plan, Profile, SecretFrom, Signing};
 use crate::identity::certificate::{Environment, is_test};
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, Keyholder, OprfError, SecretKey};
@@ -74,6 +74,10 @@ pub struct AgentInitArgs {
     /// Name or IP address under which the partner's systems reach the agent; may be given several times.
     #[arg(long = "san", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
     pub alternatives: Vec<String>,
+    /// File that only you may read, with the new passphrase of the local CA's key; without it you are asked. For test OINs the key
+    /// has none.
+    #[arg(long)]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Makes the hub's keys of the first epoch in `directory`.
@@ -134,9 +138,18 @@ pub fn agent(args: &AgentInitArgs, now: OffsetDateTime, out: &mut dyn Write) -> 
     let (local, store) = (args.dir.join("local"), args.dir.join("store"));
     make_directory(&args.dir)?;
     make_directory(&store)?;
+    let plan = |from: fn(Option<PathBuf>) -> SecretFrom| Plan {
+        key: match environment {
+            Environment::Test => NewKey::Plain,
+            Environment::Production => NewKey::Locked(from(args.passphrase_file.clone())),
+        },
+        signing: Signing::OwnSystems,
+        crl_url: None,
+    };
+    let plans = (plan(SecretFrom::root), plan(SecretFrom::issuing));
+    let authority = Authority::init_with(&local, &args.name.parse()?, environment, plans, now)?;
     let seed = store.join(format!("agent.{}.seed", Epoch::FIRST.number()));
     write_secret(&seed, &SecretKey::generate(&mut OsRng))?;
-    let authority = Authority::init(&local, &args.name.parse()?, environment, now)?;
     let alternatives = args.alternatives.iter().map(|name| alternative(name)).collect::<Result<_, _>>()?;
     let server = Profile::Server { name: "agent".parse()?, oin: None, alternatives };
     authority.issue("server", &server, DEFAULT_DAYS, now)?;
