@@ -146,7 +146,7 @@ impl Authority {
         let text = key.locked(secret)?;
         let settings = Settings { signing, crl_url: office.settings.crl_url.clone(), token: None };
         // First what a plain key can do without: between the two the directory is as it was, or stricter.
-        replace(&office.own("toml"), settings.text().as_bytes(), 0o644, &alone)?;
+        replace(&office.own("toml"), settings.text(key)?.as_bytes(), 0o644, &alone)?;
         replace(&office.own("key"), text.as_bytes(), 0o600, &alone)
     }
 

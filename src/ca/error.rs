@@ -54,6 +54,8 @@ pub enum CaError {
     BadFileName,
     #[error("a revocation list is published at a URL that begins with http:// and has no spaces")]
     BadUrl,
+    #[error("what is to be signed can't be written as text; is there a path in it that is none?")]
+    NoText,
     #[error("the library can't make this certificate")]
     Library(#[from] rcgen::Error),
     #[error("the system gives no random numbers")]
@@ -154,6 +156,8 @@ pub enum EyesError {
         "this authority serves one organisation's own systems: it issues the profiles local and server, without an OIN"
     )]
     OwnSystems,
+    #[error("{}: is damaged, or was changed by somebody else than this authority; take it from the backup", .0.display())]
+    Settings(PathBuf),
     #[error("{}: no proposal of `sluis ca request`", .0.display())]
     NotAProposal(PathBuf),
     #[error("{}: is the key of nobody who may propose or approve here (key hash {hash})", path.display())]

@@ -103,7 +103,7 @@ impl Authority {
         let params = Level::Root.certificate(network, environment, 1, now, made);
         let (key, text) = CaKey::make(&plan.key)?;
         let pem = params.self_signed(&key)?.pem();
-        write(folder, Level::Root, &pem, &pem, text.as_ref().map(|text| text.as_str()), &plan)?;
+        write(folder, Level::Root, &pem, &pem, (&key, text.as_ref().map(|text| text.as_str())), &plan)?;
         Self::with_key(Office::read(folder, Level::Root)?, key, plan.kept())
     }
 
@@ -143,7 +143,7 @@ impl Authority {
             eyes: None,
         };
         root.register().add(entry, &alone(&root.folder)?)?;
-        write(folder, Level::Issuing, &pem, &root.pem, text.as_ref().map(|text| text.as_str()), &plan)?;
+        write(folder, Level::Issuing, &pem, &root.pem, (&key, text.as_ref().map(|text| text.as_str())), &plan)?;
         Self::with_key(Office::read(folder, Level::Issuing)?, key, plan.kept())
     }
 }
@@ -162,15 +162,22 @@ fn check_new(folder: &Path, level: Level) -> Result<(), CaError> {
     if level == Level::Root { check_free(&[&folder.join("anchors.pem")]) } else { Ok(()) }
 }
 
-fn write(folder: &Path, level: Level, pem: &str, root: &str, key: Option<&str>, plan: &Plan) -> Result<(), CaError> {
+fn write(
+    folder: &Path,
+    level: Level,
+    pem: &str,
+    root: &str,
+    (key, private): (&CaKey, Option<&str>),
+    plan: &Plan,
+) -> Result<(), CaError> {
     let own = |extension: &str| folder.join(format!("{}.{extension}", level.stem()));
     let alone = alone(folder)?;
     let mut staged = Staged::default();
-    if let Some(text) = key {
+    if let Some(text) = private {
         staged.secret(&own("key"), text)?;
     }
     staged.public(&own("pem"), pem.as_bytes())?;
-    staged.public(&own("toml"), plan.settings().text().as_bytes())?;
+    staged.public(&own("toml"), plan.settings().text(key)?.as_bytes())?;
     let anchors = folder.join("anchors.pem");
     if read_if_there(&anchors)?.is_none_or(|there| there != root) {
         staged.public(&anchors, root.as_bytes())?;

@@ -58,13 +58,13 @@ impl Office {
         let file = folder.join(format!("{}.toml", level.stem()));
         let stored = read_if_there(&file)?;
         let is_old = stored.is_none();
-        let settings = stored.map_or(Some(Settings::before()), |text| Settings::parse(&text));
+        let settings = stored.map_or(Some(Settings::before()), |text| Settings::parse(&text, &key));
         let office = Self {
             folder: folder.to_owned(),
             level,
             environment: environment.ok_or_else(damaged)?,
             network: network.ok_or_else(damaged)?,
-            settings: settings.ok_or(CaError::Damaged(file))?,
+            settings: settings.ok_or(EyesError::Settings(file))?,
             is_old,
             until,
             key,

@@ -91,9 +91,17 @@ impl Operator {
 
     /// Whether this person signed these bytes.
     pub(super) fn signed(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        algorithm(&self.key)
-            .is_some_and(|known| UnparsedPublicKey::new(known, self.key.der_bytes()).verify(bytes, signature).is_ok())
+        verifies(&self.key, bytes, signature)
     }
+}
+
+/// Whether the holder of this key (SubjectPublicKeyInfo) signed these bytes.
+pub(super) fn is_signed(key: &[u8], bytes: &[u8], signature: &[u8]) -> bool {
+    public_key(key).is_some_and(|key| verifies(&key, bytes, signature))
+}
+
+fn verifies(key: &SubjectPublicKeyInfo, bytes: &[u8], signature: &[u8]) -> bool {
+    algorithm(key).is_some_and(|known| UnparsedPublicKey::new(known, key.der_bytes()).verify(bytes, signature).is_ok())
 }
 
 /// How a key's signatures are verified; `None` for kinds that are not used here.

@@ -171,11 +171,12 @@ impl Paper {
     }
 
     /// Who agreed on it, for the register.
-    pub(super) fn eyes(&self) -> Result<Eyes, EyesError> {
+    pub(super) fn eyes(&self) -> Result<Eyes, CaError> {
         let approved = self.approved.as_ref().ok_or(EyesError::NotApproved)?;
+        let paper = serde_json_canonicalizer::to_vec(self).map_err(|_| CaError::NoText)?;
         Ok(Eyes {
             proposal: self.proposal.id.clone(),
-            paper: hex::encode(digest(&SHA256, &serde_json_canonicalizer::to_vec(self).unwrap_or_default())),
+            paper: hex::encode(digest(&SHA256, &paper)),
             proposed_by: self.proposed.by.clone(),
             approved_by: approved.by.clone(),
         })
@@ -221,19 +222,19 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn statement(proposal: &Proposal, after: Option<&str>, by: &str, at: Stamp) -> Vec<u8> {
+fn statement(proposal: &Proposal, after: Option<&str>, by: &str, at: Stamp) -> Result<Vec<u8>, CaError> {
     let statement = Statement { kind: "sluis ca proposal 1", proposal, by, at, after };
-    serde_json_canonicalizer::to_vec(&statement).unwrap_or_default()
+    serde_json_canonicalizer::to_vec(&statement).map_err(|_| CaError::NoText)
 }
 
 fn sign(proposal: &Proposal, after: Option<&str>, hand: &Hand, now: OffsetDateTime) -> Result<Signed, CaError> {
     let (by, at) = (hand.operator.name().to_owned(), Stamp::new(now));
-    let signature = STANDARD.encode(hand.sign(&statement(proposal, after, &by, at))?);
+    let signature = STANDARD.encode(hand.sign(&statement(proposal, after, &by, at)?)?);
     Ok(Signed { by, at, signature })
 }
 
 fn verify(office: &Office, proposal: &Proposal, signed: &Signed, after: Option<&str>) -> Result<(), CaError> {
-    let bytes = statement(proposal, after, &signed.by, signed.at);
+    let bytes = statement(proposal, after, &signed.by, signed.at)?;
     let signature = STANDARD.decode(&signed.signature).unwrap_or_default();
     match office.roster()?.by_name(&signed.by) {
         Some(operator) if operator.signed(&bytes, &signature) => Ok(()),

@@ -220,12 +220,41 @@ fn production_needs_four_eyes() {
         let refused = matches!(made, Err(CaError::Eyes(EyesError::OwnSystems)));
         assert_eq!((made.is_ok(), refused), (good, !good), "{}", profile.word());
     }
-    // Nor is it to take the word out of the settings.
-    let settings = fs::read_to_string(ca.join("issuing.toml")).unwrap();
-    for (name, text) in
-        [("alone", settings.replace("own-systems", "alone")), ("nobody", settings.replace("own-systems", "four-eyes"))]
-    {
-        fs::write(ca.join("issuing.toml"), text).unwrap();
-        assert!(Office::read(&ca, Level::Issuing).is_err(), "{name}");
+}
+
+/// Who signs is the authority's own word: whoever can write into its directory adds nobody, and takes nobody away.
+#[test]
+fn operators_can_not_be_written_into_a_file() {
+    let bureau = Bureau::new();
+    let path = bureau.folder.path().join("ca/issuing.toml");
+    let good = fs::read_to_string(&path).unwrap();
+    let carla = fs::read_to_string(bureau.folder.path().join("carla.pub")).unwrap();
+    let carla: String = carla.lines().filter(|line| !line.starts_with('-')).collect();
+    let added = format!("{good}\n[[operators]]\nname = \"carla\"\npublic_key = \"{carla}\"\n");
+    let alone = good.split("[[operators]]").next().unwrap().replace("four-eyes", "alone");
+    let without_seal: String =
+        good.lines().filter(|line| !line.starts_with("seal")).map(|line| format!("{line}\n")).collect();
+    let of_another = fs::read_to_string(Bureau::new().folder.path().join("ca/issuing.toml")).unwrap();
+    let token = "\n[token]\nmodule = \"/m\"\nlabel = \"t\"\nkey = \"k\"\n";
+    let cases = [
+        ("as it was", good.clone(), true),
+        ("a comment", format!("# moved\n{good}"), true),
+        ("another token", format!("{good}{token}"), true),
+        ("somebody added", added, false),
+        ("nobody left", alone, false),
+        ("renamed", good.replace("anna", "carla"), false),
+        ("no seal", without_seal, false),
+        ("another authority's", of_another, false),
+        ("a word more", format!("friendly = true\n{good}"), false),
+        ("empty", String::new(), false),
+    ];
+    for (name, text, accepted) in cases {
+        fs::write(&path, text).unwrap();
+        match Office::read(&bureau.folder.path().join("ca"), Level::Issuing) {
+            Ok(_) => assert!(accepted, "{name}"),
+            Err(error) => {
+                assert!(!accepted && matches!(error, CaError::Eyes(EyesError::Settings(_))), "{name}: {error}");
+            }
+        }
     }
 }
