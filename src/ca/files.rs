@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use super::CaError;
 use crate::tls::files::is_open_to_others;
 
-/// Largest file that is read, in bytes.
+/// Largest file that is read, in bytes; and the largest register, of half a million certificates.
 const MAX_FILE: u64 = 1 << 20;
+const MAX_REGISTER: u64 = 1 << 28;
 
 /// Refuses when one of these files is there already. A courtesy, before anybody is asked for a passphrase.
 pub(super) fn check_free(paths: &[&Path]) -> Result<(), CaError> {
@@ -104,13 +105,13 @@ pub(super) fn directory(path: &Path) -> Result<(), CaError> {
 }
 
 pub(super) fn read(path: &Path) -> Result<String, CaError> {
-    text(open(path)?, path).map(|text| text.to_string())
+    text(open(path)?, path, MAX_FILE).map(|text| text.to_string())
 }
 
 /// The text of a file, if it is there.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, CaError> {
     match File::open(path) {
-        Ok(file) => text(file, path).map(|text| Some(text.to_string())),
+        Ok(file) => text(file, path, MAX_REGISTER).map(|text| Some(text.to_string())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(unreadable(path, &error)),
     }
@@ -122,7 +123,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, CaError> {
     if is_open_to_others(&file).map_err(|error| unreadable(path, &error))? {
         return Err(CaError::OpenKey(path.to_owned()));
     }
-    text(file, path)
+    text(file, path, MAX_FILE)
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -157,9 +158,9 @@ fn open(path: &Path) -> Result<File, CaError> {
     File::open(path).map_err(|error| unreadable(path, &error))
 }
 
-fn text(file: File, path: &Path) -> Result<Zeroizing<String>, CaError> {
+fn text(file: File, path: &Path, most: u64) -> Result<Zeroizing<String>, CaError> {
     let mut text = Zeroizing::new(String::new());
-    file.take(MAX_FILE).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
+    file.take(most).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     Ok(text)
 }
 

@@ -79,6 +79,11 @@ mod tests {
         n: u8,
     }
 
+    #[derive(Serialize, Deserialize)]
+    struct Long {
+        text: String,
+    }
+
     fn filled(folder: &Path) -> Journal {
         let journal = Journal::new(folder.join("j.jsonl"));
         for n in 1..=3 {
@@ -92,6 +97,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Journal::new(folder.path().join("none")).entries::<Entry>().unwrap(), []);
         assert_eq!(filled(folder.path()).entries::<Entry>().unwrap(), [Entry { n: 1 }, Entry { n: 2 }, Entry { n: 3 }]);
+    }
+
+    /// Half a thousand bytes for each certificate make a megabyte in a few years.
+    #[test]
+    fn a_register_may_be_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::new(folder.path().join("j.jsonl"));
+        for _ in 0..3 {
+            journal.add(Long { text: "x".repeat(1 << 20) }, &files::alone(folder.path()).unwrap()).unwrap();
+        }
+        assert_eq!(journal.entries::<Long>().unwrap().len(), 3);
     }
 
     #[test]
