@@ -188,3 +188,40 @@ fn write_secret(path: &Path, key: &SecretKey) -> Result<(), InitError> {
         _ => InitError::Unwritable { path: path.to_owned(), source },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::ca::{EyesError, Kept, Level, Office};
+
+    const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+    /// For a real organisation the local CA has a passphrase, and makes nobody but the organisation's own systems.
+    #[test]
+    fn an_agent_s_local_authority_is_as_its_organisation() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passphrase");
+        std::fs::write(&file, "vier woorden of meer\n").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        for (oin, kept) in [("00000003123456780000", Kept::Locked), ("00000099100001410000", Kept::Plain)] {
+            let dir = folder.path().join(oin);
+            let args = AgentInitArgs {
+                dir: dir.clone(),
+                oin: oin.to_owned(),
+                name: "Partner".to_owned(),
+                alternatives: vec!["localhost".to_owned()],
+                passphrase_file: Some(file.clone()),
+            };
+            agent(&args, NOW, &mut io::sink()).unwrap();
+            let office = Office::read(&dir.join("local"), Level::Issuing).unwrap();
+            let authority = Authority::open_with(office, &SecretFrom::issuing(Some(file.clone()))).unwrap();
+            assert_eq!(authority.kept(), kept, "{oin}");
+            let person = Profile::Person { person: "fg".parse().unwrap(), oin: oin.parse().unwrap() };
+            let refused = authority.issue("fg", &person, 30, NOW);
+            assert!(matches!(refused, Err(CaError::Eyes(EyesError::OwnSystems))), "{oin}");
+        }
+    }
+}
