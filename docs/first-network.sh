@@ -13,8 +13,9 @@ trap 'kill "${pids[@]}" 2>/dev/null || true; wait' EXIT
 hub=$(shuf -i 21000-25000 -n 1) keyholder=$(shuf -i 26000-30000 -n 1)
 
 # --- The network's certificate authority -------------------------------------------------------------------------------
-# With PKIoverheid certificates there is nothing to make here. Root and issuing key belong offline.
-"$sluis" ca init --dir ca --network "Eerste netwerk" --environment test
+# With PKIoverheid certificates there is nothing to make here. This one is for a test: keys in plain files, and one person signs.
+# A real one has neither: README, "The network's own certificate authority".
+"$sluis" ca init --dir ca --network "Eerste netwerk" --environment test --insecure-plain-key --without-four-eyes
 "$sluis" ca issue server hub --dir ca --name localhost --san localhost
 "$sluis" ca issue server keyholder --dir ca --name localhost --san localhost
 "$sluis" ca issue person operator --dir ca --person operator-1 --oin 00000099400000010000

@@ -53,7 +53,7 @@ enum Command {
     Keyholder(KeyholderArgs),
     /// Sign the log's checkpoints, as a party that nobody who runs the hub can command.
     Witness(WitnessArgs),
-    /// Make certificates for a network that has no PKIoverheid certificates (yet).
+    /// Be the network's own certificate authority, until there are PKIoverheid certificates.
     Ca(ca::CaArgs),
     /// Look at certificates: what they say, whether they would be accepted, what to order or send instead.
     Cert(cert::CertArgs),

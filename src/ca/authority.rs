@@ -1,33 +1,29 @@
-//! The authority: made once, opened for every certificate.
+//! The authority whose key is open: it makes certificates.
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{Issuer, KeyPair, PublicKeyData, SerialNumber, SubjectPublicKeyInfo};
+use rcgen::{Issuer, PublicKeyData as _, SerialNumber, SubjectPublicKeyInfo};
 use ring::rand::{SecureRandom, SystemRandom};
 use time::{Duration, OffsetDateTime};
-use x509_parser::oid_registry::OID_X509_ORGANIZATIONAL_UNIT;
-use x509_parser::pem::parse_x509_pem;
 use zeroize::Zeroizing;
 
 use super::CaError;
-use super::files::{check_free, directory, read, read_secret, write, write_secret};
-use super::profile::{Level, Name, Profile};
-use crate::identity::certificate::{Environment, Leaf, is_test};
-use crate::identity::signing_request::requested_key;
+use super::error::EyesError;
+use super::files::{Staged, alone, check_free, replace};
+use super::key::{CaKey, FileKey, Kept};
+use super::office::{Office, check_signing, requested_key};
+use super::profile::{Level, Made, Profile};
+use super::proposal::Paper;
+use super::register::{Entry, Eyes, Serial, Stamp};
+use super::secret::SecretFrom;
+use super::settings::{Settings, Signing};
+use crate::identity::certificate::{Environment, Leaf};
 
-/// Longest validity of a leaf, in days: a bit over PKIoverheid's three years.
-const MAX_DAYS: u16 = 1200;
-
-/// File names that belong to the authority itself.
-const OWN_NAMES: [&str; 3] = ["root", "issuing", "anchors"];
-
-/// An opened authority: its directory, its issuing certificate and key. Has no `Debug`: it holds the key.
+/// An opened authority. Has no `Debug`: it holds the key.
 pub struct Authority {
-    folder: PathBuf,
-    environment: Environment,
-    issuing_pem: String,
-    issuing_until: OffsetDateTime,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) office: Office,
+    pub(super) issuer: Issuer<'static, CaKey>,
+    kept: Kept,
 }
 
 /// A certificate that was made.
@@ -40,80 +36,69 @@ pub struct Issued {
     pub leaf: Leaf,
     /// Its policy in dotted form.
     pub policy: String,
+    /// Its serial number.
+    pub serial: Serial,
 }
 
 impl Authority {
-    /// Makes root and issuing CA in `folder`: `root.pem`, `root.key`, `issuing.pem`, `issuing.key`, and `anchors.pem`
-    /// for everybody's configuration. Keys are P-256.
-    ///
-    /// # Errors
-    /// [`CaError::Exists`] if any of the files is there already; nothing is changed then.
-    pub fn init(folder: &Path, network: &Name, environment: Environment, now: OffsetDateTime) -> Result<Self, CaError> {
-        directory(folder)?;
-        let file = |name: &str| folder.join(name);
-        let (root, root_key) = (file("root.pem"), file("root.key"));
-        let (issuing, issuing_key) = (file("issuing.pem"), file("issuing.key"));
-        let anchors = file("anchors.pem");
-        check_free(&[&root, &root_key, &issuing, &issuing_key, &anchors])?;
-
-        let root_pair = KeyPair::generate()?;
-        let root_params = Level::Root.certificate(network, environment, now, random_serial()?);
-        let root_pem = root_params.self_signed(&root_pair)?.pem();
-        let issuing_pair = KeyPair::generate()?;
-        let issuing_params = Level::Issuing.certificate(network, environment, now, random_serial()?);
-        let root_issuer = Issuer::from_params(&root_params, &root_pair);
-        let issuing_pem = issuing_params.signed_by(&issuing_pair, &root_issuer)?.pem();
-
-        write_secret(&root_key, &Zeroizing::new(root_pair.serialize_pem()))?;
-        write_secret(&issuing_key, &Zeroizing::new(issuing_pair.serialize_pem()))?;
-        write(&root, &root_pem)?;
-        write(&issuing, &issuing_pem)?;
-        write(&anchors, &root_pem)?;
-        Self::open(folder)
-    }
-
-    /// Opens the authority in `folder`. The root's key is not needed and may be elsewhere.
+    /// Opens the issuing CA in `folder`, asking for a passphrase if its key has one. The root's key is not needed and may be
+    /// elsewhere.
     ///
     /// # Errors
     /// Files that are missing, damaged or open to others; a key of another certificate.
     pub fn open(folder: &Path) -> Result<Self, CaError> {
-        let (certificate, key) = (folder.join("issuing.pem"), folder.join("issuing.key"));
-        let issuing_pem = read(&certificate)?;
-        let pair = KeyPair::from_pem(&read_secret(&key)?).map_err(|_| CaError::Damaged(key.clone()))?;
-        let damaged = || CaError::Damaged(certificate.clone());
-        let (_, pem) = parse_x509_pem(issuing_pem.as_bytes()).map_err(|_| damaged())?;
-        let parsed = pem.parse_x509().map_err(|_| damaged())?;
-        if parsed.public_key().raw != pair.subject_public_key_info() {
-            return Err(CaError::KeyMismatch(key));
+        Self::open_with(Office::read(folder, Level::Issuing)?, &SecretFrom::issuing(None))
+    }
+
+    /// Opens the key of an authority.
+    ///
+    /// # Errors
+    /// Files that are missing, damaged or open to others; a wrong passphrase or PIN; a key of another certificate.
+    pub fn open_with(office: Office, secret: &SecretFrom) -> Result<Self, CaError> {
+        let file = office.own("key");
+        let (key, kept) = CaKey::open(&file, office.settings.token.as_ref(), secret)?;
+        if office.is_old && kept != Kept::Plain {
+            // It was there when the key was protected.
+            return Err(CaError::Damaged(office.own("toml")));
         }
-        let environment = parsed
-            .subject()
-            .iter_by_oid(&OID_X509_ORGANIZATIONAL_UNIT)
-            .next()
-            .and_then(|unit| unit.as_str().ok()?.parse().ok())
-            .ok_or_else(damaged)?;
-        let issuing_until = parsed.validity().not_after.to_datetime();
-        let issuer = Issuer::from_ca_cert_pem(&issuing_pem, pair).map_err(|_| damaged())?;
-        Ok(Self { folder: folder.to_owned(), environment, issuing_pem, issuing_until, issuer })
+        let authority = Self::with_key(office, key, kept)?;
+        Ok(authority)
+    }
+
+    /// Of a key that was just made or opened.
+    pub(super) fn with_key(office: Office, key: CaKey, kept: Kept) -> Result<Self, CaError> {
+        if office.key() != key.subject_public_key_info() {
+            return Err(CaError::KeyMismatch(office.own("key")));
+        }
+        let issuer = Issuer::from_ca_cert_der(&office.der.as_slice().into(), key);
+        let issuer = issuer.map_err(|_| CaError::Damaged(office.own("pem")))?;
+        Ok(Self { office, issuer, kept })
     }
 
     /// What the authority was made for.
     pub const fn environment(&self) -> Environment {
-        self.environment
+        self.office.environment()
+    }
+
+    /// The directory.
+    pub const fn office(&self) -> &Office {
+        &self.office
+    }
+
+    /// How its key is kept.
+    pub const fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Makes a key pair (P-256) and its certificate: `NAME.pem` and `NAME.key` beside the authority's own files.
     ///
     /// # Errors
-    /// A file that exists, an OIN of the wrong environment, too many days.
+    /// A file that exists, an OIN of the wrong environment, too many days; an authority that signs with four eyes.
     pub fn issue(&self, name: &str, profile: &Profile, days: u16, now: OffsetDateTime) -> Result<Issued, CaError> {
-        self.check(name, profile, days, now)?;
-        let (chain, key) = (self.file(name, "pem"), self.file(name, "key"));
-        check_free(&[&chain, &key])?;
-        let pair = KeyPair::generate()?;
-        let certificate = profile.certificate(now, days, random_serial()?).signed_by(&pair, &self.issuer)?;
-        write_secret(&key, &Zeroizing::new(pair.serialize_pem()))?;
-        self.finish(chain, Some(key), &certificate, profile)
+        self.office.check_alone(name, profile, days, None, now)?;
+        let key = FileKey::generate()?;
+        let public = SubjectPublicKeyInfo::from_der(&key.subject_public_key_info())?;
+        self.make(&Order { name, profile, days, public, private: Some(key.plain()), eyes: None }, now)
     }
 
     /// Signs the public key of a PKCS#10 request: `NAME.pem`. Only the key is taken from the request, and the proof
@@ -129,57 +114,110 @@ impl Authority {
         days: u16,
         now: OffsetDateTime,
     ) -> Result<Issued, CaError> {
-        self.check(name, profile, days, now)?;
-        let chain = self.file(name, "pem");
-        check_free(&[&chain])?;
-        let asked = key_in(&read(request)?).ok_or_else(|| CaError::BadRequest(request.to_owned()))?;
-        let certificate = profile.certificate(now, days, random_serial()?).signed_by(&asked, &self.issuer)?;
-        self.finish(chain, None, &certificate, profile)
+        let public = self.office.check_alone(name, profile, days, Some(request), now)?;
+        let public = public.ok_or_else(|| CaError::BadRequest(request.to_owned()))?;
+        self.make(&Order { name, profile, days, public, private: None, eyes: None }, now)
     }
 
-    fn check(&self, name: &str, profile: &Profile, days: u16, now: OffsetDateTime) -> Result<(), CaError> {
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) || OWN_NAMES.contains(&name) {
-            return Err(CaError::BadFileName);
-        }
-        if self.environment == Environment::Production && profile.oin().is_some_and(is_test) {
-            return Err(CaError::TestOin);
-        }
-        if !(1..=MAX_DAYS).contains(&days) {
-            return Err(CaError::BadDays);
-        }
-        if now + Duration::days(i64::from(days)) > self.issuing_until {
-            return Err(CaError::OutlivesCa);
-        }
-        Ok(())
+    /// Signs what two operators agreed on.
+    ///
+    /// # Errors
+    /// As [`Self::issue`], and whatever the two did not do; see [`EyesError`].
+    pub fn sign_paper(&self, paper: &Paper, now: OffsetDateTime) -> Result<Issued, CaError> {
+        let (proposal, profile) = paper.check(&self.office, now)?;
+        let eyes = paper.eyes()?;
+        let public = requested_key(&proposal.request).ok_or(EyesError::OtherKey)?;
+        let (name, days) = (proposal.file.as_str(), proposal.wish.days);
+        self.make(&Order { name, profile: &profile, days, public, private: None, eyes: Some(eyes) }, now)
     }
 
-    fn finish(
-        &self,
-        chain: PathBuf,
-        key: Option<PathBuf>,
-        certificate: &rcgen::Certificate,
-        profile: &Profile,
-    ) -> Result<Issued, CaError> {
-        write(&chain, &format!("{}{}", certificate.pem(), self.issuing_pem))?;
+    /// Puts the key under a passphrase, and writes down who signs from now on. The plain file is replaced as a whole.
+    ///
+    /// # Errors
+    /// A key that is protected already; a passphrase that is too short.
+    pub fn protect(self, signing: Option<Signing>, secret: &SecretFrom) -> Result<(), CaError> {
+        let Self { office, issuer, kept } = self;
+        let (CaKey::File(key), Kept::Plain) = (issuer.key(), kept) else {
+            return Err(super::SecretError::AlreadyLocked(office.own("key")).into());
+        };
+        let signing = signing.unwrap_or_else(|| office.settings.signing.clone());
+        check_signing(&signing, office.level, office.environment())?;
+        let alone = alone(&office.folder)?;
+        let text = key.locked(secret)?;
+        let settings = Settings { signing, crl_url: office.settings.crl_url.clone(), token: None };
+        // First what a plain key can do without: between the two the directory is as it was, or stricter.
+        replace(&office.own("toml"), settings.text(key)?.as_bytes(), 0o644, &alone)?;
+        replace(&office.own("key"), text.as_bytes(), 0o600, &alone)
+    }
+
+    /// The register first, the certificate's name last: there is none that the register lacks.
+    fn make(&self, order: &Order<'_>, now: OffsetDateTime) -> Result<Issued, CaError> {
+        let office = &self.office;
+        let alone = alone(&office.folder)?;
+        let (chain, key) = (office.file(order.name, "pem"), office.file(order.name, "key"));
+        match order.private {
+            Some(_) => check_free(&[&chain, &key])?,
+            None => check_free(&[&chain])?,
+        }
+        if let Some(eyes) = &order.eyes {
+            let entries = office.issued()?;
+            let is_this = |entry: &&Entry| entry.eyes.as_ref().is_some_and(|known| known.proposal == eyes.proposal);
+            if let Some(before) = entries.iter().find(is_this) {
+                return Err(EyesError::SignedBefore(before.serial.to_string()).into());
+            }
+        }
+        let (number, serial) = random_serial()?;
+        let made = Made { serial: number, crl_url: office.settings.crl_url.as_ref() };
+        let params = order.profile.certificate(now, order.days, made);
+        let certificate = params.signed_by(&order.public, &self.issuer)?;
         let leaf = Leaf::read(certificate.der()).map_err(|_| CaError::Damaged(chain.clone()))?;
-        Ok(Issued { chain, key, leaf, policy: profile.policy() })
-    }
-
-    fn file(&self, name: &str, extension: &str) -> PathBuf {
-        self.folder.join(format!("{name}.{extension}"))
+        let mut staged = Staged::default();
+        if let Some(text) = &order.private {
+            staged.secret(&key, text)?;
+        }
+        staged.public(&chain, format!("{}{}", certificate.pem(), office.pem).as_bytes())?;
+        office.register().add(order.entry(&serial, &leaf, now), &alone)?;
+        staged.commit(&alone)?;
+        let key = order.private.as_ref().map(|_| key);
+        Ok(Issued { chain, key, leaf, policy: order.profile.policy(), serial })
     }
 }
 
-/// The public key of a PEM request (RFC 2986), if the request is signed with it.
-fn key_in(text: &str) -> Option<SubjectPublicKeyInfo> {
-    let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
-    SubjectPublicKeyInfo::from_der(&requested_key(&pem.contents)?).ok()
+/// What is to be made.
+struct Order<'o> {
+    name: &'o str,
+    profile: &'o Profile,
+    days: u16,
+    public: SubjectPublicKeyInfo,
+    /// PEM, when the key pair is made here.
+    private: Option<Zeroizing<String>>,
+    eyes: Option<Eyes>,
+}
+
+impl Order<'_> {
+    fn entry(&self, serial: &Serial, leaf: &Leaf, now: OffsetDateTime) -> Entry {
+        Entry {
+            serial: serial.clone(),
+            key_hash: leaf.key_hash.to_string(),
+            subject: self.profile.common_name().to_owned(),
+            oin: self.profile.oin().map(ToString::to_string),
+            profile: self.profile.word().to_owned(),
+            days: self.days,
+            at: Stamp::new(now),
+            until: Stamp::new(now + Duration::days(i64::from(self.days))),
+            eyes: self.eyes.clone(),
+        }
+    }
 }
 
 /// 128 random bits (RFC 5280 §4.1.2.2 asks for uniqueness and at most 20 bytes).
-fn random_serial() -> Result<SerialNumber, CaError> {
+pub(super) fn random_serial() -> Result<(SerialNumber, Serial), CaError> {
+    let bytes = random()?;
+    Ok((SerialNumber::from_slice(&bytes), Serial::of(&bytes)))
+}
+
+pub(super) fn random() -> Result<[u8; 16], CaError> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|_| CaError::NoRandomness)?;
-    Ok(SerialNumber::from_slice(&bytes))
+    Ok(bytes)
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -27,7 +27,7 @@ const ANY_POLICY_ONLY: [u8; 10] = [0x30, 8, 0x30, 6, 0x06, 4, 0x55, 0x1d, 0x20, 
 /// Kinds of holders.
 #[derive(Clone)]
 pub enum Profile {
-    /// The systems of a partner: calls, and may serve.
+    /// The systems of a partner: calls, and serves if it has alternative names.
     Organisation { name: Name, oin: Oin, alternatives: Vec<SanType> },
     /// A hub, keyholder or witness: serves, and calls its peers. With the OIN of whoever runs it, if it has one.
     Server { name: Name, oin: Option<Oin>, alternatives: Vec<SanType> },
@@ -41,6 +41,24 @@ impl Profile {
     /// Policy of the profile in dotted form, as configuration names it.
     pub fn policy(&self) -> String {
         format!("2.25.{POLICY_UUID}.{}", self.arc())
+    }
+
+    /// Its word on the command line and in the register.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Organisation { .. } => "organisation",
+            Self::Server { .. } => "server",
+            Self::Person { .. } => "person",
+            Self::Local { .. } => "local",
+        }
+    }
+
+    /// What people know the holder by.
+    pub fn common_name(&self) -> &str {
+        match self {
+            Self::Organisation { name, .. } | Self::Server { name, .. } | Self::Local { system: name } => &name.0,
+            Self::Person { person, .. } => person.as_str(),
+        }
     }
 
     const fn arc(&self) -> u8 {
@@ -63,16 +81,10 @@ impl Profile {
 
     fn subject(&self) -> DistinguishedName {
         let mut subject = DistinguishedName::new();
-        match self {
-            Self::Organisation { name, .. } => {
-                subject.push(DnType::OrganizationName, name.0.as_str());
-                subject.push(DnType::CommonName, name.0.as_str());
-            }
-            Self::Server { name, .. } | Self::Local { system: name } => {
-                subject.push(DnType::CommonName, name.0.as_str());
-            }
-            Self::Person { person, .. } => subject.push(DnType::CommonName, person.as_str()),
+        if let Self::Organisation { name, .. } = self {
+            subject.push(DnType::OrganizationName, name.0.as_str());
         }
+        subject.push(DnType::CommonName, self.common_name());
         if let Some(oin) = self.oin() {
             subject.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), oin.as_str());
         }
@@ -80,11 +92,11 @@ impl Profile {
     }
 
     fn purposes(&self) -> Vec<ExtendedKeyUsagePurpose> {
-        match self {
-            Self::Organisation { .. } | Self::Server { .. } => {
-                vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth]
-            }
-            Self::Person { .. } | Self::Local { .. } => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        // Nobody can be a server without a name to be called by. Servers call others too: a hub its witnesses, for one.
+        if self.alternatives().is_empty() {
+            vec![ExtendedKeyUsagePurpose::ClientAuth]
+        } else {
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth]
         }
     }
 
@@ -96,8 +108,8 @@ impl Profile {
     }
 
     /// The certificate to sign.
-    pub(super) fn certificate(&self, now: OffsetDateTime, days: u16, serial: SerialNumber) -> CertificateParams {
-        let mut params = dated(now, i64::from(days), serial);
+    pub(super) fn certificate(&self, now: OffsetDateTime, days: u16, made: Made<'_>) -> CertificateParams {
+        let mut params = dated(now, i64::from(days), made);
         params.distinguished_name = self.subject();
         params.subject_alt_names = self.alternatives();
         params.is_ca = IsCa::ExplicitNoCa;
@@ -108,27 +120,70 @@ impl Profile {
     }
 }
 
+/// What differs from one certificate of a kind to the next.
+#[derive(Clone)]
+pub(super) struct Made<'u> {
+    pub(super) serial: SerialNumber,
+    /// Where its issuer publishes what it revoked.
+    pub(super) crl_url: Option<&'u CrlUrl>,
+}
+
+/// Where a revocation list is published. Without TLS: a list is signed, and TLS would need one to be believed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CrlUrl(String);
+
+impl CrlUrl {
+    /// As it stands in certificates.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CrlUrl {
+    type Err = CaError;
+    fn from_str(text: &str) -> Result<Self, CaError> {
+        let host = text.strip_prefix("http://").filter(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        match host.filter(|_| text.len() <= 255 && text.bytes().all(|byte| byte.is_ascii_graphic())) {
+            Some(_) => Ok(Self(text.to_owned())),
+            None => Err(CaError::BadUrl),
+        }
+    }
+}
+
 /// The two levels of the authority.
-#[derive(Clone, Copy)]
-pub(super) enum Level {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Needed once in some years, to make or revoke an issuing CA; belongs offline.
     Root,
+    /// For daily work.
     Issuing,
 }
 
 impl Level {
-    /// The CA certificate to sign. `network` and the environment stand in its name for people to see.
+    /// What its files are called.
+    pub const fn stem(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Issuing => "issuing",
+        }
+    }
+
+    /// The CA certificate to sign. `network` and the environment stand in its name for people to see; a second and later
+    /// issuing CA says which it is, since revocation lists are told apart by their issuer's name.
     pub(super) fn certificate(
         self,
         network: &Name,
         environment: Environment,
+        nth: usize,
         now: OffsetDateTime,
-        serial: SerialNumber,
+        made: Made<'_>,
     ) -> CertificateParams {
         let (what, days, below) = match self {
-            Self::Root => ("root CA", ROOT_DAYS, 1),
-            Self::Issuing => ("issuing CA", ISSUING_DAYS, 0),
+            Self::Root => ("root CA".to_owned(), ROOT_DAYS, 1),
+            Self::Issuing if nth > 1 => (format!("issuing CA {nth}"), ISSUING_DAYS, 0),
+            Self::Issuing => ("issuing CA".to_owned(), ISSUING_DAYS, 0),
         };
-        let mut params = dated(now, days, serial);
+        let mut params = dated(now, days, made);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, network.0.as_str());
         params.distinguished_name.push(DnType::OrganizationalUnitName, environment.to_string());
@@ -144,11 +199,13 @@ impl Level {
     }
 }
 
-fn dated(now: OffsetDateTime, days: i64, serial: SerialNumber) -> CertificateParams {
+fn dated(now: OffsetDateTime, days: i64, made: Made<'_>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = now - BACKDATE;
     params.not_after = now + Duration::days(days);
-    params.serial_number = Some(serial);
+    params.serial_number = Some(made.serial);
+    let uri = |url: &CrlUrl| CrlDistributionPoint { uris: vec![url.0.clone()] };
+    params.crl_distribution_points = made.crl_url.map(uri).into_iter().collect();
     params.use_authority_key_identifier_extension = true;
     params
 }

@@ -9,6 +9,11 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
+mod eyes;
+mod keys;
+mod levels;
+mod revoked;
+
 use super::profile::alternative;
 use super::*;
 use crate::identity::certificate::{Environment, Leaf};
@@ -76,6 +81,50 @@ fn every_profile_verifies_for_what_it_is_for() {
         assert_eq!(issued.leaf.oin().ok().as_ref(), profile.oin(), "{name}");
         assert!(issued.leaf.policies.contains(&issued.policy.parse().unwrap()), "{name}: {}", issued.policy);
         assert!(Identity::load(&issued.chain, issued.key.as_deref().unwrap(), NOW).is_ok(), "{name}");
+    }
+}
+
+/// The table in certs/README.md.
+#[test]
+fn every_profile_says_what_it_is_for_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = authority(folder.path(), Environment::Test);
+    let (oin, name) = (ALMELO.parse().unwrap(), "Gemeente Almelo".parse().unwrap());
+    let calls_only = Profile::Organisation { name, oin, alternatives: Vec::new() };
+    let both = vec!["clientAuth", "serverAuth"];
+    let cases = [
+        (
+            "org",
+            organisation(),
+            both.clone(),
+            (1, 1),
+            "O=Gemeente Almelo, CN=Gemeente Almelo, serialNumber=00000099100001410000",
+        ),
+        (
+            "calls",
+            calls_only,
+            vec!["clientAuth"],
+            (0, 0),
+            "O=Gemeente Almelo, CN=Gemeente Almelo, serialNumber=00000099100001410000",
+        ),
+        ("hub", server(), both, (1, 0), "CN=hub"),
+        ("fg", person(), vec!["clientAuth"], (0, 0), "CN=fg-01, serialNumber=00000099100001410000"),
+        ("sys", local(), vec!["clientAuth"], (0, 0), "CN=clientsysteem"),
+    ];
+    for (file, profile, purposes, names, subject) in cases {
+        let issued = authority.issue(file, &profile, 30, NOW).unwrap();
+        let leaf = trust::Contents::read(&certificates(&issued.chain)[0]).unwrap();
+        assert_eq!(leaf.subject, subject, "{file}");
+        let shown: Vec<String> = leaf.purposes.iter().flatten().map(ToString::to_string).collect();
+        assert_eq!(shown, purposes, "{file}");
+        assert_eq!((leaf.dns.len(), leaf.addresses.len(), leaf.other_names), (names.0, names.1, 0), "{file}");
+        assert_eq!(leaf.usages.as_deref().unwrap(), ["digitalSignature"], "{file}");
+        assert!(!leaf.is_authority && leaf.policies.len() == 1, "{file}");
+    }
+    for (file, policies) in [("issuing.pem", 1), ("root.pem", 0)] {
+        let authority = trust::Contents::read(&certificates(&folder.path().join(file))[0]).unwrap();
+        assert_eq!(authority.usages.as_deref().unwrap(), ["keyCertSign", "cRLSign"], "{file}");
+        assert!(authority.purposes.is_none() && authority.policies.len() == policies, "{file}");
     }
 }
 
@@ -147,7 +196,8 @@ fn nothing_is_overwritten() {
         files.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect()
     };
     let before = all();
-    assert_eq!(before.len(), 7);
+    // Two certificates, keys and settings of the authority, two registers, anchors, and the pair that was issued.
+    assert_eq!(before.len(), 6 + 2 + 1 + 2);
     let again = Authority::init(folder.path(), &"Other".parse().unwrap(), Environment::Test, NOW);
     assert!(matches!(again, Err(CaError::Exists(_))));
     assert!(matches!(authority.issue("org", &organisation(), 30, NOW), Err(CaError::Exists(_))));
@@ -195,11 +245,15 @@ fn a_mixed_up_directory_is_noticed() {
 #[test]
 fn environments_do_not_mix() {
     let folder = tempfile::tempdir().unwrap();
-    let production = authority(folder.path(), Environment::Production);
+    let passphrase = || secret::tests::from(folder.path());
+    let plan = || Plan { key: NewKey::Locked(passphrase()), signing: Signing::OwnSystems, crl_url: None };
+    let (ca, name) = (folder.path().join("ca"), "RET Testland".parse().unwrap());
+    let production = Authority::init_with(&ca, &name, Environment::Production, (plan(), plan()), NOW).unwrap();
     assert!(matches!(production.issue("org", &organisation(), 30, NOW), Err(CaError::TestOin)));
     assert!(matches!(production.issue("fg", &person(), 30, NOW), Err(CaError::TestOin)));
     assert!(production.issue("hub", &server(), 30, NOW).is_ok());
-    assert_eq!(Authority::open(folder.path()).unwrap().environment(), Environment::Production);
+    let office = Office::read(&ca, Level::Issuing).unwrap();
+    assert_eq!(Authority::open_with(office, &passphrase()).unwrap().environment(), Environment::Production);
 }
 
 #[test]

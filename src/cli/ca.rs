@@ -1,19 +1,24 @@
-//! `sluis ca`: makes the private certificate authority and its certificates.
+//! `sluis ca`: the network's own certificate authority.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
-use crate::ca::profile::alternative;
-use crate::ca::{Authority, CaError, DEFAULT_DAYS, Issued, Profile};
-use crate::identity::certificate::Environment;
-use crate::party::Oin;
+use crate::ca::{Authority, CaError, Kept, Level, Office, SecretFrom};
 
-/// Make certificates for a network that has no PKIoverheid certificates (yet).
+mod make;
+mod revoke;
+mod sign;
+
+/// Be the network's own certificate authority, until there are PKIoverheid certificates.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "A root, which belongs offline, and issuing CAs for daily work. For production, keys are under a passphrase or in \
+    a PKCS#11 token, and a certificate takes two operators: one proposes it (request), another approves it (approve), then the \
+    authority signs. For a test: init --insecure-plain-key --without-four-eyes, then issue."
+)]
 pub struct CaArgs {
     #[command(subcommand)]
     command: Command,
@@ -21,71 +26,46 @@ pub struct CaArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a root and an issuing CA.
-    Init(InitArgs),
-    /// Make a certificate.
-    Issue(IssueArgs),
+    /// Make a root and an issuing CA in one directory.
+    Init(make::InitArgs),
+    /// Make a root alone, on a medium that is kept apart.
+    Root(make::RootArgs),
+    /// Make an issuing CA under a root: the first, or the next that takes over from it.
+    Issuing(make::IssuingArgs),
+    /// Put a key that lies in a plain file under a passphrase.
+    Protect(make::ProtectArgs),
+    /// Make an operator's own key, with which proposals are signed.
+    Operator(make::OperatorArgs),
+    /// Make a certificate at once, where one person may: for tests, and for one organisation's own systems.
+    Issue(sign::IssueArgs),
+    /// Propose a certificate for the key of a signing request, as an operator.
+    Request(sign::RequestArgs),
+    /// Approve what another operator proposed.
+    Approve(sign::ApproveArgs),
+    /// Make the certificate that two operators agreed on.
+    Sign(sign::SignArgs),
+    /// Take a certificate back.
+    Revoke(revoke::RevokeArgs),
+    /// Make the next revocation list, for publishing.
+    Crl(revoke::CrlArgs),
+    /// Show every certificate that was made, and what became of it.
+    List(revoke::ListArgs),
 }
 
+/// Which authority.
 #[derive(Debug, Args)]
-struct InitArgs {
-    /// Directory of the authority; made if it is not there.
-    #[arg(long, default_value = "ca")]
-    dir: PathBuf,
-    /// Name of the network, as it will stand in the CA certificates.
-    #[arg(long)]
-    network: String,
-    /// A test authority accepts OINs that start with 00000099, a production authority does not.
-    #[arg(long, value_enum)]
-    environment: Kind,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Kind {
-    Test,
-    Production,
-}
-
-#[derive(Debug, Args)]
-struct IssueArgs {
-    /// Kind of holder.
-    #[arg(value_enum)]
-    profile: ProfileName,
-    /// Name of the files: NAME.pem and NAME.key.
-    file: String,
+struct Place {
     /// Directory of the authority.
     #[arg(long, default_value = "ca")]
     dir: PathBuf,
-    /// Name of the organisation, the server or the local system.
-    #[arg(long)]
-    name: Option<String>,
-    /// OIN, 20 digits.
-    #[arg(long)]
-    oin: Option<String>,
-    /// Opaque reference of the person, never a name.
-    #[arg(long)]
-    person: Option<String>,
-    /// DNS name or IP address at which the holder serves; may be given several times.
-    #[arg(long = "san")]
-    alternatives: Vec<String>,
-    /// Validity in days.
-    #[arg(long, default_value_t = DEFAULT_DAYS)]
-    days: u16,
-    /// Sign the public key of this PKCS#10 request (PEM) instead of making a key pair.
-    #[arg(long)]
-    csr: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum ProfileName {
-    /// The systems of a partner.
-    Organisation,
-    /// A hub, keyholder or witness.
-    Server,
-    /// A privacy officer or operator.
-    Person,
-    /// A system that calls its own organisation's agent.
-    Local,
+/// How its key is opened.
+#[derive(Debug, Args)]
+struct Opening {
+    /// File that only you may read, with the passphrase or the token's PIN on its first line; without it you are asked.
+    #[arg(long)]
+    passphrase_file: Option<PathBuf>,
 }
 
 /// Does what the arguments say at `now`, and tells `out` about it.
@@ -94,86 +74,43 @@ enum ProfileName {
 /// Wrong arguments, files that exist or can't be written. Their texts say what to do.
 pub fn run(args: CaArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), CaError> {
     match args.command {
-        Command::Init(args) => init(&args, now, out),
-        Command::Issue(args) => issue(args, now, out),
+        Command::Init(args) => make::init(args, now, out),
+        Command::Root(args) => make::root(args, now, out),
+        Command::Issuing(args) => make::issuing(args, now, out),
+        Command::Protect(args) => make::protect(args, out),
+        Command::Operator(args) => make::operator(args, out),
+        Command::Issue(args) => sign::issue(args, now, out),
+        Command::Request(args) => sign::request(args, now, out),
+        Command::Approve(args) => sign::approve(&args, now, out),
+        Command::Sign(args) => sign::sign(args, now, out),
+        Command::Revoke(args) => revoke::revoke(&args, now, out),
+        Command::Crl(args) => revoke::crl(args, now, out),
+        Command::List(args) => revoke::list(&args, now, out),
     }
 }
 
-fn init(args: &InitArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), CaError> {
-    let environment = match args.environment {
-        Kind::Test => Environment::Test,
-        Kind::Production => Environment::Production,
-    };
-    Authority::init(&args.dir, &args.network.parse()?, environment, now)?;
-    let folder = args.dir.display();
-    writeln!(out, "authority    {folder} ({environment})")?;
-    writeln!(out, "anchors      {folder}/anchors.pem   give this to every participant")?;
-    writeln!(out, "root key     {folder}/root.key      move this to an offline medium, and a copy to a safe")?;
-    writeln!(out, "issuing key  {folder}/issuing.key   stays here, readable by you alone")?;
+/// Opens the issuing CA, and says when its key lies open.
+fn open(office: Office, secret: &SecretFrom, out: &mut dyn Write) -> Result<Authority, CaError> {
+    let folder = office.folder().to_owned();
+    let stem = office.level().stem();
+    let authority = Authority::open_with(office, secret)?;
+    if authority.kept() == Kept::Plain {
+        warn(&folder, stem, out)?;
+    }
+    Ok(authority)
+}
+
+fn warn(folder: &Path, stem: &str, out: &mut dyn Write) -> Result<(), CaError> {
+    let folder = folder.display();
+    writeln!(
+        out,
+        "warning      {folder}/{stem}.key has no passphrase; `sluis ca protect --dir {folder}` gives it one"
+    )?;
     Ok(())
 }
 
-fn issue(args: IssueArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), CaError> {
-    let authority = Authority::open(&args.dir)?;
-    let (file, days, csr) = (args.file.clone(), args.days, args.csr.clone());
-    let profile = profile(args)?;
-    let issued = match csr {
-        Some(request) => authority.sign(&file, &request, &profile, days, now)?,
-        None => authority.issue(&file, &profile, days, now)?,
-    };
-    show(&issued, out)
-}
-
-fn profile(args: IssueArgs) -> Result<Profile, CaError> {
-    let refuse = |given: bool, option| if given { Err(CaError::Superfluous(option)) } else { Ok(()) };
-    let oin = args.oin.map(|oin| oin.parse::<Oin>().map_err(|_| CaError::BadOin)).transpose()?;
-    let name = args.name.map(|name| name.parse()).transpose()?;
-    let person = args.person.map(|person| person.parse().map_err(|_| CaError::BadPerson)).transpose()?;
-    let alternatives = args.alternatives.iter().map(|text| alternative(text)).collect::<Result<Vec<_>, _>>()?;
-    let missing = CaError::Missing;
-    match args.profile {
-        ProfileName::Organisation => {
-            refuse(person.is_some(), "person")?;
-            let (name, oin) = (name.ok_or(missing("name"))?, oin.ok_or(missing("oin"))?);
-            Ok(Profile::Organisation { name, oin, alternatives })
-        }
-        ProfileName::Server => {
-            refuse(person.is_some(), "person")?;
-            if alternatives.is_empty() {
-                return Err(missing("san"));
-            }
-            Ok(Profile::Server { name: name.ok_or(missing("name"))?, oin, alternatives })
-        }
-        ProfileName::Person => {
-            refuse(name.is_some(), "name")?;
-            refuse(!alternatives.is_empty(), "san")?;
-            Ok(Profile::Person { person: person.ok_or(missing("person"))?, oin: oin.ok_or(missing("oin"))? })
-        }
-        ProfileName::Local => {
-            refuse(person.is_some(), "person")?;
-            refuse(oin.is_some(), "oin")?;
-            refuse(!alternatives.is_empty(), "san")?;
-            Ok(Profile::Local { system: name.ok_or(missing("name"))? })
-        }
-    }
-}
-
-fn show(issued: &Issued, out: &mut dyn Write) -> Result<(), CaError> {
-    let leaf = &issued.leaf;
-    let date = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
-    writeln!(out, "certificate  {}", issued.chain.display())?;
-    if let Some(key) = &issued.key {
-        writeln!(out, "private key  {}", key.display())?;
-    }
-    writeln!(out, "subject      {}", leaf.common_name.as_deref().unwrap_or("-"))?;
-    if let Ok(oin) = leaf.oin() {
-        writeln!(out, "OIN          {oin}")?;
-    }
-    writeln!(out, "key hash     {}", leaf.key_hash)?;
-    writeln!(out, "fingerprint  {}", leaf.fingerprint)?;
-    writeln!(out, "policy       {}", issued.policy)?;
-    writeln!(out, "valid        {} to {}", date(leaf.not_before), date(leaf.not_after))?;
-    Ok(())
+const fn level(is_root: bool) -> Level {
+    if is_root { Level::Root } else { Level::Issuing }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rand_core::OsRng;
 use time::OffsetDateTime;
 
 use crate::ca::profile::alternative;
-use crate::ca::{Authority, CaError, DEFAULT_DAYS, Profile};
+use crate::ca::{Authority, CaError, DEFAULT_DAYS, NewKey, Plan, Profile, SecretFrom, Signing};
 use crate::identity::certificate::{Environment, is_test};
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, Keyholder, OprfError, SecretKey};
@@ -74,6 +74,10 @@ pub struct AgentInitArgs {
     /// Name or IP address under which the partner's systems reach the agent; may be given several times.
     #[arg(long = "san", default_values_t = ["localhost".to_owned(), "127.0.0.1".to_owned()])]
     pub alternatives: Vec<String>,
+    /// File that only you may read, with the new passphrase of the local CA's key; without it you are asked. For test OINs the key
+    /// has none.
+    #[arg(long)]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// Makes the hub's keys of the first epoch in `directory`.
@@ -134,9 +138,18 @@ pub fn agent(args: &AgentInitArgs, now: OffsetDateTime, out: &mut dyn Write) -> 
     let (local, store) = (args.dir.join("local"), args.dir.join("store"));
     make_directory(&args.dir)?;
     make_directory(&store)?;
+    let plan = |from: fn(Option<PathBuf>) -> SecretFrom| Plan {
+        key: match environment {
+            Environment::Test => NewKey::Plain,
+            Environment::Production => NewKey::Locked(from(args.passphrase_file.clone())),
+        },
+        signing: Signing::OwnSystems,
+        crl_url: None,
+    };
+    let plans = (plan(SecretFrom::root), plan(SecretFrom::issuing));
+    let authority = Authority::init_with(&local, &args.name.parse()?, environment, plans, now)?;
     let seed = store.join(format!("agent.{}.seed", Epoch::FIRST.number()));
     write_secret(&seed, &SecretKey::generate(&mut OsRng))?;
-    let authority = Authority::init(&local, &args.name.parse()?, environment, now)?;
     let alternatives = args.alternatives.iter().map(|name| alternative(name)).collect::<Result<_, _>>()?;
     let server = Profile::Server { name: "agent".parse()?, oin: None, alternatives };
     authority.issue("server", &server, DEFAULT_DAYS, now)?;
@@ -174,4 +187,41 @@ fn write_secret(path: &Path, key: &SecretKey) -> Result<(), InitError> {
         io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
         _ => InitError::Unwritable { path: path.to_owned(), source },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::ca::{EyesError, Kept, Level, Office};
+
+    const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+
+    /// For a real organisation the local CA has a passphrase, and makes nobody but the organisation's own systems.
+    #[test]
+    fn an_agent_s_local_authority_is_as_its_organisation() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passphrase");
+        std::fs::write(&file, "vier woorden of meer\n").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        for (oin, kept) in [("00000003123456780000", Kept::Locked), ("00000099100001410000", Kept::Plain)] {
+            let dir = folder.path().join(oin);
+            let args = AgentInitArgs {
+                dir: dir.clone(),
+                oin: oin.to_owned(),
+                name: "Partner".to_owned(),
+                alternatives: vec!["localhost".to_owned()],
+                passphrase_file: Some(file.clone()),
+            };
+            agent(&args, NOW, &mut io::sink()).unwrap();
+            let office = Office::read(&dir.join("local"), Level::Issuing).unwrap();
+            let authority = Authority::open_with(office, &SecretFrom::issuing(Some(file.clone()))).unwrap();
+            assert_eq!(authority.kept(), kept, "{oin}");
+            let person = Profile::Person { person: "fg".parse().unwrap(), oin: oin.parse().unwrap() };
+            let refused = authority.issue("fg", &person, 30, NOW);
+            assert!(matches!(refused, Err(CaError::Eyes(EyesError::OwnSystems))), "{oin}");
+        }
+    }
 }

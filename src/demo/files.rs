@@ -173,6 +173,7 @@ impl Maker<'_> {
         let officer = self.person(&format!("officer-{slug}"), &format!("fg.{slug}"), partner.oin.as_str())?;
         let home = self.directory.join("agents").join(&slug);
         let args = AgentInitArgs {
+            passphrase_file: None,
             dir: home.clone(),
             oin: partner.oin.to_string(),
             name: partner.name.chars().take(64).collect::<String>().trim_end().to_owned(),

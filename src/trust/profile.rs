@@ -10,8 +10,9 @@ use super::contents::{Contents, Key};
 use crate::identity::certificate::{Environment, PolicyOid};
 
 /// The profiles that are built in, by name.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: [(&str, &str); 7] = [
     ("sluis-ca", include_str!("../../certs/profiles/sluis-ca.toml")),
+    ("sluis-ca-lists", include_str!("../../certs/profiles/sluis-ca-lists.toml")),
     ("sluis-ca-local", include_str!("../../certs/profiles/sluis-ca-local.toml")),
     ("server", include_str!("../../certs/profiles/server.toml")),
     ("pkioverheid-g1", include_str!("../../certs/profiles/pkioverheid-g1.toml")),

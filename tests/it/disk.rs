@@ -210,3 +210,48 @@ async fn a_server_without_room_takes_nothing_and_loses_nothing() {
     scene.goes_on().await;
     scene.load.judge(&scene.network).await;
 }
+
+/// A certificate authority on a full disk: every file is what it was, or whole.
+#[test]
+fn an_authority_writes_nothing_by_half() {
+    use sluis::ca::{Authority, CaError, JournalError, Name, Profile, Reason, Which};
+    use sluis::clock::Clock as _;
+    if !is_inside("an_authority_writes_nothing_by_half", "4m") {
+        return;
+    }
+    let (now, folder) = (SystemClock.now(), std::env::temp_dir().join("ca"));
+    let name: Name = "Proef".parse().unwrap();
+    let environment = sluis::identity::certificate::Environment::Test;
+    let ca = Authority::init(&folder, &name, environment, now).unwrap();
+    let holder = Profile::Local { system: name.clone() };
+    let issued = ca.issue("before", &holder, 30, now).unwrap();
+    let all = || {
+        let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut all: Vec<_> = files.map(|path| (std::fs::read(&path).unwrap(), path)).collect();
+        all.sort();
+        all
+    };
+    // Registers take what is left of their last block: fill that too, so that the next line needs a new one.
+    while std::fs::metadata(folder.join("issued.jsonl")).unwrap().len() < 3600 {
+        let nth = ca.office().issued().unwrap().len();
+        ca.issue(&format!("n{nth}"), &holder, 30, now).unwrap();
+    }
+    let (filler, before) = (Filler::new(), all());
+    filler.fill();
+    let full = |result: Result<(), CaError>| matches!(result, Err(CaError::Unwritable { .. }));
+    for _ in 0..3 {
+        assert!(full(ca.issue("after", &holder, 30, now).map(drop)));
+        assert!(full(ca.office().revoke(&Which::Serial(issued.serial.clone()), Reason::Superseded, now).map(drop)));
+        assert!(full(ca.publish(7, now).map(drop)));
+        let other = Authority::init(&folder.join("../other"), &name, environment, now);
+        assert!(full(other.map(drop)));
+    }
+    let left: Vec<_> = all().into_iter().filter(|(bytes, _)| !bytes.is_empty()).collect();
+    assert!(left == before, "files have changed on a full disk");
+    filler.remove();
+    ca.issue("after", &holder, 30, now).unwrap();
+    ca.office().revoke(&Which::Serial(issued.serial.clone()), Reason::Superseded, now).unwrap();
+    let twice = ca.office().revoke(&Which::Serial(issued.serial), Reason::Superseded, now);
+    assert!(matches!(twice, Err(CaError::Journal(JournalError::RevokedTwice { .. }))));
+    assert_eq!(ca.publish(7, now).unwrap().revoked, 1);
+}

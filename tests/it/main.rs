@@ -10,6 +10,7 @@
 
 mod architecture;
 mod atomic;
+mod authority;
 mod bad_input;
 mod calls;
 mod certificates;

@@ -122,6 +122,7 @@ impl Network {
     pub(super) async fn agent(&self, oin: &'static str, grants: bool) -> Running {
         let home = self.dir.path().join(oin);
         let args = AgentInitArgs {
+            passphrase_file: None,
             dir: home.clone(),
             oin: oin.into(),
             name: "Partner".into(),
@@ -150,6 +151,7 @@ impl Network {
     pub(super) fn idle(&self, oin: &str) -> Agent {
         let home = self.dir.path().join(oin);
         let args = AgentInitArgs {
+            passphrase_file: None,
             dir: home,
             oin: oin.into(),
             name: "Partner".into(),
