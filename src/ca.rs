@@ -16,6 +16,7 @@ mod operator;
 pub mod profile;
 mod proposal;
 mod register;
+mod renewal;
 mod revocation;
 mod secret;
 mod settings;
@@ -23,7 +24,7 @@ mod token;
 mod wish;
 
 pub use authority::{Authority, Issued};
-pub use error::{CaError, EyesError, JournalError, SecretError, TokenError};
+pub use error::{CaError, EyesError, JournalError, RenewalError, SecretError, TokenError};
 pub use key::{Kept, NewKey};
 pub use make::{Plan, operator_key};
 pub use office::Office;

@@ -151,7 +151,7 @@ impl Authority {
     }
 
     /// The register first, the certificate's name last: there is none that the register lacks.
-    fn make(&self, order: &Order<'_>, now: OffsetDateTime) -> Result<Issued, CaError> {
+    pub(super) fn make(&self, order: &Order<'_>, now: OffsetDateTime) -> Result<Issued, CaError> {
         let office = &self.office;
         let alone = alone(&office.folder)?;
         let (chain, key) = (office.file(order.name, "pem"), office.file(order.name, "key"));
@@ -184,14 +184,14 @@ impl Authority {
 }
 
 /// What is to be made.
-struct Order<'o> {
-    name: &'o str,
-    profile: &'o Profile,
-    days: u16,
-    public: SubjectPublicKeyInfo,
+pub(super) struct Order<'o> {
+    pub(super) name: &'o str,
+    pub(super) profile: &'o Profile,
+    pub(super) days: u16,
+    pub(super) public: SubjectPublicKeyInfo,
     /// PEM, when the key pair is made here.
-    private: Option<Zeroizing<String>>,
-    eyes: Option<Eyes>,
+    pub(super) private: Option<Zeroizing<String>>,
+    pub(super) eyes: Option<Eyes>,
 }
 
 impl Order<'_> {

@@ -5,6 +5,19 @@ use std::path::PathBuf;
 
 use crate::identity::certificate::KeyHash;
 
+/// Why there is no next certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RenewalError {
+    #[error("the request is not signed with its own key")]
+    Request,
+    #[error("the current certificate is not one that this authority made and wrote down")]
+    NotOurs,
+    #[error("the current certificate was taken back")]
+    Revoked,
+    #[error("the current certificate has ended; a new one takes a proposal")]
+    Expired,
+}
+
 /// What went wrong, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
@@ -56,6 +69,8 @@ pub enum CaError {
     BadUrl,
     #[error("what is to be signed can't be written as text; is there a path in it that is none?")]
     NoText,
+    #[error(transparent)]
+    Renewal(#[from] RenewalError),
     #[error("the library can't make this certificate")]
     Library(#[from] rcgen::Error),
     #[error("the system gives no random numbers")]

@@ -12,6 +12,7 @@ use time::{Duration, OffsetDateTime};
 mod eyes;
 mod keys;
 mod levels;
+mod renewal;
 mod revoked;
 
 use super::profile::alternative;

@@ -10,6 +10,7 @@ use crate::ca::{Authority, CaError, Kept, Level, Office, SecretFrom};
 
 mod make;
 mod revoke;
+pub mod serve;
 mod sign;
 
 /// Be the network's own certificate authority, until there are PKIoverheid certificates.
@@ -44,6 +45,8 @@ enum Command {
     Approve(sign::ApproveArgs),
     /// Make the certificate that two operators agreed on.
     Sign(sign::SignArgs),
+    /// Renew certificates that holders ask the hub for, until this is stopped.
+    Serve(Box<serve::ServeArgs>),
     /// Take a certificate back.
     Revoke(revoke::RevokeArgs),
     /// Make the next revocation list, for publishing.
@@ -68,6 +71,19 @@ struct Opening {
     passphrase_file: Option<PathBuf>,
 }
 
+impl CaArgs {
+    /// The service, if that is asked for.
+    ///
+    /// # Errors
+    /// The arguments of anything else.
+    pub fn service(self) -> Result<serve::ServeArgs, Self> {
+        match self.command {
+            Command::Serve(args) => Ok(*args),
+            command => Err(Self { command }),
+        }
+    }
+}
+
 /// Does what the arguments say at `now`, and tells `out` about it.
 ///
 /// # Errors
@@ -83,6 +99,8 @@ pub fn run(args: CaArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(),
         Command::Request(args) => sign::request(args, now, out),
         Command::Approve(args) => sign::approve(&args, now, out),
         Command::Sign(args) => sign::sign(args, now, out),
+        // It waits for others, and is started elsewhere.
+        Command::Serve(_) => Ok(()),
         Command::Revoke(args) => revoke::revoke(&args, now, out),
         Command::Crl(args) => revoke::crl(args, now, out),
         Command::List(args) => revoke::list(&args, now, out),

@@ -25,6 +25,9 @@ pub enum CliError {
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// `sluis ca serve`.
+    #[error(transparent)]
+    CaService(#[from] super::ca::serve::ServeError),
     /// `sluis hub check`.
     #[error("{0} rules do not hold: keep this database as it is, and compare it with the last backup")]
     Findings(usize),
@@ -77,6 +80,7 @@ impl CliError {
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Ca(_) | Self::Cert(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)
+            | Self::CaService(_)
             | Self::Demo(_)
             | Self::Play(_)
             | Self::Remote(_)
