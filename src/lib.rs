@@ -46,6 +46,7 @@ pub mod pseudonym;
 pub mod seal;
 
 pub mod audit;
+pub mod fleet;
 pub mod folder;
 pub mod reconcile;
 pub mod report;

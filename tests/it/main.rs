@@ -19,6 +19,7 @@ mod direct;
 mod disk;
 mod drain;
 mod exports;
+mod fleet;
 mod foreign_log;
 mod fuzz;
 mod health;
