@@ -169,6 +169,7 @@ fn migration(fleet: &Fleet, args: &MigrateArgs, json: bool, out: &mut dyn Write)
     }
     if args.from.is_empty() {
         matrix(&inventory, out)?;
+        announced(fleet, out)?;
     } else {
         for (option, names) in [("from", &args.from), ("to", &args.to)] {
             let is_known =
@@ -178,8 +179,8 @@ fn migration(fleet: &Fleet, args: &MigrateArgs, json: bool, out: &mut dyn Write)
             }
         }
         moving(&progress, out)?;
+        unplaced(&inventory, args, out)?;
     }
-    announced(fleet, out)?;
     unread(fleet, out)
 }
 
@@ -236,6 +237,26 @@ fn moving(progress: &[(Progress, &Organisation)], out: &mut dyn Write) -> Result
         writeln!(out, "{words}: {}", theirs.len())?;
         for one in theirs {
             writeln!(out, "  {}", crate::cli::plain(&who(&one.oin, &one.name)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Issuers of certificates that nobody has called with: they may well be where everybody is to go.
+fn unplaced(inventory: &Inventory, args: &MigrateArgs, out: &mut dyn Write) -> Result<(), CertError> {
+    let is_open = |place: &&Place| place.set.is_none() && !place.is_named(&args.from) && !place.is_named(&args.to);
+    for place in inventory.places.iter().filter(is_open) {
+        let issuer = crate::cli::plain(&place.issuer);
+        if issuer.is_empty() {
+            writeln!(
+                out,
+                "! of some neither set nor issuer is known: migrate-status without --from says whose they are"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "! nobody has called with a certificate of {issuer}: its set is not known; name it, with --from or --to"
+            )?;
         }
     }
     Ok(())
