@@ -57,6 +57,7 @@ pub mod store;
 // Words and tools.
 pub mod ca;
 pub mod clock;
+pub mod ending;
 mod inspect;
 pub mod party;
 pub mod plain_http;

@@ -1,11 +1,12 @@
-//! What operators see of all organisations' certificates.
+//! What operators see of all organisations' certificates, and what the hub says by itself before one ends.
 
 use serde_json::Value;
 use sluis::api::v1;
 use sluis::api::v1::OrganisationKind::Gemeente;
+use sluis::ending::{Step, Warning};
 
-use crate::network::{ANDERE_GEMEENTE, GEMEENTE, Holder, NETWERK, Network, id};
-use crate::tree::sluis;
+use crate::network::{ANDERE_GEMEENTE, GEMEENTE, Holder, NETWERK, Network, forward, id};
+use crate::tree::{prove, sluis, until};
 
 /// `sluis cert COMMAND` as the holder of a certificate under `ca/`.
 fn cert(network: &Network, who: &str, command: &str, args: &[&str]) -> (Option<i32>, String) {
@@ -128,4 +129,67 @@ async fn an_operator_sees_who_is_under_which_root_and_what_each_month_brings() {
     let nowhere = network.path("nowhere/forecast.svg");
     let (code, said) = cert(&network, "operator", "forecast", &["--svg", nowhere.to_str().unwrap()]);
     assert_eq!(code, Some(2), "{said}");
+}
+
+/// What an officer sees of the hub's warnings, the oldest first.
+async fn warnings(officer: &Holder) -> Vec<v1::Event> {
+    let context = crate::direct::why("36", "verantwoording", v1::Role::R14).context();
+    let source = format!("partners/{}", officer.oin);
+    let request = v1::QueryEventsRequest { context, source, page_size: 100, ..Default::default() };
+    let call = officer.client.call::<_, v1::QueryEventsResponse>("Audit/QueryEvents", &request);
+    let mut events = call.await.unwrap().message.events;
+    events.retain(|event| event.method == sluis::ending::METHOD && event.action == "E");
+    events.sort_by(|a, b| a.name.cmp(&b.name));
+    events
+}
+
+async fn until_there_are(officer: &Holder, count: usize) -> Vec<v1::Event> {
+    until(|| async { Some(warnings(officer).await).filter(|found| found.len() >= count) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_organisation_reads_in_its_log_that_its_certificate_ends() {
+    let network = Network::start().await;
+    network.partner(GEMEENTE, Gemeente).await;
+    network.partner(ANDERE_GEMEENTE, Gemeente).await;
+    let officer = network.officer_of(GEMEENTE, "fg-gemeente").await;
+    let other = network.officer_of(ANDERE_GEMEENTE, "fg-ander").await;
+    let short = network.certificate_for(GEMEENTE, 25).await;
+    network.register_certificate(&short, v1::HolderKind::Organisation, "").await;
+    let first = until_there_are(&officer, 1).await.remove(0);
+    let steps = |events: &[v1::Event]| -> Vec<Step> {
+        events.iter().map(|event| event.motivation.parse::<Warning>().unwrap().step).collect()
+    };
+    assert_eq!(
+        (first.key_hash.as_str(), steps(std::slice::from_ref(&first))),
+        (short.key_hash.as_str(), vec![Step::Days30])
+    );
+    assert_eq!((first.organisation.as_str(), first.source), ("partners/", format!("partners/{GEMEENTE}")));
+    // Its officer can prove what it says; nobody else finds it.
+    let proof = prove(&officer.client, vec![first.name.clone()]).await.proofs.remove(0);
+    assert!(!proof.disclosures.is_empty());
+    assert!(warnings(&other).await.is_empty());
+
+    // The next step comes with the days, and is said once however often the register changes.
+    forward(&network, 19 * 24 * 3600).await;
+    for _ in 0..3 {
+        network.register_certificate(&short, v1::HolderKind::Organisation, "").await;
+    }
+    let said = until_there_are(&officer, 2).await;
+    assert_eq!(steps(&said), [Step::Days30, Step::Days7]);
+
+    // One whose successor is in use ends unspoken of.
+    let (old, new) = (network.certificate_for(ANDERE_GEMEENTE, 115).await, network.certificate(ANDERE_GEMEENTE).await);
+    network.register_certificate(&old, v1::HolderKind::Organisation, "").await;
+    old.greet().await;
+    replace(&network, &new, &old).await;
+    new.greet().await;
+    forward(&network, 10 * 24 * 3600).await;
+    network.register_certificate(&new, v1::HolderKind::Organisation, "").await;
+    let third = network.certificate_for(GEMEENTE, 80).await;
+    network.register_certificate(&third, v1::HolderKind::Organisation, "").await;
+    let said = until_there_are(&officer, 3).await;
+    assert_eq!((said[2].key_hash.as_str(), said.len()), (third.key_hash.as_str(), 3));
+    assert!(warnings(&other).await.is_empty());
+    network.holds_together().await;
 }

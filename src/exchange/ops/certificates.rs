@@ -130,6 +130,7 @@ impl Operation for RegisterCertificate {
                 replaces: replaces?,
                 retires_at: None,
                 revoked_at: None,
+                warned: 0,
             };
             let (request_id, certificate) = (request_id?, message.certificate.clone());
             Some(Self { asked, request_id, certificate, row, key_hash: leaf.key_hash, oin })
