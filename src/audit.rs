@@ -129,6 +129,12 @@ pub struct Draft {
     pub reported: Option<Reason>,
 }
 
+/// Whether an event is a reader's organisation's own to read: it asked, or the hub did something of its own accord that concerns
+/// nobody else.
+pub fn is_own(organisation: &str, source: &str, reader: &str) -> bool {
+    organisation == reader || (organisation.is_empty() && source == reader)
+}
+
 /// What the decision adds to a draft.
 #[derive(Debug, Clone)]
 pub struct Verdict {

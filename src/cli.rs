@@ -1,7 +1,8 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
 //! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, a proof or a log
-//! does not verify, or a promise did not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
+//! does not verify, a certificate is refused or ends soon, or a promise did not survive a kill. 2: wrong arguments or
+//! configuration. 3: something else failed, for example a port that is taken.
 
 pub mod audit;
 pub mod ca;
@@ -55,7 +56,7 @@ enum Command {
     Witness(WitnessArgs),
     /// Be the network's own certificate authority, until there are PKIoverheid certificates.
     Ca(ca::CaArgs),
-    /// Look at certificates: what they say, whether they would be accepted, what to order or send instead.
+    /// Look at certificates: what they say, whether they would be accepted, what to order or send instead; and which the hub knows.
     Cert(cert::CertArgs),
     /// Add partners and certificates to a hub's registry, and cut them off.
     Registry(registry::RegistryArgs),

@@ -42,6 +42,7 @@ use crate::transport::{Bounds, Hub, Node};
 use crate::trust::Trust;
 
 mod bootstrap;
+mod endings;
 mod notary;
 mod readiness;
 mod retention;
@@ -270,6 +271,7 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
     tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
     tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
     tasks.spawn(retention::follow(Arc::clone(exchange)));
+    tasks.spawn(endings::follow(Arc::clone(exchange)));
     tasks.spawn(witnesses::watch(Arc::clone(exchange)));
     tasks
 }

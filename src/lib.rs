@@ -46,6 +46,7 @@ pub mod pseudonym;
 pub mod seal;
 
 pub mod audit;
+pub mod fleet;
 pub mod folder;
 pub mod reconcile;
 pub mod report;
@@ -56,6 +57,7 @@ pub mod store;
 // Words and tools.
 pub mod ca;
 pub mod clock;
+pub mod ending;
 mod inspect;
 pub mod party;
 pub mod plain_http;

@@ -1,4 +1,4 @@
-//! `sluis cert`: what is wrong with a certificate, before anybody refuses it.
+//! `sluis cert`: what is wrong with a certificate, before anybody refuses it; and the certificates of all organisations.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use super::remote::RemoteError;
 use crate::config::{Config, ConfigError, PathKey, TlsConfig, TrustConfig, load};
 use crate::identity::certificate::Environment;
 use crate::tls::files::{SetFiles, pem_of, trust};
@@ -18,13 +19,14 @@ use crate::tls::{FileError, Identity, TlsError};
 use crate::trust::doctor::{self, Both, Grade};
 use crate::trust::{Contents, Refused, Trust};
 
+mod fleet;
 mod holdings;
 mod seen;
 
 use holdings::{Holdings, Part};
 use seen::Seen;
 
-/// Look at certificates: what they say, whether they would be accepted, what to order or send instead.
+/// Look at certificates: what they say, whether they would be accepted, what to order or send instead; and which the hub knows.
 #[derive(Debug, Args)]
 pub struct CertArgs {
     /// One JSON object instead of text for people.
@@ -50,6 +52,8 @@ enum CertCommand {
         #[arg(long, default_value = "pem")]
         to: Form,
     },
+    #[command(flatten)]
+    Fleet(Box<fleet::FleetCommand>),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -141,6 +145,15 @@ pub enum CertError {
     /// A file that is there.
     #[error("{}: exists already and is never overwritten", .0.display())]
     Exists(PathBuf),
+    /// A picture.
+    #[error("{}: can't be written", .0.display())]
+    Unwritable(PathBuf, #[source] std::io::Error),
+    /// The register could not be read.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// Some end soon.
+    #[error("{0} certificates end within {1} days")]
+    Ending(usize, u16),
     /// The verdict.
     #[error("not accepted by any set of anchors")]
     Refused,
@@ -152,7 +165,7 @@ pub enum CertError {
 impl CertError {
     /// Whether something was found, rather than that something went wrong.
     pub const fn is_finding(&self) -> bool {
-        matches!(self, Self::Refused | Self::NoConnection(_))
+        matches!(self, Self::Refused | Self::NoConnection(_) | Self::Ending(..))
     }
 }
 
@@ -177,6 +190,7 @@ pub(super) async fn run(args: CertArgs, now: OffsetDateTime, out: &mut dyn Write
     match args.command {
         CertCommand::Doctor(doctor) => examine(*doctor, args.json, now, out).await,
         CertCommand::Convert { files, out: file, to } => convert(&files, &file, to, out),
+        CertCommand::Fleet(command) => fleet::run(*command, args.json, now, out).await,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::cert::CertError;
 use super::init::InitError;
 use crate::ca::CaError;
 use crate::config::ConfigError;
@@ -21,7 +22,7 @@ pub enum CliError {
     Audit(#[from] super::audit::AuditError),
     /// `sluis cert`.
     #[error(transparent)]
-    Cert(#[from] super::cert::CertError),
+    Cert(#[from] CertError),
     /// `sluis ca`.
     #[error(transparent)]
     Ca(#[from] CaError),
@@ -78,6 +79,7 @@ impl CliError {
             Self::Cert(error) if error.is_finding() => 1,
             Self::Audit(error) if error.is_usage() => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
+            Self::Cert(CertError::Remote(_) | CertError::Output(_)) => 3,
             Self::Ca(_) | Self::Cert(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)
             | Self::CaService(_)

@@ -58,6 +58,7 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
             replaces: String::new(),
             retires_at: None,
             revoked_at: None,
+            warned: 0,
         },
     };
     exchange.store.run_tx(Admitted::by_configuration().office(), work).await?;

@@ -5,19 +5,13 @@ use std::time::Duration;
 
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, Source, TlsConfig, TrustConfig};
+use crate::ending::Step;
 use crate::redact::log;
 use crate::tls::files::certificates;
 use crate::trust::Contents;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(24 * 3600);
-/// Days at which it is said, and the last of them as an alarm.
-const STEPS: [i64; 4] = [90, 60, 30, 7];
-
-/// How urgent it is, by the days that are left: the step that was passed last; `None` when there is time.
-fn step(days_left: i64) -> Option<i64> {
-    STEPS.into_iter().rev().find(|step| days_left <= *step)
-}
 
 /// Looks once a day, until the task is dropped.
 pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
@@ -42,34 +36,12 @@ fn look(file: &Path) {
         let (left, file, name) = (one.days_left(now), file.display(), one.known_as());
         let left_over = u64::try_from(left).unwrap_or(0);
         let days = log(&left_over);
-        match step(left) {
+        match Step::passed(left) {
             None => {}
-            Some(7) => tracing::error!(%file, certificate = name, days, "ALARM: a certificate ends: renew it now"),
+            Some(Step::Days7) => {
+                tracing::error!(%file, certificate = name, days, "ALARM: a certificate ends: renew it now")
+            }
             Some(_) => tracing::warn!(%file, certificate = name, days, "a certificate ends: order the next one"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_steps_are_days_that_are_left() {
-        for (days, expected) in [
-            (400, None),
-            (91, None),
-            (90, Some(90)),
-            (61, Some(90)),
-            (60, Some(60)),
-            (31, Some(60)),
-            (30, Some(30)),
-            (8, Some(30)),
-            (7, Some(7)),
-            (0, Some(7)),
-            (-3, Some(7)),
-        ] {
-            assert_eq!(step(days), expected, "{days}");
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct CertificateRow {
     pub retires_at: Option<i64>,
     /// Microseconds.
     pub revoked_at: Option<i64>,
+    /// How near its end was when that was last said, in days; 0: not said yet.
+    pub warned: i64,
 }
 
 pub(super) async fn load(conn: &mut AnyConnection) -> Result<Vec<CertificateRow>, StoreError> {
@@ -61,6 +63,7 @@ fn read(row: &AnyRow) -> Result<CertificateRow, sqlx::Error> {
         replaces: row.try_get("replaces")?,
         retires_at: row.try_get("retires_at")?,
         revoked_at: row.try_get("revoked_at")?,
+        warned: row.try_get("warned")?,
     })
 }
 
@@ -71,7 +74,8 @@ pub async fn put(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<(), StoreError
          used_at, anchor_set, replaces, retires_at, revoked_at) \
          VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,NULL,'',$10,NULL,NULL) \
          ON CONFLICT (key_hash) DO UPDATE SET system = excluded.system, issuer = excluded.issuer, \
-         starts_at = excluded.starts_at, expires_at = excluded.expires_at",
+         starts_at = excluded.starts_at, expires_at = excluded.expires_at, \
+         warned = CASE WHEN certificate.expires_at = excluded.expires_at THEN certificate.warned ELSE 0 END",
     )
     .bind(&row.key_hash)
     .bind(&row.oin)
@@ -97,6 +101,24 @@ pub async fn first_use(tx: &mut Tx<'_>, key_hash: &str, anchor_set: &str, at: i6
         .execute(tx.conn().await?)
         .await?;
     touch(tx).await
+}
+
+/// Notes that it is said how near the end of a certificate is. False if that was said before, of a nearer end perhaps; if it is
+/// needed no more, or ends at another time by now.
+pub async fn warn(tx: &mut Tx<'_>, key_hash: &str, expires_at: i64, days: i64) -> Result<bool, StoreError> {
+    let done = query(
+        "UPDATE certificate SET warned = $3 WHERE key_hash = $1 AND expires_at = $2 AND (warned = 0 OR warned > $3) \
+         AND revoked_at IS NULL AND retires_at IS NULL",
+    )
+    .bind(key_hash)
+    .bind(expires_at)
+    .bind(days)
+    .execute(tx.conn().await?)
+    .await?;
+    if done == 1 {
+        touch(tx).await?;
+    }
+    Ok(done == 1)
 }
 
 /// Says from when on a key is refused.

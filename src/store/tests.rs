@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::OnceLock;
 
+mod certificates;
 mod clock;
 mod faults;
 mod finding;

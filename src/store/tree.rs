@@ -310,6 +310,8 @@ pub struct Standing {
     pub disclosures: Vec<u8>,
     /// OIN of the organisation that asked.
     pub organisation: String,
+    /// OIN of the organisation whose data it concerns.
+    pub source: String,
     /// Reason code.
     pub reason: String,
 }
@@ -321,7 +323,7 @@ pub async fn standing(
     scope: Option<&str>,
 ) -> Result<Option<Standing>, StoreError> {
     let row = sqlx::query(
-        "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
+        "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.src_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
          WHERE e.event_id = $1 AND ($2 = '' OR EXISTS (SELECT 1 FROM audit_event_party p \
          WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id))",
     )
@@ -336,7 +338,8 @@ pub async fn standing(
             leaf: row.try_get(1)?,
             disclosures: row.try_get(2)?,
             organisation: row.try_get(3)?,
-            reason: row.try_get(4)?,
+            source: row.try_get(4)?,
+            reason: row.try_get(5)?,
         })
     })
     .transpose()

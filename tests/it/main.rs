@@ -21,6 +21,7 @@ mod direct;
 mod disk;
 mod drain;
 mod exports;
+mod fleet;
 mod flood;
 mod foreign_log;
 mod fuzz;

@@ -276,8 +276,14 @@ impl Network {
 
     /// A new certificate of an organisation, which nobody has registered.
     pub(crate) async fn certificate(&self, oin: &str) -> Holder {
+        self.certificate_for(oin, DEFAULT_DAYS).await
+    }
+
+    /// One that is good for so many days.
+    pub(crate) async fn certificate_for(&self, oin: &str, days: u16) -> Holder {
         let name = format!("org-{}", self.number());
-        issue_organisation(&self.authority, &name, oin).hold(self.folder.path(), &self.address).await
+        let certificates = issue_organisation_for(&self.authority, &name, oin, days);
+        certificates.hold(self.folder.path(), &self.address).await
     }
 
     /// A registered privacy officer of a partner; the certificate's files are named after the person.
@@ -588,12 +594,16 @@ fn issue_hub(authority: &Authority, file: &str) {
 }
 
 fn issue_organisation(authority: &Authority, name: &str, oin: &str) -> Certificates {
+    issue_organisation_for(authority, name, oin, DEFAULT_DAYS)
+}
+
+fn issue_organisation_for(authority: &Authority, name: &str, oin: &str, days: u16) -> Certificates {
     let profile = Profile::Organisation {
         name: format!("Organisatie {name}").parse().unwrap(),
         oin: oin.parse().unwrap(),
         alternatives: vec![],
     };
-    let issued = authority.issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
+    let issued = authority.issue(name, &profile, days, now()).unwrap();
     Certificates::load(issued.chain.parent().unwrap(), name)
 }
 

@@ -42,7 +42,7 @@ pub(in crate::cli) struct Search {
     #[arg(long)]
     pub(super) case: Option<String>,
     /// The own organisation's log pseudonym of a youth: see `sluis audit subject`.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub(super) subject: Option<String>,
     /// OIN that asked, sent or received.
     #[arg(long)]

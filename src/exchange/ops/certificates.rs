@@ -130,6 +130,7 @@ impl Operation for RegisterCertificate {
                 replaces: replaces?,
                 retires_at: None,
                 revoked_at: None,
+                warned: 0,
             };
             let (request_id, certificate) = (request_id?, message.certificate.clone());
             Some(Self { asked, request_id, certificate, row, key_hash: leaf.key_hash, oin })
@@ -480,10 +481,10 @@ impl Work for FirstUse {
             None => "first call with this key",
             Some(_) => "first call with this key; the one that it replaces retires",
         };
+        // Nobody asked for it: whoever holds its own calls against the log would miss this one.
         let draft = Draft {
             method: RegisterCertificate::METHOD,
             action: Some(Action::Update),
-            organisation: self.row.oin.clone(),
             source: self.row.oin.clone(),
             user_ref: self.row.person_ref.clone(),
             key_hash: self.row.key_hash.clone(),

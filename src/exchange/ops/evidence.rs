@@ -4,7 +4,7 @@ use super::super::facts::Facts;
 use super::super::{Decided, Exchange, Operation};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::audit::disclosed;
+use crate::audit::{disclosed, is_own};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::identity::Function;
@@ -95,7 +95,7 @@ pub(super) async fn proofs(
             }
             _ => None,
         };
-        let may_open = officer && (whole || standing.organisation == own);
+        let may_open = officer && (whole || is_own(&standing.organisation, &standing.source, own));
         let hidden = hidden(&standing, whole);
         let Standing { leaf, disclosures, .. } = standing;
         proofs.push(v1::EventProof {

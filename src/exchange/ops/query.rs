@@ -6,7 +6,7 @@ use super::super::facts::{Facts, Seat, subject_tag};
 use super::super::{Decided, Exchange, Operation, Target};
 use super::evidence::proofs;
 use crate::api::v1;
-use crate::audit::{Draft, Group, groups};
+use crate::audit::{Draft, Group, groups, is_own};
 use crate::case::Party;
 use crate::clock::{from_micros, micros};
 use crate::covenant::facts::{Action, Standing};
@@ -334,7 +334,7 @@ fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Optio
 fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: &str, whole: bool) -> v1::Event {
     let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<String>>();
     let (case, subject) = line.case_id.as_ref().and_then(|id| cases.get(id)).cloned().unwrap_or_default();
-    let own = whole || line.organisation == reader;
+    let own = whole || is_own(&line.organisation, &line.source, reader);
     let recipients = words(&line.recipients);
     let theirs = |oin: &&String| own || line.source == reader || oin.as_str() == reader;
     let reason = if whole { &line.reason } else { covered(&line.reason) };

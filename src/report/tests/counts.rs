@@ -252,3 +252,83 @@ fn shares_are_rounded_and_compared_exactly() {
         assert_eq!(model::exceeds(part, whole, 5), over);
     }
 }
+
+/// The hub's own word that a certificate of G ends so many days after the moment of the report.
+fn warned(seconds: i64, key: &str, days: i64) -> v1::Event {
+    let end = setting().as_of + Duration::days(days);
+    v1::Event {
+        action: "E".to_owned(),
+        source: partner_name(G),
+        key_hash: key.to_owned(),
+        motivation: crate::ending::Warning { step: crate::ending::Step::Days90, end }.to_string(),
+        ..event(seconds, "Registry/ListCertificates", "")
+    }
+}
+
+/// The hub's own word of the first call of an organisation with a key.
+fn used(seconds: i64, oin: &str) -> v1::Event {
+    v1::Event {
+        action: "U".to_owned(),
+        source: partner_name(oin),
+        ..event(seconds, "Registry/RegisterCertificate", oin)
+    }
+}
+
+#[test]
+fn what_the_hub_warned_of_is_told() {
+    let none: Option<Level> = None;
+    for (days, then, level) in [
+        (80, None, none),
+        (60, None, none),
+        (59, None, Some(Level::Amber)),
+        (30, None, Some(Level::Amber)),
+        (29, None, Some(Level::Red)),
+        (-1, None, Some(Level::Red)),
+        // Another certificate is in use since: which one's place it takes, nobody knows.
+        (29, Some(used(20, G)), Some(Level::Amber)),
+        (29, Some(used(5, G)), Some(Level::Red)),
+        (29, Some(used(20, Z)), Some(Level::Red)),
+    ] {
+        let events: Vec<v1::Event> = std::iter::once(warned(10, "k1", days)).chain(then.clone()).collect();
+        let report = one(setting(), Code::Q14, &events);
+        let found = report.signals.iter().filter(|signal| signal.text.en.contains("the hub warned")).map(|s| s.level);
+        assert_eq!(found.max(), level, "{days} days, {then:?}");
+    }
+    // A directory in which nothing ends soon does not make it green.
+    let directory = Setting { partners: vec![certified(400, setting().as_of)], ..setting() };
+    let report = one(directory, Code::Q14, &[warned(10, "k1", 20)]);
+    assert!(!signals(&report).iter().any(|(_, text)| text.contains("no known certificate")));
+}
+
+#[test]
+fn of_each_certificate_the_last_warning_stands_and_others_are_no_warnings() {
+    let erased = v1::Event { motivation: String::new(), ..warned(14, "k9", 20) };
+    // An operator who lists, and a refusal, warn of nothing.
+    let listed = v1::Event { action: "R".to_owned(), ..event(15, "Registry/ListCertificates", N) };
+    let failed = v1::Event { outcome: v1::Outcome::Refused as i32, ..warned(16, "k8", 20) };
+    let events = [warned(10, "k1", 70), warned(12, "k1", 71), warned(11, "k2", 65), erased, listed, failed];
+    let report = one(setting(), Code::Q14, &events);
+    let rows = cells(&report, 3);
+    let short: Vec<(&str, &str)> = rows.iter().map(|row| (row[1].as_str(), row[2].as_str())).collect();
+    assert_eq!(short, [("k2", "2027-02-04"), ("k1", "2027-02-10")]);
+    assert_eq!((rows[0][4].as_str(), rows[0][5].as_str()), ("90", "no"));
+    let Availability::Partial(lacks) = &report.availability else { panic!() };
+    assert!(lacks.iter().any(|lack| lack.en == "What 1 warnings said was erased."), "{lacks:?}");
+    assert!(lacks.iter().any(|lack| lack.en.contains("90 days before it")), "{lacks:?}");
+}
+
+#[test]
+fn changes_of_the_register_are_counted_by_what_they_were() {
+    let by_operator = |seconds, method: &str| v1::Event { source: partner_name(G), ..event(seconds, method, N) };
+    let registered = v1::Event { action: "C".to_owned(), ..by_operator(1, "Registry/RegisterCertificate") };
+    let events = [
+        registered,
+        used(2, G),
+        by_operator(3, "Registry/RetireCertificate"),
+        by_operator(4, "Registry/RevokeCertificate"),
+        by_operator(5, "Registry/RegisterPartner"),
+    ];
+    let report = one(setting(), Code::Q14, &events);
+    let found: Vec<String> = cells(&report, 2).into_iter().map(|row| format!("{} {}", row[2], row[3])).collect();
+    assert_eq!(found, ["registered 1", "used for the first time 1", "end set after it was replaced 1", "revoked 1"]);
+}
