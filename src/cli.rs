@@ -247,8 +247,8 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
         Command::Agent(AgentArgs { init: Some(AgentInit::Init(args)), .. }) => Ok(init::agent(&args, now, out)?),
         Command::Agent(AgentArgs { config, .. }) => agent(&config.unwrap_or_default()),
         Command::Ca(args) => match args.service() {
-            Ok(args) => Ok(block_on(ca::serve::run(args, now, signal::shutdown(), out))??),
-            Err(args) => Ok(ca::run(args, now, out)?),
+            Ok(args) => Ok(block_on(ca::serve::run(*args, now, signal::shutdown(), out))??),
+            Err(args) => Ok(ca::run(*args, now, out)?),
         },
         Command::Cert(args) => Ok(block_on(cert::run(args, now, out))??),
         Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),

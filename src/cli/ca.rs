@@ -76,10 +76,10 @@ impl CaArgs {
     ///
     /// # Errors
     /// The arguments of anything else.
-    pub fn service(self) -> Result<serve::ServeArgs, Self> {
+    pub fn service(self) -> Result<Box<serve::ServeArgs>, Box<Self>> {
         match self.command {
-            Command::Serve(args) => Ok(*args),
-            command => Err(Self { command }),
+            Command::Serve(args) => Ok(args),
+            command => Err(Box::new(Self { command })),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `sluis cert`: what is wrong with a certificate, before anybody refuses it; and the certificates of all organisations.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -13,16 +13,18 @@ use time::OffsetDateTime;
 use super::remote::RemoteError;
 use crate::config::{Config, ConfigError, PathKey, TlsConfig, TrustConfig, load};
 use crate::identity::certificate::Environment;
-use crate::tls::files::{SetFiles, pem_of, trust};
+use crate::tls::files::{SetFiles, trust};
 use crate::tls::probe::{Probe, probe};
 use crate::tls::{FileError, Identity, TlsError};
 use crate::trust::doctor::{self, Both, Grade};
 use crate::trust::{Contents, Refused, Trust};
 
+mod convert;
 mod fleet;
 mod holdings;
 mod seen;
 
+use convert::{Form, convert};
 use holdings::{Holdings, Part};
 use seen::Seen;
 
@@ -54,12 +56,6 @@ enum CertCommand {
     },
     #[command(flatten)]
     Fleet(Box<fleet::FleetCommand>),
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
-    Pem,
-    Der,
 }
 
 #[derive(Debug, Args)]
@@ -479,28 +475,6 @@ impl Said<'_> {
     fn end(self) -> std::io::Result<()> {
         if self.is_json { writeln!(self.out, "{}", self.json) } else { Ok(()) }
     }
-}
-
-fn convert(files: &[PathBuf], file: &Path, to: Form, out: &mut dyn Write) -> Result<(), CertError> {
-    let holdings = Holdings::read(files)?;
-    let order = doctor::order(&holdings.contents);
-    let chain: Vec<&CertificateDer<'_>> = order.chain.iter().filter_map(|at| holdings.certificates.get(*at)).collect();
-    let bytes = match to {
-        Form::Pem => pem_of(&chain).into_bytes(),
-        Form::Der => chain.first().map(|der| der.to_vec()).unwrap_or_default(),
-    };
-    let mut new = std::fs::OpenOptions::new();
-    let opened = new.write(true).create_new(true).open(file);
-    let mut opened = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => CertError::Exists(file.to_owned()),
-        _ => CertError::Unreadable(file.to_owned(), error),
-    })?;
-    opened.write_all(&bytes)?;
-    for at in &order.chain {
-        let name = holdings.contents.get(*at).map(|one| one.known_as().to_owned()).unwrap_or_default();
-        writeln!(out, "{name}")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

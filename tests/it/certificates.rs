@@ -6,10 +6,15 @@ use sluis::api::v1::answer_certificate_request_request::Answer;
 use sluis::api::v1::certificate_request::State as Asked;
 use sluis::api::v1::confirm_change_response::Changed;
 use sluis::ca::Profile;
+use sluis::cli::init::AgentInitArgs;
+use sluis::config::{AgentConfig, Source};
+use sluis::tls::Identity;
+use sluis::tls::files::pem_of;
 use tonic::Code;
 
 use crate::calls::{Client, reason};
-use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id, renewal};
+use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id, now, renewal};
+use crate::tree::until;
 
 use v1::CertificateState as State;
 use v1::OrganisationKind::Gemeente;
@@ -272,4 +277,93 @@ async fn a_certificate_is_renewed_with_the_current_one() {
     let told = ask(again).await.unwrap().message;
     assert_eq!((told.state(), told.refusal.as_str()), (Asked::Refused, "niet meer nodig"));
     network.holds_together().await;
+}
+
+/// An agent's directory with this certificate, and its configuration: it looks every second, and everything is due.
+fn agent(network: &Network, holder: &Holder) -> AgentConfig {
+    let directory = network.path("agent");
+    let args = AgentInitArgs {
+        dir: directory.clone(),
+        oin: GEMEENTE.to_owned(),
+        name: "Gemeente".to_owned(),
+        alternatives: vec!["127.0.0.1".to_owned()],
+        passphrase_file: None,
+    };
+    sluis::cli::init::agent(&args, now(), &mut Vec::new()).unwrap();
+    let key = pem::encode(&pem::Pem::new("PRIVATE KEY", holder.key.secret_der()));
+    std::fs::write(directory.join("own.pem"), pem_of(&holder.chain)).unwrap();
+    sluis::whole_file::replace(&directory.join("own.key"), key.as_bytes()).unwrap();
+    std::fs::copy(network.path("ca/anchors.pem"), directory.join("anchors.pem")).unwrap();
+    let (hub, nobody) = (network.address(), "127.0.0.1:9");
+    let text = format!(
+        r#"
+organisation = {{ oin = "{GEMEENTE}" }}
+hub = {{ address = "{hub}", server_name = "127.0.0.1" }}
+keyholder = {{ address = "{nobody}", server_name = "127.0.0.1", public_key = "{}" }}
+tls = {{ certificate = "own.pem", key = "own.key", anchors = "anchors.pem" }}
+local = {{ address = "127.0.0.1:0", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
+trust = {{ environment = "test" }}
+store = {{ directory = "store" }}
+renewal = {{ days = 1000, pause_seconds = 1 }}
+"#,
+        network.keyholder_key()
+    );
+    sluis::config::parse(&directory.join("agent.toml"), &text).unwrap()
+}
+
+/// `sluis ca serve`, for what waits now.
+fn serve(network: &Network) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluis"));
+    command.args(["ca", "serve", "--once", "--dir", network.path("ca").to_str().unwrap()]);
+    let output = command.args(network.remote("operator")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_renews_its_certificate_by_itself() {
+    let network = Network::start().await;
+    let old = network.registered(GEMEENTE, Gemeente).await.holder;
+    let config = agent(&network, &old);
+    let (chain, key) = (config.tls.certificate.clone(), config.tls.key.clone());
+    let store = config.store.directory.clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(sluis::agent::run(Source::still(config.clone()), async move {
+        let _ = stopped.await;
+    }));
+    let said = until(|| async { Some(serve(&network)).filter(|said| said.contains("issued")) }).await;
+    assert!(said.contains(GEMEENTE), "{said}");
+    // It is put in place, used, and the old one retires.
+    until(|| async { (entry(&network, &old.key_hash).await.state() == State::Retiring).then_some(()) }).await;
+    let new = registered(&network, GEMEENTE).await.into_iter().find(|known| known.replaces == old.key_hash).unwrap();
+    assert_eq!(new.state(), State::Active);
+    let identity = Identity::load(&chain, &key, now()).unwrap();
+    let leaf = sluis::identity::certificate::Leaf::read(identity.leaf().unwrap()).unwrap();
+    assert_eq!(leaf.key_hash.to_string(), new.key_hash);
+    assert!(!store.join("renewal.pem").exists(), "what was placed lies nowhere else");
+    let _ = stop.send(());
+    running.await.unwrap().unwrap();
+    network.holds_together().await;
+}
+
+/// Between the two files the power went: the next start finishes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_left_half_done_is_finished() {
+    let network = Network::start().await;
+    let old = network.registered(GEMEENTE, Gemeente).await.holder;
+    let new = network.certificate(GEMEENTE).await;
+    let config = agent(&network, &old);
+    let key = pem::encode(&pem::Pem::new("PRIVATE KEY", new.key.secret_der()));
+    for path in [config.store.directory.join("renewal.key"), config.tls.key.clone()] {
+        sluis::whole_file::replace(&path, key.as_bytes()).unwrap();
+    }
+    std::fs::write(config.store.directory.join("renewal.pem"), pem_of(&new.chain)).unwrap();
+    assert!(
+        Identity::load(&config.tls.certificate, &config.tls.key, now()).is_err(),
+        "the new key, the old certificate"
+    );
+    let ended = sluis::agent::run(Source::still(config.clone()), std::future::ready(())).await;
+    ended.unwrap();
+    Identity::load(&config.tls.certificate, &config.tls.key, now()).unwrap();
+    assert!(!config.store.directory.join("renewal.pem").exists());
 }

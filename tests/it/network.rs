@@ -431,6 +431,16 @@ impl Network {
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
 
+    /// The keyholder's public key, as configurations pin it.
+    pub(crate) fn keyholder_key(&self) -> String {
+        hex::encode(self.keyholder.public_key().to_bytes())
+    }
+
+    /// Where the hub listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// What the keyholder makes of a BSN, 64 bytes.
     pub(crate) fn voprf(&self, bsn: &str) -> Vec<u8> {
         let bsn = Bsn::parse(bsn).unwrap();
