@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rand_core::{OsRng, RngCore as _};
 use rustls_pki_types::CertificateDer;
+use time::OffsetDateTime;
 use tonic::Status;
 use uuid::Uuid;
 
@@ -166,8 +167,8 @@ impl Agent {
         let current = certificates(&config.tls.certificate)?.into_iter().next();
         let current = current.ok_or_else(|| FileError::Empty(config.tls.certificate.clone()))?;
         let read = Contents::read(&current).map_err(|_| FileError::BadCertificate(config.tls.certificate.clone()))?;
-        let left = read.days_left(SystemClock.now());
-        if left > i64::from(section.days) {
+        let (now, left) = (SystemClock.now(), read.days_left(SystemClock.now()));
+        if !is_due(read.not_before, read.not_after, now, section.days) {
             return Ok(Looked::NotDue);
         }
         let files = Files::of(config);
@@ -250,6 +251,12 @@ fn believed(config: &AgentConfig, chain: &[Vec<u8>], key: &NextKey) -> Result<()
     if is_own && fits { Ok(()) } else { Err(RenewalError::Issued) }
 }
 
+/// So many days before its end; and not in the first third of its life, or one that is valid for fewer days would be renewed
+/// again and again.
+fn is_due(start: OffsetDateTime, end: OffsetDateTime, now: OffsetDateTime, days: u16) -> bool {
+    end - now <= time::Duration::days(days.into()) && now - start >= (end - start) / 3
+}
+
 /// Half as long at least, half as long again at most.
 fn jittered(seconds: u32, random: u32) -> Duration {
     let share = f64::from(random) / f64::from(u32::MAX);
@@ -258,7 +265,23 @@ fn jittered(seconds: u32, random: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use time::macros::datetime;
+
     use super::*;
+
+    #[test]
+    fn it_is_due_ahead_of_time_and_once() {
+        let (start, end) = (datetime!(2026-01-01 0:00 UTC), datetime!(2026-04-01 0:00 UTC));
+        for (days, now, due) in [
+            (30, datetime!(2026-03-01 23:59 UTC), false),
+            (30, datetime!(2026-03-02 0:00 UTC), true),
+            (30, datetime!(2026-04-02 0:00 UTC), true),
+            (1000, datetime!(2026-01-30 23:59 UTC), false),
+            (1000, datetime!(2026-01-31 0:00 UTC), true),
+        ] {
+            assert_eq!(is_due(start, end, now, days), due, "{days} days, {now}");
+        }
+    }
 
     #[test]
     fn pauses_differ_within_their_bounds() {

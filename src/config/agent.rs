@@ -63,7 +63,7 @@ impl Default for SealingConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RenewalConfig {
-    /// Days before the end of the current one.
+    /// Days before the end of the current one; never in the first third of its life.
     pub days: u16,
     /// Seconds between two looks, on average: each pause is half as long again at most, and half as long at least, so that agents
     /// do not come all at once.

@@ -345,3 +345,23 @@ fn the_test_itself_sees_what_it_must() {
     assert_eq!(rows["a"].modules.len(), 2);
     assert!(rows["a"].crates.is_empty());
 }
+
+/// Nobody is woken by a line that no page explains.
+#[test]
+fn every_alarm_has_a_row_in_the_runbook() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let runbook = std::fs::read_to_string(root.join("docs/alarms.md")).unwrap();
+    let rows: BTreeSet<&str> =
+        runbook.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).collect();
+    let mut alarms = BTreeSet::new();
+    for file in all() {
+        let text = std::fs::read_to_string(file).unwrap();
+        alarms.extend(text.split("\"ALARM: ").skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()));
+    }
+    assert!(alarms.len() > 15, "{alarms:?}");
+    let unknown: Vec<&String> = alarms.iter().filter(|alarm| !rows.contains(alarm.as_str())).collect();
+    assert!(unknown.is_empty(), "without a row: {unknown:?}");
+    let gone: Vec<&&str> =
+        rows.iter().filter(|row| !alarms.contains(**row) && !["---", "ALARM: …"].contains(*row)).collect();
+    assert!(gone.is_empty(), "nobody says: {gone:?}");
+}

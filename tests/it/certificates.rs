@@ -323,7 +323,9 @@ fn serve(network: &Network) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_renews_its_certificate_by_itself() {
     let network = Network::start().await;
-    let old = network.registered(GEMEENTE, Gemeente).await.holder;
+    network.register_partner(GEMEENTE, Gemeente, &[]).await;
+    let old = network.half_over(GEMEENTE).await;
+    network.register_certificate(&old, v1::HolderKind::Organisation, "").await;
     let config = agent(&network, &old);
     let (chain, key) = (config.tls.certificate.clone(), config.tls.key.clone());
     let store = config.store.directory.clone();

@@ -286,6 +286,15 @@ impl Network {
         certificates.hold(self.folder.path(), &self.address).await
     }
 
+    /// A certificate whose time is half over, which nobody has registered.
+    pub(crate) async fn half_over(&self, oin: &str) -> Holder {
+        let name = format!("org-{}", self.number());
+        let (parsed, alternatives) = (oin.parse().unwrap(), vec![]);
+        let profile = Profile::Organisation { name: "Half om".parse().unwrap(), oin: parsed, alternatives };
+        self.authority.issue(&name, &profile, 60, now() - time::Duration::days(30)).unwrap();
+        Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await
+    }
+
     /// A registered privacy officer of a partner; the certificate's files are named after the person.
     pub(crate) async fn officer_of(&self, oin: &str, person: &str) -> Holder {
         let profile = Profile::Person { person: person.parse().unwrap(), oin: oin.parse().unwrap() };
