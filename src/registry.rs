@@ -145,7 +145,7 @@ fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
     let function = match code {
         "organisation" => return Ok(Holder::Organisation),
         "officer" => Function::Officer,
-        "network_officer" => Function::NetworkOfficer,
+        NETWORK_OFFICER => Function::NetworkOfficer,
         OPERATOR => Function::Operator,
         ISSUER => Function::Issuer,
         _ => return Err(StoreError::Inconsistent("certificate")),
@@ -160,7 +160,7 @@ pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
         v1::HolderKind::Unspecified => None,
         v1::HolderKind::Organisation => Some("organisation"),
         v1::HolderKind::Officer => Some("officer"),
-        v1::HolderKind::NetworkOfficer => Some("network_officer"),
+        v1::HolderKind::NetworkOfficer => Some(NETWORK_OFFICER),
         v1::HolderKind::Operator => Some(OPERATOR),
         v1::HolderKind::Issuer => Some(ISSUER),
     }
@@ -171,7 +171,7 @@ pub fn holder_kind(code: &str) -> v1::HolderKind {
     match code {
         "organisation" => v1::HolderKind::Organisation,
         "officer" => v1::HolderKind::Officer,
-        "network_officer" => v1::HolderKind::NetworkOfficer,
+        NETWORK_OFFICER => v1::HolderKind::NetworkOfficer,
         OPERATOR => v1::HolderKind::Operator,
         ISSUER => v1::HolderKind::Issuer,
         _ => v1::HolderKind::Unspecified,
@@ -181,8 +181,9 @@ pub fn holder_kind(code: &str) -> v1::HolderKind {
 /// How the store calls an operator.
 pub const OPERATOR: &str = "operator";
 const ISSUER: &str = "issuer";
+const NETWORK_OFFICER: &str = "network_officer";
 
 /// Whether making such a holder takes two operators.
 pub fn needs_two(holder: &str) -> bool {
-    matches!(holder, OPERATOR | ISSUER)
+    matches!(holder, OPERATOR | ISSUER | NETWORK_OFFICER)
 }

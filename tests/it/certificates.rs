@@ -201,6 +201,15 @@ async fn no_operator_makes_a_second_self() {
     let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
     let change = call.await.unwrap().message.pending.unwrap();
     assert!(calls(&third.client).await.is_err(), "not registered yet");
+    for kind in [v1::HolderKind::Issuer, v1::HolderKind::NetworkOfficer] {
+        let request = v1::RegisterCertificateRequest { request_id: id(), holder: kind as i32, ..request.clone() };
+        let client = &network.operator.client;
+        let call = client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+        assert!(call.await.unwrap().message.pending.is_some(), "{kind:?}");
+    }
+    let (_, request_next) = renewal(&second);
+    let call = second.client.call::<_, v1::CertificateRequest>("Certificates/RenewCertificate", &request_next);
+    assert_eq!(call.await.unwrap_err().code(), Code::FailedPrecondition, "nor does one person renew what takes two");
     // Revoking the other one does not make the first one alone again.
     let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: second.key_hash.clone() };
     network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();

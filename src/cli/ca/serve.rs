@@ -12,9 +12,10 @@ use super::{Opening, Place, open};
 use crate::api::v1;
 use crate::api::v1::answer_certificate_request_request::Answer;
 use crate::api::v1::certificates_client::CertificatesClient;
-use crate::ca::{Authority, CaError, DEFAULT_DAYS, Level, Office, RenewalError, SecretFrom};
+use crate::ca::{Authority, CaError, DEFAULT_DAYS, Level, Office, SecretFrom};
 use crate::cli::remote::{RemoteArgs, RemoteError, done};
 use crate::clock::{Clock as _, SystemClock};
+use crate::telemetry::Chain;
 
 /// Arguments of `sluis ca serve`.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ pub enum ServeError {
     Output(#[from] std::io::Error),
 }
 
-/// Answers until `shutdown` is ready. A hub that is away is asked again; an authority that can't sign ends it.
+/// Answers until `shutdown` is ready. A hub that is away is asked again.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -90,18 +91,19 @@ async fn answer_all(
         let made = authority.renew(&request.certificate, &request.signing_request, days, SystemClock.now());
         let (word, answer) = match made {
             Ok(certificates) => ("issued".to_owned(), Answer::Issued(v1::CertificateChain { certificates })),
-            // The holder's fault, and it is told. Anything else is this authority's own trouble.
-            Err(CaError::Renewal(why)) => (format!("refused: {why}"), Answer::Refused(told(why))),
-            Err(error) => return Err(error.into()),
+            // The holder's fault, and it is told.
+            Err(CaError::Renewal(why)) => (format!("refused: {why}"), Answer::Refused(why.to_string())),
+            // This authority's own trouble, perhaps with this one alone: it waits, and the others do not wait for it.
+            Err(error) => {
+                writeln!(out, "{}  {}  not issued: {}", request.name, request.oin, Chain(&error))?;
+                continue;
+            }
         };
         let (request_id, name) = (Uuid::new_v4().to_string(), request.name.clone());
         let answer = v1::AnswerCertificateRequestRequest { request_id, name, answer: Some(answer) };
-        done("handing in the answer", hub.answer_certificate_request(answer).await)?;
+        let taken = done("the answer", hub.answer_certificate_request(answer).await);
+        let word = taken.map_or_else(|error| error.to_string(), |_| word);
         writeln!(out, "{}  {}  {word}", request.name, request.oin)?;
     }
     Ok(())
-}
-
-fn told(why: RenewalError) -> String {
-    why.to_string()
 }

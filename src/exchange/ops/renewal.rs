@@ -25,6 +25,7 @@ use crate::wire::timestamp;
 
 /// Answers are kept for so long: whoever asked fetches them meanwhile.
 const KEPT: Duration = Duration::days(30);
+const TWO: &str = "certificates of operators, issuers and network officers are registered by two operators";
 /// Certificates in a chain, at most.
 const LONGEST: usize = 4;
 
@@ -102,6 +103,10 @@ impl Operation for RenewCertificate {
         let caller = &facts.caller;
         if self.leaf.fingerprint != caller.fingerprint() {
             return Err(Refusal::malformed("certificate", "the certificate with which the caller is connected"));
+        }
+        let holder = facts.registry.certificates.get(&caller.key_hash()).map_or("", |row| &row.holder);
+        if needs_two(holder) && facts.registry.takes_two() {
+            return Err(Refusal::precondition(TWO));
         }
         if let Some(row) = known.as_ref().filter(|row| row.key_hash == caller.key_hash().to_string()) {
             return Ok((admitted.office(), Renewal::Known(row.clone())));
@@ -302,7 +307,7 @@ impl AnswerCertificateRequest {
         let old = old.filter(|old| old.revoked_at.is_none());
         let old = old.ok_or_else(|| Refusal::precondition("the certificate with which it was asked for is revoked"))?;
         if needs_two(&old.holder) && facts.registry.takes_two() {
-            return Err(Refusal::precondition("certificates of operators and issuers are registered by two operators"));
+            return Err(Refusal::precondition(TWO));
         }
         Ok(CertificateRow {
             key_hash: row.new_key_hash.clone(),
