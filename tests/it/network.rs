@@ -85,6 +85,26 @@ pub(crate) fn renewal(holder: &Holder) -> (rcgen::KeyPair, v1::RenewCertificateR
     (pair, v1::RenewCertificateRequest { signing_request, certificate })
 }
 
+/// Of [`Network::second_node`].
+pub(crate) struct SecondNode {
+    folder: PathBuf,
+    address: String,
+    running: Running,
+}
+
+impl SecondNode {
+    /// The holder's connection to this node.
+    pub(crate) async fn client(&self, holder: &Holder) -> Client {
+        let identity = Identity::new(holder.chain.clone(), holder.key.clone_key()).unwrap();
+        connect(&self.folder.join("ca/anchors.pem"), &identity, &self.address).await
+    }
+
+    pub(crate) async fn stop(mut self) {
+        let _ = self.running.stop.take().unwrap().send(());
+        self.running.task.await.unwrap().unwrap();
+    }
+}
+
 /// Moves the hub's clock.
 pub(crate) async fn forward(network: &Network, seconds: i64) {
     let by = v1::advance_clock_request::By::Duration(prost_types::Duration { seconds, nanos: 0 });
@@ -485,6 +505,28 @@ impl Network {
         let access = Access::new(&self.place.url, None).unwrap();
         let report = sluis::store::check::check(&access).await.unwrap();
         assert!(report.findings.is_empty() && report.events > 0, "{report:?}");
+    }
+
+    /// Another node over the same rows, which are in PostgreSQL.
+    pub(crate) async fn second_node(&self) -> SecondNode {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let mut config = self.config.replace(&self.address, &address);
+        for own in ["hub-1", "hub/spool", "hub/audit"] {
+            config = config.replace(&format!("\"{own}"), &format!("\"{own}-of-2"));
+        }
+        let folder = self.folder.path().to_owned();
+        let running = run(&folder, &config, &self.clock);
+        let node = SecondNode { folder, address, running };
+        let operator = node.client(&self.operator).await;
+        let request = v1::ListPartnersRequest::default();
+        for _ in 0..200 {
+            match operator.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await {
+                Ok(_) => return node,
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+        panic!("the second node does not serve");
     }
 
     /// Stops the hub as a signal would, and waits for it.

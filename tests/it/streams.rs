@@ -6,7 +6,7 @@ use prost::Message as _;
 use sluis::api::v1;
 use tonic::{Code, Status, Streaming};
 
-use crate::calls::reason;
+use crate::calls::{Client, reason};
 use crate::direct::{AANMELDING, Draft, FASE, Players, why};
 use crate::health::PATIENCE;
 use crate::network::{Network, Party, id};
@@ -19,9 +19,13 @@ pub(crate) struct Live(Streaming<Vec<u8>>);
 
 impl Live {
     pub(crate) async fn open(party: &Party, cursor: &str) -> Self {
+        Self::over(party.client(), cursor).await
+    }
+
+    pub(crate) async fn over(client: &Client, cursor: &str) -> Self {
         let request = v1::StreamInboxRequest { context: FASE.context(), cursor: cursor.to_owned(), drain: false };
         let messages = tokio_stream::once(request.encode_to_vec());
-        Self(party.client().open("/sluis.v1.Inbox/StreamInbox", messages).await.unwrap().1)
+        Self(client.open("/sluis.v1.Inbox/StreamInbox", messages).await.unwrap().1)
     }
 
     pub(crate) async fn next(&mut self) -> v1::InboxItem {
@@ -194,6 +198,41 @@ async fn revocation_ends_streams_within_a_second_and_cuts_the_connection() {
     network.until_cut().await;
     let status = players.aanbieder.inbox("").await.unwrap_err();
     assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+}
+
+/// Guarantee G7 on every node: whoever is connected to the other one is cut there as soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revocation_and_suspension_end_streams_on_both_nodes_within_a_second() {
+    if !crate::network::is_postgres() {
+        eprintln!("skipped: two nodes need PostgreSQL");
+        return;
+    }
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let node = network.second_node().await;
+    for (party, revokes) in [(&players.aanbieder, true), (&players.expert, false)] {
+        let away = node.client(&party.holder).await;
+        let (here, there) = (Live::open(party, "").await, Live::over(&away, "").await);
+        if revokes {
+            let request = v1::RevokeCertificateRequest { request_id: id(), key_hash: party.holder.key_hash.clone() };
+            let client = &network.operator.client;
+            let call = client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &request);
+            call.await.unwrap();
+        } else {
+            network.set_status(party.oin(), v1::PartnerStatus::Suspended).await;
+        }
+        let ends = tokio::join!(here.end(), there.end());
+        for (status, took) in [ends.0, ends.1] {
+            assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied), "{status:?}");
+            assert!(took < SECOND, "{took:?}");
+        }
+        network.until_cut().await;
+        let request = v1::ListPartnersRequest::default();
+        assert!(away.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.is_err());
+    }
+    let other = Live::over(&node.client(&players.gemeente.holder).await, "").await;
+    drop(other);
+    node.stop().await;
 }
 
 /// The gemeente tells the aanbieder who takes part (article 12).
