@@ -347,9 +347,10 @@ const LONGEST_LAST_WORDS: Duration = Duration::from_millis(700);
 /// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
 async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
     let mut registry = exchange.registry.subscribe();
+    // Nothing that ends between two looks is passed over.
+    let mut looked = exchange.clock.now();
     loop {
-        let now = exchange.clock.now();
-        let next = registry.borrow().registrations.next_end(now);
+        let next = registry.borrow().registrations.next_end(looked);
         // The clock may be moved by hand: it is looked at often, while anything is about to end.
         let until = next.map_or(Duration::MAX, |_| LAST_WORDS);
         match tokio::time::timeout(until, registry.changed()).await {
@@ -366,9 +367,9 @@ async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
             is_busy = false;
             let is_last = Instant::now() >= latest;
             let picture = Arc::clone(&registry.borrow_and_update());
-            let now = exchange.clock.now();
+            looked = exchange.clock.now();
             cut += gate.connections().cut_where(|peer| {
-                let ended = has_ended(&picture, peer, now);
+                let ended = has_ended(&picture, peer, looked);
                 let waits = ended && !is_last && peer.load.calls.load(Ordering::Relaxed) > 0;
                 is_busy |= waits;
                 ended && !waits
