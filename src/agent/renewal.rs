@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand_core::{OsRng, RngCore as _};
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
-use tonic::Status;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::Agent;
@@ -53,6 +53,9 @@ pub enum RenewalError {
     /// The hub.
     #[error("the hub: {0}")]
     Hub(String),
+    /// The hub, of this request.
+    #[error("the hub does not take the request: {0}")]
+    NotTaken(String),
     /// The CA.
     #[error("the CA refuses: {0}")]
     Refused(String),
@@ -173,7 +176,12 @@ impl Agent {
         }
         let files = Files::of(config);
         let key = files.next_key()?;
-        let asked = self.ask_for_certificate(&key, &current).await?;
+        let asked = self.ask_for_certificate(&key, &current).await;
+        if matches!(asked, Err(RenewalError::NotTaken(_))) {
+            // A key that was used before, left over by a crash: another time it is another one.
+            remove(&files.key)?;
+        }
+        let asked = asked?;
         match asked.state() {
             State::Waiting | State::Unspecified => Ok(Looked::Waits(left)),
             State::Refused => {
@@ -202,7 +210,11 @@ impl Agent {
             let request = request.clone();
             async move { CertificatesClient::new(node.channel).renew_certificate(request).await }
         });
-        Ok(answer.await.map_err(|status| RenewalError::Hub(told(&status)))?.into_inner())
+        let answer = answer.await.map_err(|status| match status.code() {
+            Code::InvalidArgument => RenewalError::NotTaken(told(&status)),
+            _ => RenewalError::Hub(told(&status)),
+        });
+        Ok(answer?.into_inner())
     }
 
     /// Publishes the agent's keys under its new certificate, if they were published before: peers look at who signed them.

@@ -34,11 +34,16 @@ impl Authority {
         let key = requested_key(request).ok_or(RenewalError::Request)?;
         let hash = KeyHash::of(&key).to_string();
         let name = format!("renewed-{}", hash.get(..32).unwrap_or_default());
-        let chain = if self.office.issued()?.iter().any(|entry| entry.key_hash == hash) {
-            // Made before, and the answer was lost.
-            self.office.file(&name, "pem")
-        } else {
-            self.make_next(&name, current, &key, days, now)?.chain
+        let known = self.office.good(current, now)?;
+        let made = self.office.file(&name, "pem");
+        let is_known = self.office.issued()?.iter().any(|entry| entry.key_hash == hash);
+        let chain = match (is_known, made.exists()) {
+            // The answer was lost.
+            (true, true) => made,
+            // A key that this authority knows as somebody else's, or that was made elsewhere.
+            (false, true) => return Err(CaError::Exists(made)),
+            // The register has its line, and the power went before the certificate had its name: it is made again.
+            (_, false) => self.make_next(&name, current, known, &key, days, now)?.chain,
         };
         let read = certificates(&chain).map_err(|_| CaError::Damaged(chain))?;
         Ok(read.iter().map(|der| der.to_vec()).collect())
@@ -48,11 +53,11 @@ impl Authority {
         &self,
         name: &str,
         current: &[u8],
+        known: Entry,
         key: &[u8],
         days: u16,
         now: OffsetDateTime,
     ) -> Result<Issued, CaError> {
-        let known = self.office.good(current, now)?;
         let read = Contents::read(current).map_err(|_| RenewalError::NotOurs)?;
         let days = days.min(u16::try_from((self.office.until() - now).whole_days()).unwrap_or(0));
         let is_person = known.profile == "person";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use time::OffsetDateTime;
+use tonic::Code;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -13,7 +14,7 @@ use crate::api::v1;
 use crate::api::v1::answer_certificate_request_request::Answer;
 use crate::api::v1::certificates_client::CertificatesClient;
 use crate::ca::{Authority, CaError, DEFAULT_DAYS, Level, Office, SecretFrom};
-use crate::cli::remote::{RemoteArgs, RemoteError, done};
+use crate::cli::remote::{RemoteArgs, RemoteError, done, explain};
 use crate::clock::{Clock as _, SystemClock};
 use crate::telemetry::Chain;
 
@@ -100,9 +101,19 @@ async fn answer_all(
             }
         };
         let (request_id, name) = (Uuid::new_v4().to_string(), request.name.clone());
-        let answer = v1::AnswerCertificateRequestRequest { request_id, name, answer: Some(answer) };
-        let taken = done("the answer", hub.answer_certificate_request(answer).await);
-        let word = taken.map_or_else(|error| error.to_string(), |_| word);
+        let answer = v1::AnswerCertificateRequestRequest { request_id, name: name.clone(), answer: Some(answer) };
+        let word = match hub.answer_certificate_request(answer).await {
+            Ok(_) => word,
+            // The hub will not take it another time either: the holder is told, and its place is free for others.
+            Err(status) if matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition) => {
+                let answer = Some(Answer::Refused("the hub does not take what was issued".to_owned()));
+                let answer =
+                    v1::AnswerCertificateRequestRequest { request_id: Uuid::new_v4().to_string(), name, answer };
+                done("the refusal", hub.answer_certificate_request(answer).await)?;
+                format!("refused, as the hub does not take it: {}", explain(&status))
+            }
+            Err(status) => explain(&status),
+        };
         writeln!(out, "{}  {}  {word}", request.name, request.oin)?;
     }
     Ok(())

@@ -350,7 +350,9 @@ impl Operation for RetireCertificate {
                 "no other key of this holder has been used yet: register its successor and wait for the first call with it, or revoke",
             ));
         }
+        // Never later than it retires already: one that has retired is not brought back.
         let at = micros(self.at.map_or(facts.now, |at| at.max(facts.now))).min(row.expires_at);
+        let at = row.retires_at.map_or(at, |earlier| at.min(earlier));
         Ok((admitted.office(), CertificateRow { retires_at: Some(at), ..row.clone() }))
     }
 

@@ -12,11 +12,11 @@ use crate::audit::Draft;
 use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
-use crate::identity::KeyHash;
 use crate::identity::certificate::Leaf;
 use crate::identity::signing_request::requested_key_hash;
+use crate::identity::{KeyHash, KeyState};
 use crate::method::Admitted;
-use crate::registry::needs_two;
+use crate::registry::{needs_two, state};
 use crate::store::certificates::{self, CertificateRow};
 use crate::store::renewal::{self, RequestRow};
 use crate::store::{Changes, Reader, StoreError, Tx, WorkError};
@@ -114,6 +114,7 @@ impl Operation for RenewCertificate {
         if known.is_some() || facts.registry.certificates.contains_key(&self.key) {
             return Err(Refusal::malformed("signing_request", "a key that nobody has used before"));
         }
+        may_renew(facts, &caller.key_hash())?;
         let row = RequestRow {
             request_name: uuid::Uuid::new_v4().to_string(),
             oin: caller.oin().to_string(),
@@ -279,6 +280,23 @@ impl Operation for AnswerCertificateRequest {
     }
 }
 
+/// The entry of a key that may have a successor: one that is in force, of a partner that takes part, and that has none yet. A key
+/// that got out would otherwise become many, and outlive what was done about it.
+fn may_renew<'f>(facts: &'f Facts, key: &KeyHash) -> Result<&'f CertificateRow, Refusal> {
+    let registry = &facts.registry;
+    let row = registry.certificates.get(key).filter(|row| matches!(state(row), KeyState::Announced | KeyState::Active));
+    let row = row.ok_or_else(|| Refusal::precondition("the certificate that is renewed is revoked or retires"))?;
+    let partner = row.oin.parse().ok().and_then(|oin| registry.get(&oin));
+    if !partner.is_some_and(|entry| entry.takes_part(facts.now)) {
+        return Err(Refusal::precondition("its organisation does not take part"));
+    }
+    let has_one = |other: &CertificateRow| other.replaces == row.key_hash && other.revoked_at.is_none();
+    if registry.certificates.values().any(has_one) {
+        return Err(Refusal::precondition("it has a successor already: use that one, or have it revoked"));
+    }
+    Ok(row)
+}
+
 impl AnswerCertificateRequest {
     /// The entry of what was issued: for this key and this organisation, believed here, in the place of one that is good.
     fn judge(
@@ -303,9 +321,7 @@ impl AnswerCertificateRequest {
         if leaf.key_hash.to_string() != row.new_key_hash || leaf.oin().ok().is_none_or(|oin| oin.as_str() != row.oin) {
             return Err(wrong());
         }
-        let old = row.key_hash.parse().ok().and_then(|hash: KeyHash| facts.registry.certificates.get(&hash));
-        let old = old.filter(|old| old.revoked_at.is_none());
-        let old = old.ok_or_else(|| Refusal::precondition("the certificate with which it was asked for is revoked"))?;
+        let old = may_renew(facts, &row.key_hash.parse().map_err(|_| wrong())?)?;
         if needs_two(&old.holder) && facts.registry.takes_two() {
             return Err(Refusal::precondition(TWO));
         }
