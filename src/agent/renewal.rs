@@ -170,7 +170,8 @@ impl Agent {
         let current = certificates(&config.tls.certificate)?.into_iter().next();
         let current = current.ok_or_else(|| FileError::Empty(config.tls.certificate.clone()))?;
         let read = Contents::read(&current).map_err(|_| FileError::BadCertificate(config.tls.certificate.clone()))?;
-        let (now, left) = (SystemClock.now(), read.days_left(SystemClock.now()));
+        let now = SystemClock.now();
+        let left = read.days_left(now);
         if !is_due(read.not_before, read.not_after, now, section.days) {
             return Ok(Looked::NotDue);
         }
@@ -259,8 +260,7 @@ fn believed(config: &AgentConfig, chain: &[Vec<u8>], key: &NextKey) -> Result<()
     let peer = judged.map_err(|_| RenewalError::Issued)?;
     let peer = peer.certificate;
     let is_own = peer.oin() == Some(&config.organisation.oin);
-    let fits = key.key_hash().is_some_and(|hash| hash == peer.key_hash());
-    if is_own && fits { Ok(()) } else { Err(RenewalError::Issued) }
+    if is_own && key.key_hash() == peer.key_hash() { Ok(()) } else { Err(RenewalError::Issued) }
 }
 
 /// So many days before its end; and not in the first third of its life, or one that is valid for fewer days would be renewed

@@ -34,9 +34,10 @@ impl Authority {
         let key = requested_key(request).ok_or(RenewalError::Request)?;
         let hash = KeyHash::of(&key).to_string();
         let name = format!("renewed-{}", hash.get(..32).unwrap_or_default());
-        let known = self.office.good(current, now)?;
+        let issued = self.office.issued()?;
         let made = self.office.file(&name, "pem");
-        let is_known = self.office.issued()?.iter().any(|entry| entry.key_hash == hash);
+        let is_known = issued.iter().any(|entry| entry.key_hash == hash);
+        let known = self.office.good(issued, current, now)?;
         let chain = match (is_known, made.exists()) {
             // The answer was lost.
             (true, true) => made,
@@ -78,14 +79,14 @@ impl Authority {
 
 impl Office {
     /// What the register says of a certificate that this authority signed, and that is good now.
-    fn good(&self, current: &[u8], now: OffsetDateTime) -> Result<Entry, CaError> {
+    fn good(&self, issued: Vec<Entry>, current: &[u8], now: OffsetDateTime) -> Result<Entry, CaError> {
         let damaged = || CaError::Damaged(PathBuf::from("issuing.pem"));
         let (_, own) = X509Certificate::from_der(&self.der).map_err(|_| damaged())?;
         let (_, parsed) = X509Certificate::from_der(current).map_err(|_| RenewalError::NotOurs)?;
         parsed.verify_signature(Some(own.public_key())).map_err(|_| RenewalError::NotOurs)?;
         let hash = KeyHash::of(parsed.public_key().raw).to_string();
         let serial = super::register::Serial::of(parsed.raw_serial());
-        let known = self.issued()?.into_iter().find(|entry| entry.serial == serial && entry.key_hash == hash);
+        let known = issued.into_iter().find(|entry| entry.serial == serial && entry.key_hash == hash);
         let known = known.ok_or(RenewalError::NotOurs)?;
         if self.revoked()?.iter().any(|one| one.serial == serial) {
             return Err(RenewalError::Revoked.into());

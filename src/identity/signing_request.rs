@@ -1,6 +1,6 @@
 //! Requests for a certificate (PKCS#10, RFC 2986): nothing is taken from them but the key, and the proof that it is held.
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
 use zeroize::Zeroizing;
@@ -51,8 +51,8 @@ impl NextKey {
     }
 
     /// By which the registry will know it.
-    pub fn key_hash(&self) -> Option<KeyHash> {
-        requested_key_hash(&self.request().ok()?)
+    pub fn key_hash(&self) -> KeyHash {
+        KeyHash::of(&self.0.subject_public_key_info())
     }
 
     /// PKCS#10, DER, signed with it. It names nobody: names are taken from the certificate that is renewed.
@@ -71,8 +71,6 @@ pub fn requested_key_hash(der: &[u8]) -> Option<KeyHash> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::PublicKeyData as _;
-
     use super::*;
 
     #[test]

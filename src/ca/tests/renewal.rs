@@ -18,7 +18,7 @@ fn the_next_one_says_what_the_current_one_says_of_another_key() {
         let key = NextKey::generate().unwrap();
         let chain = authority.renew(&current, &key.request().unwrap(), 90, NOW).unwrap();
         let (old, new) = (Contents::read(&current).unwrap(), Contents::read(&chain[0]).unwrap());
-        assert_eq!(Some(new.key_hash), key.key_hash());
+        assert_eq!(new.key_hash, key.key_hash());
         assert_eq!((&new.subject, &new.dns, &new.addresses), (&old.subject, &old.dns, &old.addresses));
         assert_eq!((&new.purposes, &new.leaf.policies), (&old.purposes, &old.leaf.policies));
         assert_eq!(new.days_left(NOW), 90);

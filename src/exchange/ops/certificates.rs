@@ -67,9 +67,8 @@ fn same_holder(a: &CertificateRow, b: &CertificateRow) -> bool {
 pub struct RegisterCertificate {
     asked: Vec<u8>,
     request_id: String,
-    certificate: Vec<u8>,
+    leaf: Leaf,
     row: CertificateRow,
-    key_hash: KeyHash,
     oin: Oin,
 }
 
@@ -85,9 +84,7 @@ impl Operation for RegisterCertificate {
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
         let request_id = fields.uuid("request_id", &message.request_id);
-        let read = Contents::read(&message.certificate).ok();
-        let leaf = read.and_then(|read| Some((Leaf::read(&message.certificate).ok()?, read)));
-        let leaf = leaf.and_then(|(leaf, read)| Some((leaf.oin().ok()?, leaf, read)));
+        let leaf = Contents::read(&message.certificate).ok().and_then(|read| Some((read.oin().ok()?, read)));
         if leaf.is_none() {
             fields.wrong("certificate", "DER of a leaf with one OIN in subject.serialNumber");
         }
@@ -114,14 +111,14 @@ impl Operation for RegisterCertificate {
         };
         let asked = message.encode_to_vec();
         fields.done((|| {
-            let (oin, leaf, read) = leaf?;
+            let (oin, Contents { leaf, issuer, .. }) = leaf?;
             let row = CertificateRow {
                 key_hash: leaf.key_hash.to_string(),
                 oin: oin.to_string(),
                 holder: code?.to_owned(),
                 person_ref: person_ref?,
                 system: system?,
-                issuer: read.issuer.clone(),
+                issuer,
                 starts_at: micros(leaf.not_before),
                 expires_at: micros(leaf.not_after),
                 registered_at: 0,
@@ -132,8 +129,7 @@ impl Operation for RegisterCertificate {
                 revoked_at: None,
                 warned: 0,
             };
-            let (request_id, certificate) = (request_id?, message.certificate.clone());
-            Some(Self { asked, request_id, certificate, row, key_hash: leaf.key_hash, oin })
+            Some(Self { asked, request_id: request_id?, leaf, row, oin })
         })())
     }
 
@@ -158,7 +154,7 @@ impl Operation for RegisterCertificate {
     ) -> Result<(Ground, Step<Entered>), Refusal> {
         let entered = self.judge(facts)?;
         // Another certificate for a key that is registered gives nobody anything new.
-        let is_new = !facts.registry.certificates.contains_key(&self.key_hash);
+        let is_new = !facts.registry.certificates.contains_key(&self.leaf.key_hash);
         let takes_two = is_new && needs_two(&self.row.holder) && facts.registry.takes_two();
         Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entered)?))
     }
@@ -192,8 +188,7 @@ impl RegisterCertificate {
 
     /// The entry as it would be.
     pub(super) fn judge(&self, facts: &Facts) -> Result<Entered, Refusal> {
-        let leaf = Leaf::read(&self.certificate).map_err(|_| Refusal::malformed("certificate", "DER of a leaf"))?;
-        if leaf.check_validity(SystemClock.now()).is_err() {
+        if self.leaf.check_validity(SystemClock.now()).is_err() {
             return Err(Refusal::malformed("certificate", "a certificate that is valid now"));
         }
         if facts.registry.get(&self.oin).is_none() {
@@ -207,7 +202,7 @@ impl RegisterCertificate {
         if !self.row.replaces.is_empty() && !is_good {
             return Err(Refusal::malformed("replaces", "the hash of another key of the same holder, not revoked"));
         }
-        match certificates.get(&self.key_hash) {
+        match certificates.get(&self.leaf.key_hash) {
             None => Ok(Entered(CertificateRow { registered_at: micros(facts.now), ..self.row.clone() })),
             Some(known) if same_holder(known, &self.row) && known.revoked_at.is_none() && replaced.is_none() => {
                 let new = self.row.clone();

@@ -317,7 +317,7 @@ impl AnswerCertificateRequest {
         }
         let wrong = || Refusal::malformed("issued", "a certificate for the key and organisation that asked");
         let der = chain.first().ok_or_else(wrong)?;
-        let (leaf, read) = Leaf::read(der).ok().zip(Contents::read(der).ok()).ok_or_else(wrong)?;
+        let Contents { leaf, issuer, .. } = Contents::read(der).map_err(|_| wrong())?;
         if leaf.key_hash.to_string() != row.new_key_hash || leaf.oin().ok().is_none_or(|oin| oin.as_str() != row.oin) {
             return Err(wrong());
         }
@@ -327,7 +327,7 @@ impl AnswerCertificateRequest {
         }
         Ok(CertificateRow {
             key_hash: row.new_key_hash.clone(),
-            issuer: read.issuer.clone(),
+            issuer,
             starts_at: micros(leaf.not_before),
             expires_at: micros(leaf.not_after),
             registered_at: micros(facts.now),
