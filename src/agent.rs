@@ -11,6 +11,7 @@
 //! hub        → newcomers (decide by the own covenant, seal) → hub
 //! ```
 
+mod certified;
 mod content;
 mod covenant;
 mod fetch;
@@ -50,11 +51,12 @@ use crate::api::v1;
 use crate::clock::{Clock, SystemClock, TlsClock};
 use crate::config::{self, Address, AgentConfig, ConfigError, PolicyError, ServerName, Source};
 use crate::inspect::Shapes;
+use crate::mandate::Moment;
 use crate::pseudonym::OprfError;
 use crate::pseudonym::oprf::PublicKey;
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::{Health, Standing};
-use crate::serve::reload::{self, Asker, ReloadError};
+use crate::serve::reload::{self, Asker, ReloadError, Watched};
 use crate::serve::{self, Leave, Process};
 use crate::tls::files::SetFiles;
 use crate::tls::{self, ClientTls, FileError, Gate, Identity, PerAddress, ServerTls, TlsError};
@@ -175,6 +177,7 @@ async fn serve_on(
     let config = source.read()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     serve::lists::fetch_missing(&config.trust).await;
+    let looked_at = Watched::of(&source, watched);
     let agent = Agent(Arc::new(Parts::new(&config, covenant, Arc::clone(&clock))?));
     let (gate, incoming) = Gate::open(listener, local_tls::<AgentError>(&config)?, at_the_door());
     let (gate, process) = (Arc::new(gate), Process::new());
@@ -182,10 +185,10 @@ async fn serve_on(
     serve::sweep(&mut tasks, Arc::clone(&gate));
 
     let (renewed, door) = (agent.clone(), Arc::clone(&gate));
-    tasks.spawn(serve::expiry::follow(source.clone(), |config: &AgentConfig| (&config.tls, &config.trust)));
+    tasks.spawn(serve::expiry::follow(source.clone(), ending));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &AgentConfig| &config.trust));
     let renewing = source.clone();
-    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| renewed.renew(&config, &door)));
+    tasks.spawn(reload::follow(looked_at, Asker::new().1, move |config| renewed.renew(&config, &door)));
     let (keyholder, reached) = watch::channel(false);
     tasks.spawn(tell_health(reached, agent.links.hub.reached(), process.health().clone()));
     tasks.spawn(tell_version(agent.links.standing.subscribe(), process.health().clone()));
@@ -194,8 +197,9 @@ async fn serve_on(
     tasks.spawn(agent.clone().ask_for_proofs());
     tasks.spawn(agent.clone().bear_witness());
     tasks.spawn(agent.clone().renew_ahead(renewing));
-    if config.sealing.late_joiners {
-        tasks.spawn(agent.clone().serve_newcomers());
+    tasks.spawn(agent.clone().keep_published());
+    if config.sealing.late_joiners || config.sealing.successor.is_some() {
+        tasks.spawn(agent.clone().serve_newcomers(config.sealing.clone()));
     }
     let server = Server::builder()
         .max_concurrent_streams(Some(STREAMS))
@@ -267,24 +271,43 @@ async fn tell_version(mut standing: watch::Receiver<Standing>, health: Health) {
 /// The files that an agent shows itself and believes others by.
 fn watched(config: &AgentConfig) -> Vec<PathBuf> {
     let local = [&config.local.certificate, &config.local.key, &config.local.anchors].map(Clone::clone);
-    serve::watched(&config.tls, &config.trust).into_iter().chain(local).collect()
+    let mandate = config.mandate.iter().map(|section| section.file.clone());
+    serve::watched(&config.tls, &config.trust).into_iter().chain(local).chain(mandate).collect()
+}
+
+/// Those of them that end.
+fn ending(config: &AgentConfig) -> Vec<PathBuf> {
+    let local = [&config.local.certificate, &config.local.anchors].map(Clone::clone);
+    serve::ending(&config.tls, &config.trust).into_iter().chain(local).collect()
 }
 
 impl Agent {
-    /// Puts certificates, keys and anchors in place: all of them, or none. Connections to others are made with them from the
-    /// next on.
+    /// Puts certificates, keys and anchors in place: towards hub and keyholder all of them or none, and the same towards local
+    /// systems. One does not wait for the other: a local certificate that ended must not keep a revocation from being heard of.
     fn renew(&self, config: &AgentConfig, gate: &Gate) -> Result<usize, ReloadError> {
-        let local = local_tls::<ReloadError>(config)?;
+        let local = local_tls::<ReloadError>(config).map(|local| gate.reload(local));
+        match (self.renew_outward(config), local) {
+            (Ok(()), Ok(cut)) => Ok(cut),
+            (Ok(()), Err(error)) | (Err(error), Ok(_)) => Err(ReloadError::Part(Box::new(error))),
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// Connections to others are made with what is new from the next on.
+    fn renew_outward(&self, config: &AgentConfig) -> Result<(), ReloadError> {
         let identity = Identity::load(&config.tls.certificate, &config.tls.key, SystemClock.now())?;
         let trust = serve::trust(&config.tls, &config.trust)?;
-        let is_other = self.own.renew(&config.tls).map_err(|error| ReloadError::Own(Box::new(error)))?;
+        let is_other =
+            self.own.renew(config, &trust, SystemClock.now()).map_err(|error| ReloadError::Own(Box::new(error)))?;
         self.links.renew(&identity, &trust)?;
-        self.partners.believe(trust);
+        self.partners.believe(Arc::clone(&trust));
+        let runtime = tokio::runtime::Handle::current();
+        runtime.spawn(self.clone().show_keyholder(identity, trust, self.links.renewed()));
         if is_other {
             tracing::info!("the agent has another certificate");
-            tokio::runtime::Handle::current().spawn(self.clone().publish_anew());
+            runtime.spawn(self.clone().publish_anew());
         }
-        Ok(gate.reload(local))
+        Ok(())
     }
 }
 
@@ -304,9 +327,9 @@ impl Parts {
         let store = &config.store.directory;
         let receipts = receipts(config, Arc::clone(&clock))?;
         Ok(Self {
-            own: Own::load(config, clock.now())?,
-            partners: Partners::open(store, Arc::clone(&trust)).map_err(AgentError::Store)?,
-            links: Links::new(hub, keyholder, pinned, receipts.clone()),
+            own: Own::load(config, &trust, Moment::of(&covenant.id, clock.now()))?,
+            partners: Partners::open(store, Arc::clone(&trust), covenant.id.clone()).map_err(AgentError::Store)?,
+            links: Links::new(hub, (keyholder, identity), pinned, receipts.clone()),
             covenant,
             shapes: Shapes::of_api().map_err(|_| AgentError::Broken("the API's description"))?,
             spool: SpoolDirectory::open(store).map_err(AgentError::Store)?,

@@ -89,6 +89,8 @@ pub struct Draft {
     pub action: Option<Action>,
     /// OIN of the organisation that asked.
     pub organisation: String,
+    /// OIN of the supplier that called in that organisation's name; empty: the organisation called itself.
+    pub via: String,
     /// OIN of the organisation whose data it concerns; empty: none.
     pub source: String,
     /// Opaque employee.
@@ -129,8 +131,8 @@ pub struct Draft {
     pub reported: Option<Reason>,
 }
 
-/// Whether an event is a reader's organisation's own to read: it asked, or the hub did something of its own accord that concerns
-/// nobody else.
+/// Whether an event is a reader's organisation's own to read: it asked, or the hub did something of its own accord that concerns it
+/// first of all: its certificate ends, it leaves, its place is taken.
 pub fn is_own(organisation: &str, source: &str, reader: &str) -> bool {
     organisation == reader || (organisation.is_empty() && source == reader)
 }

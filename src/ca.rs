@@ -32,6 +32,7 @@ pub use operator::{Hand, Operator, Roster};
 pub use profile::{CrlUrl, Level, Name, Profile};
 pub use proposal::{Paper, Proposal};
 pub use register::{Entry, Serial, Stamp};
+pub use renewal::Asking;
 pub use revocation::{Published, Reason, Revocation, Which};
 pub use secret::SecretFrom;
 pub use settings::Signing;

@@ -9,6 +9,7 @@ pub mod ca;
 pub mod cert;
 pub mod check;
 pub mod init;
+pub mod mandate;
 pub mod member;
 pub mod reconcile;
 pub mod registry;
@@ -58,6 +59,8 @@ enum Command {
     Ca(ca::CaArgs),
     /// Look at certificates: what they say, whether they would be accepted, what to order or send instead; and which the hub knows.
     Cert(cert::CertArgs),
+    /// Let a supplier act in a partner's name: the partner signs, an operator registers and ends.
+    Mandate(mandate::MandateArgs),
     /// Add partners and certificates to a hub's registry, and cut them off.
     Registry(registry::RegistryArgs),
     /// Prove what stands in the audit log, copy it, and verify proofs and copies without any hub.
@@ -250,6 +253,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
             Ok(args) => Ok(block_on(ca::serve::run(*args, now, signal::shutdown(), out))??),
             Err(args) => Ok(ca::run(*args, now, out)?),
         },
+        Command::Mandate(args) => Ok(block_on(mandate::run(args, now, out))??),
         Command::Cert(args) => Ok(block_on(cert::run(args, now, out))??),
         Command::Registry(args) => Ok(block_on(registry::run(args, now, out))??),
         Command::Audit(args) => Ok(block_on(audit::run(*args, now, out))??),

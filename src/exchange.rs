@@ -265,13 +265,20 @@ impl Exchange {
         }
     }
 
+    /// To admit may bring a newer picture of the registry, which knows in whose name the key is: the draft is made of that one.
+    async fn admit_and_draft(&self, call: &Call, draft: &mut Draft) -> Result<(Caller, Admitted), Stop> {
+        let admitted = self.admit(call).await;
+        *draft = self.draft(call);
+        admitted
+    }
+
     async fn steps<O: Operation>(
         self: &Arc<Self>,
         call: &Call,
         message: O::Message,
         draft: &mut Draft,
     ) -> Result<Answer<O::Reply>, Stop> {
-        let (caller, admitted) = self.admit(call).await?;
+        let (caller, admitted) = self.admit_and_draft(call, draft).await?;
         let encoded = message.encoded();
         self.look_for_bsn(call, &encoded)?;
         let body_hash = digest(&SHA256, &message.same().unwrap_or(encoded));
@@ -356,16 +363,23 @@ impl Exchange {
             return Ok(());
         }
         let expected = "no number that passes the elfproef of a BSN: an agent turns a BSN into a pseudonym";
-        let fields = dirty.into_iter().take(32).map(|field| FieldViolation { field, expected }).collect();
+        let fields =
+            dirty.into_iter().take(32).map(|field| FieldViolation { field, expected: expected.into() }).collect();
         Err(Stop::own(Refusal::fields(Reason::BsnInText, fields)))
     }
 
     /// What is known of a call before anything else is.
     pub(crate) fn draft(&self, call: &Call) -> Draft {
+        // Of a supplier's key the partner's name, also where the call is refused.
+        let registry = self.registry.borrow();
+        let known = registry.registrations.registered(&call.certificate);
+        let shown = call.certificate.oin().map(ToString::to_string).unwrap_or_default();
+        let via = known.and_then(|known| known.via.as_ref()).map(|via| via.oin.to_string());
         Draft {
             method: call.method.name,
             action: Some(call.method.action),
-            organisation: call.certificate.oin().map(ToString::to_string).unwrap_or_default(),
+            organisation: known.map_or(shown, |known| known.oin.to_string()),
+            via: via.unwrap_or_default(),
             key_hash: call.certificate.key_hash().to_string(),
             trace_id: call.trace_id.clone(),
             ..Draft::default()

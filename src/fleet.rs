@@ -64,6 +64,8 @@ pub struct Certificate {
     pub name: String,
     /// organisation, officer, network_officer, operator.
     pub holder: String,
+    /// 20 digits: the supplier whose certificate it is; empty: the organisation's own.
+    pub via: String,
     /// Opaque; empty for an organisation.
     pub person: String,
     /// The owner's name for what uses it.
@@ -136,6 +138,7 @@ impl Certificate {
             name: name.to_owned(),
             holder: known.holder().as_str_name().trim_start_matches("HOLDER_KIND_").to_lowercase(),
             person: known.person_ref.clone(),
+            via: known.via.clone(),
             system: known.system.clone(),
             state: State::of(known)?,
             set: known.set.clone(),

@@ -38,7 +38,7 @@ pub struct Fields {
 impl Fields {
     /// Notes that a field is wrong.
     pub fn wrong(&mut self, field: &str, expected: &'static str) {
-        self.violations.push(FieldViolation { field: field.to_owned(), expected });
+        self.violations.push(FieldViolation { field: field.to_owned(), expected: expected.into() });
     }
 
     /// Notes a BSN where none may come.

@@ -3,6 +3,8 @@
 //! Only two things let anything happen: a [`Permit`] of the covenant, or an [`Office`]: a call that the covenant does
 //! not govern because it concerns no case, admitted by the method table for this kind of caller.
 
+use std::borrow::Cow;
+
 use crate::audit::{Outcome, Verdict};
 use crate::covenant::{Denial, Permit};
 use crate::reason::Reason;
@@ -84,7 +86,7 @@ pub struct FieldViolation {
     /// Path of the field, for example `context.user_ref`.
     pub field: String,
     /// What was expected.
-    pub expected: &'static str,
+    pub expected: Cow<'static, str>,
 }
 
 /// Why a request was not carried out, before it becomes a gRPC status.
@@ -119,6 +121,8 @@ pub enum RefusalKind {
     Outdated(Box<Outdated>),
     /// Too much at a time. Later it may work.
     Exhausted,
+    /// More than a bound that does not pass in seconds: which, and after how many seconds it is worth another try.
+    Limited(&'static str, u64),
     /// The store was lost on the way: what came of it is not known here.
     Lost,
 }
@@ -130,8 +134,11 @@ impl Refusal {
     }
 
     /// One malformed field.
-    pub fn malformed(field: &str, expected: &'static str) -> Self {
-        Self::fields(Reason::RequestIncomplete, vec![FieldViolation { field: field.to_owned(), expected }])
+    pub fn malformed(field: &str, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self::fields(
+            Reason::RequestIncomplete,
+            vec![FieldViolation { field: field.to_owned(), expected: expected.into() }],
+        )
     }
 
     /// Malformed fields, or a BSN in one of them.
@@ -158,6 +165,11 @@ impl Refusal {
     /// Too much at a time.
     pub fn exhausted() -> Self {
         Self { kind: RefusalKind::Exhausted, ..Self::denied(Reason::RateLimited) }
+    }
+
+    /// More than a bound: which, and after how many `seconds` it is worth another try.
+    pub fn limited(what: &'static str, seconds: u64) -> Self {
+        Self { kind: RefusalKind::Limited(what, seconds), ..Self::denied(Reason::RateLimited) }
     }
 
     /// What came of it is not known.

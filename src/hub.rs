@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -33,7 +33,7 @@ use crate::keys::{HubKeys, KeyFileError};
 use crate::reason::Reason;
 use crate::registry::Registry;
 use crate::serve::health::Health;
-use crate::serve::reload::{self, Asker, ReloadError};
+use crate::serve::reload::{self, Asker, ReloadError, Watched};
 use crate::serve::{self, Leave, Process};
 use crate::store::{Access, Deployment, Opening, Store, StoreError};
 use crate::tls::{FileError, Gate, Limits, PeerInfo, PerAddress, TlsError};
@@ -46,6 +46,7 @@ mod endings;
 mod notary;
 mod readiness;
 mod retention;
+mod succession;
 mod witnesses;
 
 use notary::Notary;
@@ -140,6 +141,9 @@ pub async fn run_by(
 ) -> Result<(), HubError> {
     let config = source.read()?;
     serve::lists::fetch_missing(&config.trust).await;
+    let watched = Watched::of(&source, |config: &HubConfig| {
+        [serve::watched(&config.tls, &config.trust), witnesses::watched(config)].concat()
+    });
     let tls = serve::server_tls::<HubError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let exchange = Arc::new(exchange(&config, machine, tls.trust()).await?);
     tracing::info!(log = %exchange.log.public(), "the log's public key, for whoever verifies it");
@@ -153,7 +157,7 @@ pub async fn run_by(
     let gate = Arc::new(gate);
     let process = Process::new();
     let mut background = background(&exchange, &gate, process.health());
-    witnesses::call(&mut background, &exchange, &config)?;
+    let calls = witnesses::Calls::start(&mut background, &exchange, &config)?;
     let (last_look, ended) = oneshot::channel();
     let mut notary = tokio::spawn(notary.follow(ended));
     tracing::info!(node = config.node.as_str(), covenant = exchange.covenant.version().number, "hub serves");
@@ -163,11 +167,11 @@ pub async fn run_by(
     let routes = routes(&config, &exchange, &process, node)?;
     let edge = EdgeLayer::new(Arc::clone(&exchange), bounds(limits), process.phase());
     serve::sweep(&mut background, Arc::clone(&gate));
-    let apply = renewal(&exchange, &gate, &edge);
-    let watched = |config: &HubConfig| serve::watched(&config.tls, &config.trust);
-    background.spawn(serve::expiry::follow(source.clone(), |config: &HubConfig| (&config.tls, &config.trust)));
+    let apply = renewal(&exchange, &gate, &edge, calls);
+    let ending = |config: &HubConfig| [serve::ending(&config.tls, &config.trust), witnesses::ending(config)].concat();
+    background.spawn(serve::expiry::follow(source.clone(), ending));
     background.spawn(serve::lists::follow(source.clone(), |config: &HubConfig| &config.trust));
-    background.spawn(reload::follow(source, watched, asked, apply));
+    background.spawn(reload::follow(watched, asked, apply));
     let server = Server::builder()
         .layer(edge)
         .max_concurrent_streams(Some(limits.streams_per_connection))
@@ -201,11 +205,15 @@ fn renewal(
     exchange: &Arc<Exchange>,
     gate: &Arc<Gate>,
     edge: &EdgeLayer,
+    calls: witnesses::Calls,
 ) -> impl Fn(HubConfig) -> Result<usize, ReloadError> + Send + Sync + 'static {
     let (exchange, gate, edge) = (Arc::clone(exchange), Arc::clone(gate), edge.clone());
     move |config| {
         let tls = serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
+        let lines = witnesses::lines(&exchange.policy, &config, tls.trust());
+        let lines = lines.map_err(|error| ReloadError::Own(Box::new(error)))?;
         // From here on nothing fails.
+        calls.renew(lines);
         exchange.settings.trust.send_replace(Arc::clone(tls.trust()));
         gate.limit(at_the_door(&config.limits));
         edge.resize(bounds(&config.limits));
@@ -231,7 +239,7 @@ fn at_the_door(limits: &config::Limits) -> Limits {
             per_second: limits.connections_per_address_second,
         },
         connections: limits.connections,
-        per_partner: limits.connections_per_partner,
+        per_key: limits.connections_per_partner,
         stall: limits.keepalive(),
     }
 }
@@ -269,9 +277,11 @@ fn background(exchange: &Arc<Exchange>, gate: &Arc<Gate>, health: &Health) -> Jo
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(exchange).follow_registry());
     tasks.spawn(cut_ended(Arc::clone(exchange), Arc::clone(gate)));
+    tasks.spawn(cut_useless(Arc::clone(exchange), Arc::clone(gate)));
     tasks.spawn(readiness::follow(Arc::clone(exchange), health.clone()));
     tasks.spawn(retention::follow(Arc::clone(exchange)));
     tasks.spawn(endings::follow(Arc::clone(exchange)));
+    tasks.spawn(succession::follow(Arc::clone(exchange)));
     tasks.spawn(witnesses::watch(Arc::clone(exchange)));
     tasks
 }
@@ -343,6 +353,8 @@ pub(crate) fn access(config: &HubConfig) -> Result<Access, HubError> {
 /// G7, whatever is still under way then.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 const LONGEST_LAST_WORDS: Duration = Duration::from_millis(700);
+/// Between two looks at the clock while somebody is about to be refused.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Cuts live connections the moment the registry no longer knows their key or partner (guarantee G7).
 async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
@@ -352,12 +364,16 @@ async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
     loop {
         let next = registry.borrow().registrations.next_end(looked);
         // The clock may be moved by hand: it is looked at often, while anything is about to end.
-        let until = next.map_or(Duration::MAX, |_| LAST_WORDS);
+        let until = next.map_or(Duration::MAX, |_| TICK);
         match tokio::time::timeout(until, registry.changed()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) if next.is_some_and(|end| end > exchange.clock.now()) => continue,
             Err(_) => {}
+        }
+        if next.is_some_and(|end| end <= exchange.clock.now()) {
+            // A moment that comes is no change: whoever waits for one is woken, to say why it ends.
+            exchange.registry.send_modify(|_| {});
         }
         let latest = Instant::now() + LONGEST_LAST_WORDS;
         let (mut cut, mut is_busy) = (0, true);
@@ -370,13 +386,34 @@ async fn cut_ended(exchange: Arc<Exchange>, gate: Arc<Gate>) {
             looked = exchange.clock.now();
             cut += gate.connections().cut_where(|peer| {
                 let ended = has_ended(&picture, peer, looked);
-                let waits = ended && !is_last && peer.load.calls.load(Ordering::Relaxed) > 0;
+                // Of this connection, in whatever place its calls are counted.
+                let speaks = peer.idle().is_zero();
+                let waits = ended && !is_last && speaks;
                 is_busy |= waits;
                 ended && !waits
             });
         }
         if cut > 0 {
             tracing::info!(connections = cut, "cut connections of revoked keys or suspended partners");
+        }
+    }
+}
+
+/// How long a connection with a key that was revoked or has ended is kept, when nothing is called on it: whoever comes with one
+/// is refused by call, so that the log says it, and takes up no place for longer.
+const NO_USE: Duration = Duration::from_secs(1);
+
+/// Ends connections that are opened with a key after it was revoked, or after its mandate ended. A suspended partner's stay.
+async fn cut_useless(exchange: Arc<Exchange>, gate: Arc<Gate>) {
+    loop {
+        tokio::time::sleep(NO_USE).await;
+        let (picture, now) = (Arc::clone(&exchange.registry.borrow()), exchange.clock.now());
+        let is_ended = |peer: &PeerInfo| {
+            picture.registrations.key(&peer.certificate.key_hash()).is_some_and(|known| !known.holds(now))
+        };
+        let cut = gate.connections().cut_where(|peer| peer.idle() >= NO_USE && is_ended(peer));
+        if cut > 0 {
+            tracing::info!(connections = cut, "cut connections that were opened with keys that are no longer good");
         }
     }
 }

@@ -8,5 +8,5 @@ pub mod caller;
 pub mod certificate;
 pub mod signing_request;
 
-pub use caller::{Caller, Function, Holder, KeyState, Partner, PersonRef, Registration, Registrations};
+pub use caller::{Caller, Function, Given, Holder, KeyState, Partner, PersonRef, Registration, Registrations, Via};
 pub use certificate::{CertificateError, Fingerprint, KeyHash, PeerCertificate};

@@ -7,6 +7,7 @@
 mod quota;
 mod roster;
 mod service;
+mod successors;
 
 use std::future::Future;
 use std::io;
@@ -27,7 +28,7 @@ use crate::config::{ConfigError, KeyholderConfig, Source};
 use crate::pseudonym::{Epoch, KeyError, OprfError, SecretKey, oprf};
 use crate::serve::guard::GuardLayer;
 use crate::serve::health::Health;
-use crate::serve::reload::{self, Asker, ReloadError};
+use crate::serve::reload::{self, Asker, ReloadError, Watched};
 use crate::serve::{self, Leave, Process};
 use crate::tls::{self, FileError, Gate, TlsError};
 use quota::{Quota, QuotaError};
@@ -121,15 +122,18 @@ pub(crate) async fn serve_on(
     let quota = Quota::open(config.store.url.as_str()).await?;
     let desk = Desk::new(key, epoch, members, quota.clone(), Arc::clone(&clock))?;
     serve::lists::fetch_missing(&config.trust).await;
+    let watched = Watched::of(&source, |config: &KeyholderConfig| serve::watched(&config.tls, &config.trust));
     let tls = serve::server_tls::<KeyholderError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
-    let (watched, door) = (|config: &KeyholderConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
-    tasks.spawn(serve::expiry::follow(source.clone(), |config: &KeyholderConfig| (&config.tls, &config.trust)));
+    let door = Arc::clone(&gate);
+    tasks.spawn(serve::expiry::follow(source.clone(), |config: &KeyholderConfig| {
+        serve::ending(&config.tls, &config.trust)
+    }));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &KeyholderConfig| &config.trust));
-    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
+    tasks.spawn(reload::follow(watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
     }));
     tasks.spawn(roster::follow(config.roster.file.clone(), renewed));

@@ -20,6 +20,7 @@ pub mod trust;
 
 pub mod identity;
 
+pub mod mandate;
 pub mod method;
 
 pub mod transport;

@@ -107,6 +107,11 @@ pub static METHODS: &[Method] = &[
     row("sluis.v1.Registry/RetireCertificate", Operators, false, Update),
     row("sluis.v1.Registry/ListCertificates", Operators, false, Read),
     row("sluis.v1.Registry/SetPartnerStatus", Operators, false, Update),
+    row("sluis.v1.Registry/SucceedPartner", Operators, false, Update),
+    row("sluis.v1.Registry/ListSuccessions", Operators, false, Read),
+    row("sluis.v1.Registry/RegisterMandate", Operators, false, Create),
+    row("sluis.v1.Registry/EndMandate", Operators, false, Delete),
+    row("sluis.v1.Registry/ListMandates", Operators, false, Read),
     row("sluis.v1.Registry/ListPendingChanges", Operators, false, Read),
     row("sluis.v1.Registry/ConfirmChange", Operators, false, Update),
     row("sluis.v1.Registry/CancelChange", Operators, false, Delete),
@@ -118,6 +123,9 @@ pub static METHODS: &[Method] = &[
     row(TEST_CONNECTION, Registered, false, Execute),
     row("sluis.v1.Simulation/AdvanceClock", Operators, false, Execute),
 ];
+
+/// A partner's own hand: a mandate is leave to carry its exchange, not to bind it.
+const OWN_HAND: [&str; 1] = ["sluis.v1.Covenants/SignCovenant"];
 
 /// Answers also those whose agent is refused elsewhere: it says why.
 const TEST_CONNECTION: &str = "sluis.v1.Connection/TestConnection";
@@ -140,7 +148,30 @@ const PROTECTS: [&str; 8] = [
     "sluis.v1.Inbox/AcknowledgeInbox",
 ];
 
+/// What the systems of an organisation whose place is taken go on with until it leaves: finishing what only they can do.
+const WINDS_UP: [&str; 14] = [
+    TEST_CONNECTION,
+    "sluis.v1.Directory/ListPartners",
+    "sluis.v1.Directory/GetPartner",
+    "sluis.v1.Directory/PublishKeys",
+    "sluis.v1.Covenants/GetCovenant",
+    "sluis.v1.Covenants/SignCovenant",
+    "sluis.v1.Pseudonyms/CheckKnownAnswer",
+    "sluis.v1.Records/StreamSealRequests",
+    "sluis.v1.Records/AddRecipient",
+    "sluis.v1.Inbox/StreamInbox",
+    "sluis.v1.Inbox/AcknowledgeInbox",
+    "sluis.v1.Audit/ReportRefusal",
+    "sluis.v1.Audit/ProveEvents",
+    "sluis.v1.Certificates/RenewCertificate",
+];
+
 impl Method {
+    /// Whether an organisation whose place is taken may go on with it: sealing, hearing what came, holding the log to its word.
+    pub fn serves_succeeded(&self) -> bool {
+        WINDS_UP.contains(&self.name)
+    }
+
     /// Whether an agent below the covenant's minimum may go on with it: a withdrawal is nobody's software's to hold up.
     pub fn serves_outdated(&self) -> bool {
         self.name == TEST_CONNECTION || PROTECTS.contains(&self.name)
@@ -154,7 +185,7 @@ impl Method {
     /// Whether this caller may call this method at all. Case and covenant are asked afterwards.
     ///
     /// # Errors
-    /// `ROLE_NOT_ALLOWED` for a kind of caller that the row does not name, `COVENANT_NOT_ACCEPTED` before signing.
+    /// `ROLE_NOT_ALLOWED` for a kind of caller that the row does not name and for suppliers where the partner itself must act, `COVENANT_NOT_ACCEPTED` before signing.
     pub fn admit(&self, caller: &Caller, covenant_version: u32) -> Result<Admitted, Refusal> {
         let named = match self.callers {
             Callers::Registered => true,
@@ -163,7 +194,7 @@ impl Method {
             Callers::Operators => matches!(caller.function(), Some(Function::Operator)),
             Callers::Issuers => matches!(caller.function(), Some(Function::Issuer | Function::Operator)),
         };
-        if !named {
+        if !named || (caller.via().is_some() && OWN_HAND.contains(&self.name)) {
             return Err(Refusal::denied(Reason::RoleNotAllowed));
         }
         if self.covenant && !caller.accepted(covenant_version) {

@@ -3,6 +3,9 @@
 //! It is replaced as a whole when something changes; every decision carries the revision that it saw, and a commit with
 //! an older one is decided again ([`crate::store::Seen`]).
 
+mod mandates;
+mod succession;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use prost::Message as _;
@@ -12,10 +15,13 @@ use crate::api::v1;
 use crate::clock::from_micros;
 use crate::identity::certificate::Leaf;
 use crate::identity::{Function, Holder, KeyHash, KeyState, Partner, Registration, Registrations};
-use crate::party::{Oin, PartnerStatus, Role};
+use crate::party::{Oin, Role};
 use crate::store::StoreError;
 use crate::store::certificates::CertificateRow;
+use crate::store::mandate::MandateRow;
 use crate::store::registry::Rows;
+
+pub use succession::Succession;
 
 /// The picture.
 #[derive(Default)]
@@ -26,8 +32,12 @@ pub struct Registry {
     pub registrations: Registrations,
     /// Every registered certificate by the hash of its key.
     pub certificates: BTreeMap<KeyHash, CertificateRow>,
+    /// Every mandate that was registered: by principal, supplier and time of registration.
+    pub mandates: Vec<MandateRow>,
     /// Every partner by OIN.
     pub partners: BTreeMap<Oin, Entry>,
+    /// What every partner published last, whoever signed it: peers may have seen it, and hold the next one against it.
+    pub last_keys: BTreeMap<Oin, v1::KeySet>,
     /// Signatures by version and OIN.
     pub signatures: Vec<(u32, v1::CovenantSignature)>,
 }
@@ -39,8 +49,10 @@ pub struct Entry {
     pub partner: Partner,
     /// Roles held outside any case.
     pub standing_roles: Vec<Role>,
-    /// Published keys.
+    /// Published keys, as long as the key that signed them is vouched for.
     pub keys: Option<v1::KeySet>,
+    /// Who takes its place.
+    pub succession: Option<Succession>,
 }
 
 impl Registry {
@@ -63,21 +75,31 @@ impl Registry {
                 .split_whitespace()
                 .map(|code| code.parse().map_err(bad("partner")))
                 .collect::<Result<_, _>>()?;
-            partners.insert(oin, Entry { partner, standing_roles, keys: None });
+            partners.insert(oin, Entry { partner, standing_roles, keys: None, succession: None });
         }
         let (mut keys, mut certificates) = (HashMap::new(), BTreeMap::new());
         for row in rows.certificates {
             let hash: KeyHash = row.key_hash.parse().map_err(bad("certificate"))?;
             let holder = holder(&row.holder, &row.person_ref)?;
             let oin = row.oin.parse().map_err(bad("certificate"))?;
-            keys.insert(hash, Registration { oin, holder, state: state(&row) });
+            let via = mandates::via(&rows.mandates, &row.oin, &row.via)?;
+            keys.insert(hash, Registration { oin, via, holder, state: state(&row), is_used: row.used_at.is_some() });
             certificates.insert(hash, row);
         }
+        mandates::withhold(&rows.mandates, &mut keys);
+        let mut last_keys = BTreeMap::new();
         for (oin, message) in rows.key_sets {
             let oin: Oin = oin.parse().map_err(bad("key_set"))?;
             let set = v1::KeySet::decode(&*message).map_err(|_| StoreError::Inconsistent("key_set"))?;
-            if let Some(entry) = partners.get_mut(&oin).filter(|_| vouched_for(&set, &oin, &keys)) {
-                entry.keys = Some(set);
+            if let Some(entry) = partners.get_mut(&oin) {
+                entry.keys = vouched_for(&set, &oin, &keys).then(|| set.clone());
+            }
+            last_keys.insert(oin, set);
+        }
+        for row in &rows.successions {
+            let (oin, succession) = Succession::read(row)?;
+            if let Some(entry) = partners.get_mut(&oin) {
+                entry.succession = Some(succession);
             }
         }
         let mut signatures = Vec::new();
@@ -88,7 +110,8 @@ impl Registry {
             signatures.push((version, signature));
         }
         let known = partners.iter().map(|(oin, entry)| (oin.clone(), entry.partner.clone())).collect();
-        Ok(Self { rev: rows.rev, registrations: Registrations::new(keys, known), certificates, partners, signatures })
+        let (rev, registrations, mandates) = (rows.rev, Registrations::new(keys, known), rows.mandates);
+        Ok(Self { rev, registrations, certificates, mandates, partners, last_keys, signatures })
     }
 
     /// Partners that hold this role outside any case and take part now.
@@ -105,29 +128,40 @@ impl Registry {
         operators.map(|row| (&row.oin, &row.person_ref)).collect::<BTreeSet<_>>().len() > 1
     }
 
+    /// The mandate of one partner to one supplier that was not cut; its time may be over.
+    pub fn mandate(&self, principal: &Oin, delegate: &Oin) -> Option<&MandateRow> {
+        mandates::between(&self.mandates, principal.as_str(), delegate.as_str())
+    }
+
+    /// Whether a supplier may act by this mandate now: it was not cut, it is in time, the key that signed it is the partner's own
+    /// still, and both stand well.
+    pub fn is_in_force(&self, row: &MandateRow, now: OffsetDateTime) -> bool {
+        let both = row.principal.parse().ok().zip(row.delegate.parse().ok());
+        let stands = both.is_some_and(|(oin, via): (Oin, Oin)| self.registrations.may_act_for(&oin, &via, now).is_ok());
+        row.cut_at.is_none() && mandates::term(row).holds(now) && self.is_signed_by_its_principal(row) && stands
+    }
+
+    /// Whether the key that signed a mandate is registered for the partner's own systems, and not revoked.
+    pub fn is_signed_by_its_principal(&self, row: &MandateRow) -> bool {
+        mandates::is_own(row, |hash| self.registrations.key(hash))
+    }
+
     /// The partner with this OIN.
     pub fn get(&self, oin: &Oin) -> Option<&Entry> {
         self.partners.get(oin)
     }
 }
 
-impl Entry {
-    /// Active, and within its time.
-    pub fn takes_part(&self, now: OffsetDateTime) -> bool {
-        self.partner.status == PartnerStatus::Active
-            && self.partner.effective_from <= now
-            && self.partner.withdrawn_at.is_none_or(|at| now < at)
-    }
-}
-
 /// Whether the key that signed a published set is registered for this organisation's systems and not revoked: a set under
-/// a revoked certificate is in force no longer. One that has retired signed it while it was good.
+/// a revoked certificate is in force no longer. One that has retired signed it while it was good; of a
+/// supplier's, the mandate still has to be there.
 fn vouched_for(set: &v1::KeySet, oin: &Oin, keys: &HashMap<KeyHash, Registration>) -> bool {
     let leaf = set.certificate_chain.first().and_then(|leaf| Leaf::read(leaf).ok());
     leaf.and_then(|leaf| keys.get(&leaf.key_hash)).is_some_and(|registration| {
         registration.oin == *oin
             && registration.state != KeyState::Revoked
             && registration.holder == Holder::Organisation
+            && registration.via.as_ref().is_none_or(|via| via.given.is_some())
     })
 }
 

@@ -15,6 +15,7 @@
 mod model;
 
 mod setting;
+mod suppliers;
 
 mod day;
 mod line;
@@ -63,6 +64,7 @@ pub struct Reports {
     monitor: monitor::Monitor,
     sample: sample::Sample,
     usage: usage::Usage,
+    suppliers: suppliers::Suppliers,
     certificates: certificates::Certificates,
 }
 
@@ -85,6 +87,7 @@ impl Reports {
             monitor: monitor::Monitor::default(),
             sample,
             usage: usage::Usage::default(),
+            suppliers: suppliers::Suppliers::default(),
             certificates: certificates::Certificates::default(),
         }
     }
@@ -113,6 +116,7 @@ impl Reports {
             self.monitor.add(&line);
             self.sample.add(&line);
             self.usage.add(&line);
+            self.suppliers.add(&line);
             self.certificates.add(&line);
         }
     }
@@ -121,8 +125,10 @@ impl Reports {
     pub fn finish(self) -> Vec<Report> {
         let setting = &self.setting;
         let found = self.trail.finish(setting);
+        let mut disclosures = self.disclosures.finish(setting, &found);
+        disclosures.tables.extend(self.suppliers.table(setting));
         let mut reports = vec![
-            self.disclosures.finish(setting, &found),
+            disclosures,
             self.denials.finish(setting),
             self.emergency.finish(setting),
             access::without_role(setting, &found),

@@ -20,11 +20,12 @@ pub mod certificate_signature;
 pub mod header;
 pub mod hpke;
 pub mod key_set;
+pub mod mandate;
 pub mod record_key;
 
 use rand_core::CryptoRngCore;
 
-pub use addition::{Addition, SignedAddition};
+pub use addition::{Addition, OPENS_FOR, SignedAddition};
 pub use agent_keys::AgentKeys;
 pub use body::{BodyDigest, BodyError, BodyOpener, BodySealer, MAX_CONTENT_LEN, SealedBody};
 pub use canonical::NotCanonical;
@@ -34,6 +35,7 @@ pub use header::{
 };
 pub use hpke::{HpkeError, SealedKey, Suite};
 pub use key_set::{KeySet, KeySetError, SignedKeySet};
+pub use mandate::{Mandate, MandateError, SignedMandate};
 pub use record_key::{FreshKey, KeyCommitment, RecordKey};
 
 /// Why a record key can't be sealed or opened.

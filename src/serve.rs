@@ -162,6 +162,12 @@ pub(crate) fn watched(tls: &TlsConfig, trust: &TrustConfig) -> Vec<PathBuf> {
     own.cloned().chain(trust.sets.iter().flat_map(of_set)).collect()
 }
 
+/// The files with certificates of its own, and of roots that it trusts: they end.
+pub(crate) fn ending(tls: &TlsConfig, trust: &TrustConfig) -> Vec<PathBuf> {
+    let own = [Some(&tls.certificate), tls.anchors.as_ref()].into_iter().flatten();
+    own.chain(trust.sets.iter().map(|set| &set.anchors)).cloned().collect()
+}
+
 /// Whose certificates are believed, by the configuration.
 ///
 /// # Errors

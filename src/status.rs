@@ -3,6 +3,7 @@
 pub mod early;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Status};
@@ -78,7 +79,7 @@ fn told(refusal: &Refusal, event_id: &str) -> Status {
             Status::with_error_details(code, text, with_info(ErrorDetails::new(), reason, event_id))
         }
         RefusalKind::Malformed(fields) => {
-            let violations = fields.iter().map(|field| FieldViolation::new(&*field.field, field.expected));
+            let violations = fields.iter().map(|field| FieldViolation::new(&*field.field, &*field.expected));
             let mut details = with_info(ErrorDetails::new(), reason, event_id);
             let bad = BadRequest::new(violations.collect::<Vec<_>>());
             details.set_bad_request(bad.field_violations);
@@ -116,6 +117,11 @@ fn told(refusal: &Refusal, event_id: &str) -> Status {
             details.set_retry_info(Some(early::wait()));
             let text = "too much at a time; nothing was done: try again later";
             Status::with_error_details(Code::ResourceExhausted, text, details)
+        }
+        RefusalKind::Limited(what, seconds) => {
+            let mut details = with_info(ErrorDetails::new(), reason, event_id);
+            details.set_retry_info(Some(Duration::from_secs(*seconds)));
+            Status::with_error_details(Code::ResourceExhausted, *what, details)
         }
     }
 }

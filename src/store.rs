@@ -26,6 +26,7 @@ pub mod deployment;
 pub mod erasure;
 mod event;
 pub mod inbox;
+pub mod mandate;
 pub mod pending;
 pub mod record;
 pub mod registry;
@@ -33,6 +34,7 @@ pub mod renewal;
 pub mod request;
 pub mod search;
 mod sign;
+pub mod succession;
 pub mod tree;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};

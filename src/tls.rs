@@ -23,7 +23,7 @@ mod verifier;
 
 pub use acceptor::{Gate, Incoming, Limits, TlsConnection};
 pub use client::ClientTls;
-pub use connections::{Connections, Load, PeerInfo};
+pub use connections::{Connections, Load, PeerInfo, UnderWay};
 pub use crowd::PerAddress;
 pub use failure::{Failure, Failures};
 pub use files::{FileError, Identity};

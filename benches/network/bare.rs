@@ -43,7 +43,7 @@ pub(crate) async fn serve(
     let echo = Arc::new(Echo::new(world, step)?);
     let listener = TcpListener::bind((HOST, 0)).await?;
     let address = listener.local_addr()?.to_string();
-    let limits = Limits { per_partner: 2048, ..Limits::default() };
+    let limits = Limits { per_key: 2048, ..Limits::default() };
     let (_gate, incoming) = Gate::open(listener, tls, limits);
     let routes = Routes::new(Part::<0>(Arc::clone(&echo)))
         .add_service(Part::<1>(Arc::clone(&echo)))

@@ -176,6 +176,7 @@ impl Setup {
             signature_scheme: u32::from(signed.signature.scheme.code()),
             signature: signed.signature.signature,
             certificate_chain: self.chain(oin)?,
+            mandate: None,
         };
         let request = v1::PublishKeysRequest { request_id: id(), keys: Some(set) };
         DirectoryClient::new(channel.clone()).publish_keys(request).await?;

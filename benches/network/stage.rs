@@ -200,7 +200,13 @@ fn registrations(world: &World, covenant: u32) -> Result<Registrations, Failed> 
     for oin in &world.partners {
         let der = CertificateDer::from_pem_file(ca(&world.folder).join(format!("{oin}.pem")))?;
         let oin: sluis::party::Oin = oin.parse()?;
-        let registration = Registration { oin: oin.clone(), holder: Holder::Organisation, state: KeyState::Active };
+        let registration = Registration {
+            oin: oin.clone(),
+            via: None,
+            holder: Holder::Organisation,
+            state: KeyState::Active,
+            is_used: true,
+        };
         keys.insert(Certificate::read(&der)?.key_hash, registration);
         let kind = if oin.as_str() == world.gemeente { OrgKind::Gemeente } else { OrgKind::Aanbieder };
         let partner = Partner {

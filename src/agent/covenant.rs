@@ -25,6 +25,8 @@ pub enum CovenantError {
 pub(super) struct OwnCopy {
     /// `covenants/{id}/versions/{number}`.
     pub(super) name: String,
+    /// The `{id}` in it: by this name a mandate says in which network it counts.
+    pub(super) id: String,
     /// SHA-256 of its content.
     pub(super) content_hash: [u8; 32],
     rights: Rights,
@@ -53,6 +55,7 @@ impl OwnCopy {
         let hash = version.content_hash.parse::<crate::identity::Fingerprint>().map_err(|_| CovenantError::Hash)?;
         Ok(Self {
             name: format!("covenants/{}/versions/{}", version.name, version.number),
+            id: version.name.clone(),
             content_hash: *hash.as_bytes(),
             rights: Rights::Covenant(Box::new(covenant)),
             known: Mutex::default(),
@@ -77,6 +80,7 @@ impl OwnCopy {
         let name = "covenants/proef/versions/1".to_owned();
         Self {
             name,
+            id: "proef".to_owned(),
             content_hash: [7; 32],
             rights: Rights::These(grants.into_iter().collect()),
             known: Mutex::default(),

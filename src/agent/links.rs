@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::api::v1;
 use crate::api::v1::keyholder_client::KeyholderClient;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::clock::TlsClock;
+use crate::identity::KeyHash;
 use crate::pseudonym::known_answer::IDENTIFIER;
 use crate::pseudonym::oprf::PublicKey;
 use crate::pseudonym::{Blinding, Bsn, KnownAnswer, OprfOutput};
@@ -79,12 +81,18 @@ impl Link {
 pub(super) struct Links {
     pub(super) hub: Nodes,
     keyholder: Link,
+    /// What the keyholder is shown: for a time the certificate of before.
+    shown: StdMutex<Identity>,
+    /// The keyholder refused what it was shown when it was asked last.
+    is_stranger: AtomicBool,
     pinned: PublicKey,
     /// The hub's answers are held against its log, as all others.
     receipts: Option<Arc<Receipts>>,
     checked: Mutex<Checks>,
     /// What the hub says of the agent's version.
     pub(super) standing: watch::Sender<Standing>,
+    /// The agent shows another certificate than before.
+    renewed: watch::Sender<()>,
 }
 
 /// What was found, and what it cost to find.
@@ -162,14 +170,67 @@ impl Difference {
 }
 
 impl Links {
-    /// Shows another certificate and believes others from the next connection on.
+    /// Shows the hub another certificate and believes others from the next connection on. The keyholder is to be told first.
     pub(super) fn renew(&self, identity: &Identity, trust: &Arc<Trust>) -> Result<(), TlsError> {
-        self.keyholder.renew(identity, trust)?;
-        self.hub.links().try_for_each(|link| link.renew(identity, trust))
+        self.hub.links().try_for_each(|link| link.renew(identity, trust))?;
+        self.renewed.send_replace(());
+        Ok(())
     }
 
-    pub(super) fn new(hub: Nodes, keyholder: Link, pinned: PublicKey, receipts: Option<Arc<Receipts>>) -> Self {
-        Self { hub, keyholder, pinned, receipts, checked: Mutex::default(), standing: watch::Sender::default() }
+    /// The same with the keyholder.
+    pub(super) fn renew_keyholder(&self, identity: &Identity, trust: &Arc<Trust>) -> Result<(), TlsError> {
+        self.keyholder.renew(identity, trust)?;
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = identity.clone();
+        Ok(())
+    }
+
+    /// What the keyholder is shown.
+    pub(super) fn shown_to_keyholder(&self) -> Identity {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the keyholder lets this certificate call already: its people may have put the key on the roster.
+    pub(super) async fn is_known(&self, identity: &Identity, trust: &Arc<Trust>) -> bool {
+        let tls = self.keyholder.tls.beside(identity, trust, Arc::new(TlsClock));
+        let channel = tls.and_then(|tls| tls.connect_lazy(&self.keyholder.address.to_string()));
+        let Ok(channel) = channel else { return false };
+        let mut request = Request::new(v1::GetKeyRequest {});
+        request.set_timeout(PATIENCE);
+        KeyholderClient::new(channel).get_key(request).await.is_ok()
+    }
+
+    /// Tells the keyholder which key takes the place of the one that the agent shows.
+    ///
+    /// # Errors
+    /// What the keyholder said, or that it can't be reached.
+    pub(super) async fn announce(&self, next: KeyHash) -> Result<(), Status> {
+        let mut request = Request::new(v1::SucceedKeyRequest { key_hash: next.as_bytes().to_vec() });
+        request.set_timeout(PATIENCE);
+        match self.keyholder_client().succeed_key(request).await {
+            Ok(_) => Ok(()),
+            // Without a roster's place there is nothing to pass on; an older keyholder's people change the roster.
+            Err(status) if matches!(status.code(), Code::PermissionDenied | Code::Unimplemented) => {
+                tracing::warn!(code = ?status.code(), "the keyholder's roster has to be changed for the agent's next certificate");
+                Ok(())
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Changes whenever the agent shows another certificate: what is to last longer than the old one moves over.
+    pub(super) fn renewed(&self) -> watch::Receiver<()> {
+        self.renewed.subscribe()
+    }
+
+    pub(super) fn new(
+        hub: Nodes,
+        (keyholder, shown): (Link, Identity),
+        pinned: PublicKey,
+        receipts: Option<Arc<Receipts>>,
+    ) -> Self {
+        let (shown, is_stranger) = (StdMutex::new(shown), AtomicBool::new(false));
+        let (checked, standing, renewed) = (Mutex::default(), watch::Sender::default(), watch::Sender::default());
+        Self { hub, keyholder, shown, is_stranger, pinned, receipts, checked, standing, renewed }
     }
 
     /// The epoch under which subjects may leave now; checks again whenever a connection is new.
@@ -240,6 +301,7 @@ impl Links {
 
     async fn compare(&self, known: &mut BTreeMap<u32, KnownAnswer>, node: &Node) -> Result<Outcome, Status> {
         let answer = self.keyholder_client().get_key(v1::GetKeyRequest {}).await;
+        self.notice_stranger(answer.as_ref().err());
         let key = answer.map_err(|status| of_keyholder(&status))?.into_inner();
         if key.public_key != self.pinned.to_bytes() {
             return Ok(Outcome::Differs(Difference::Key));
@@ -268,6 +330,14 @@ impl Links {
             Err(status) if is_outdated(&status) => Err(upstream(&status, HUB)),
             Err(status) if status.code() == Code::FailedPrecondition => Ok(Outcome::Differs(Difference::Hub)),
             Err(status) => Err(upstream(&status, HUB)),
+        }
+    }
+
+    /// Says once that the keyholder does not let this agent call, also at the start: nobody else would notice before the first referral.
+    fn notice_stranger(&self, refusal: Option<&Status>) {
+        let Some(is_stranger) = is_stranger(refusal) else { return };
+        if !self.is_stranger.swap(is_stranger, Ordering::Relaxed) && is_stranger {
+            tracing::error!("ALARM: the keyholder does not know the agent's certificate: its roster must be changed");
         }
     }
 
@@ -335,6 +405,15 @@ pub(super) async fn asked_for_life(channel: &Channel) -> Option<Result<Response<
     tokio::time::timeout(PATIENCE, client.check(question)).await.ok()
 }
 
+/// Whether the keyholder's answer says that it does not know the agent's certificate; `None`: it says nothing of it.
+fn is_stranger(refusal: Option<&Status>) -> Option<bool> {
+    match refusal.map(Status::code) {
+        None => Some(false),
+        Some(Code::PermissionDenied) => Some(true),
+        Some(_) => None,
+    }
+}
+
 /// The keyholder's refusals concern the agent, not its caller: whose certificate is not on the roster, for example.
 fn of_keyholder(status: &Status) -> Status {
     match status.code() {
@@ -360,6 +439,13 @@ mod tests {
         let seconds = |same| [1, 2, 3, 4, 5, 9, 40, u32::MAX].map(|n| difference_holds(n, same).as_secs());
         assert_eq!(seconds(true), [30, 60, 120, 240, 300, 300, 300, 300]);
         assert_eq!(seconds(false), [0, 2, 4, 8, 16, 256, 300, 300]);
+    }
+
+    #[test]
+    fn only_the_keyholder_itself_says_that_it_does_not_know_a_certificate() {
+        let says = |code| is_stranger(Some(&Status::new(code, "")));
+        assert_eq!((is_stranger(None), says(Code::PermissionDenied)), (Some(false), Some(true)));
+        assert_eq!((says(Code::Unavailable), says(Code::DeadlineExceeded)), (None, None), "it was not heard");
     }
 
     #[test]

@@ -17,9 +17,12 @@ use super::sealing::{binding, read_sealed_key, sealed_key};
 use super::words;
 use crate::api::v1;
 use crate::api::v1::records_client::RecordsClient;
-use crate::party::{Category, Form, Role};
+use crate::config::SealingConfig;
+use crate::party::{Category, Form, Oin, Role};
 use crate::redact::log;
-use crate::seal::{Addition, Expectation, Header, HeaderError, Recipient, SealError, SignedHeader, seal_for_addition};
+use crate::seal::{
+    Addition, Expectation, Header, HeaderError, OPENS_FOR, Recipient, SealError, SignedHeader, seal_for_addition,
+};
 use crate::wire::Numbered as _;
 
 const STREAM: &str = "sluis.v1.Records/StreamSealRequests";
@@ -27,8 +30,6 @@ const ADD: &str = "sluis.v1.Records/AddRecipient";
 /// Pauses between attempts to listen.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long after it was sealed a record is opened to newcomers.
-const MAX_AGE: time::Duration = time::Duration::days(30);
 
 /// Why a newcomer gets no key.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +54,10 @@ enum Declined {
 
 impl Agent {
     /// Listens for newcomers for ever.
-    pub(super) async fn serve_newcomers(self) {
+    pub(super) async fn serve_newcomers(self, sealing: SealingConfig) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.listen(&mut pause).await {
+            match self.listen(&mut pause, &sealing).await {
                 Ok(()) => tracing::debug!("the hub ended the stream of seal requests"),
                 Err(status) => {
                     tracing::debug!(code = ?status.code(), "no seal requests can be heard now");
@@ -71,15 +72,22 @@ impl Agent {
         }
     }
 
-    async fn listen(&self, pause: &mut Duration) -> Result<(), Status> {
+    async fn listen(&self, pause: &mut Duration, sealing: &SealingConfig) -> Result<(), Status> {
         let ask = |node: Node| async move {
             RecordsClient::new(node.channel).stream_seal_requests(v1::StreamSealRequestsRequest {}).await
         };
+        let mut renewed = self.links.renewed();
         let mut requests = self.at_hub(STREAM, Again::Yes, ask).await?.into_inner();
-        while let Some(request) = requests.message().await.inspect_err(|status| self.stream_ended(STREAM, status))? {
+        loop {
+            let request = tokio::select! {
+                request = requests.message() => request.inspect_err(|status| self.stream_ended(STREAM, status))?,
+                // The next stream is under the agent's next certificate.
+                Ok(()) = renewed.changed() => None,
+            };
+            let Some(request) = request else { return Ok(()) };
             *pause = FIRST_PAUSE;
             let record = words::id(&request.record, "records").unwrap_or(Uuid::nil());
-            match self.add_newcomer(record, &request) {
+            match self.add_newcomer(record, &request, sealing) {
                 Ok(addition) => match self.send_addition(&addition).await {
                     Ok(_) => tracing::info!(record = log(&record), "a newcomer was added"),
                     Err(status) if is_final(status.code()) => {
@@ -91,7 +99,6 @@ impl Agent {
                 Err(why) => tracing::warn!(record = log(&record), why = %why, "a newcomer was declined"),
             }
         }
-        Ok(())
     }
 
     async fn send_addition(&self, addition: &v1::AddRecipientRequest) -> Result<(), Status> {
@@ -103,7 +110,12 @@ impl Agent {
     }
 
     /// Decides, and seals the record's key to the newcomer.
-    fn add_newcomer(&self, record: Uuid, request: &v1::SealRequest) -> Result<v1::AddRecipientRequest, Declined> {
+    fn add_newcomer(
+        &self,
+        record: Uuid,
+        request: &v1::SealRequest,
+        sealing: &SealingConfig,
+    ) -> Result<v1::AddRecipientRequest, Declined> {
         let (Some(route), Some(header), Some(key)) = (&request.route, &request.header, &request.key) else {
             return Err(Declined::Malformed);
         };
@@ -112,9 +124,9 @@ impl Agent {
         let expectation = Expectation { record, case_ref, me: self.own.oin() };
         let own = header.clone().verify(&self.own.current().set, &expectation)?;
         let now = self.clock.now();
-        let role = self.granted(request, route, own.header(), now)?;
-
         let oin = words::partner(&route.partner).ok_or(Declined::Malformed)?;
+        let role = self.granted(request, route, own.header(), Whom::of(&oin, sealing), now)?;
+
         let keys = self.partners.verify(route.keys.as_ref(), &oin, now)?;
         let case = binding(&route.case_binding).ok_or(Declined::Malformed)?;
         let recipient = Recipient { oin: oin.clone(), role: Some(role), case };
@@ -139,6 +151,7 @@ impl Agent {
         request: &v1::SealRequest,
         route: &v1::Route,
         header: &Header,
+        whom: Whom,
         now: OffsetDateTime,
     ) -> Result<Role, Declined> {
         let same = Category::from_number(request.category) == Some(header.category)
@@ -148,16 +161,42 @@ impl Agent {
             return Err(Declined::OtherRecord);
         }
         let role = Role::from_number(route.role).ok_or(Declined::Malformed)?;
-        may_open(header, role, &self.covenant, now).map(|()| role)
+        may_open(header, role, whom, &self.covenant, now).map(|()| role)
+    }
+}
+
+/// Who joins, as the own configuration knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Takes the own organisation's place.
+    Successor,
+    Anybody,
+    /// Anybody, and nothing is opened to newcomers here.
+    Unwanted,
+}
+
+impl Whom {
+    fn of(oin: &Oin, sealing: &SealingConfig) -> Self {
+        match sealing.late_joiners {
+            _ if sealing.successor.as_ref() == Some(oin) => Self::Successor,
+            true => Self::Anybody,
+            false => Self::Unwanted,
+        }
     }
 }
 
 /// Whether a record may be opened to somebody who joins in this role now.
-fn may_open(header: &Header, role: Role, covenant: &OwnCopy, now: OffsetDateTime) -> Result<(), Declined> {
+fn may_open(header: &Header, role: Role, whom: Whom, covenant: &OwnCopy, now: OffsetDateTime) -> Result<(), Declined> {
+    match whom {
+        // What was written here is its own now: it is opened to nobody by that.
+        Whom::Successor => return Ok(()),
+        Whom::Unwanted => return Err(Declined::NotOpen),
+        Whom::Anybody => {}
+    }
     if !header.open_to.contains(&role) {
         return Err(Declined::NotOpen);
     }
-    if now - header.created > MAX_AGE {
+    if now - header.created > OPENS_FOR {
         return Err(Declined::TooOld);
     }
     let granted = covenant.grants(header.article, Some(role), header.category, header.form);
@@ -206,8 +245,8 @@ mod tests {
         let grants = [Role::R05, Role::R08].map(|role| (article, Some(role), Category::C06, Form::P));
         let covenant = OwnCopy::of(grants);
         let month = time::Duration::days(30);
-        let verdict = |role, later| {
-            may_open(&header, role, &covenant, sealed + later).map_err(|declined| format!("{declined:?}"))
+        let open = |role, whom, later| {
+            may_open(&header, role, whom, &covenant, sealed + later).map_err(|declined| format!("{declined:?}"))
         };
         for (role, later, expected) in [
             (Role::R05, time::Duration::ZERO, Ok(())),
@@ -216,7 +255,20 @@ mod tests {
             (Role::R07, time::Duration::ZERO, Err("NotGranted")),
             (Role::R08, time::Duration::ZERO, Err("NotOpen")),
         ] {
-            assert_eq!(verdict(role, later), expected.map_err(str::to_owned), "{role} {later}");
+            assert_eq!(open(role, Whom::Anybody, later), expected.map_err(str::to_owned), "{role} {later}");
+            // Whoever takes the author's place gets what is its own; and nobody else where nothing is to be opened.
+            assert_eq!(open(role, Whom::Successor, later), Ok(()));
+            assert_eq!(open(role, Whom::Unwanted, later), Err("NotOpen".to_owned()));
+        }
+        let own = |late_joiners, oin: &str| SealingConfig { late_joiners, successor: oin.parse().ok() };
+        let oin = "00000099100001420000".parse().unwrap();
+        for (sealing, whom) in [
+            (own(true, ""), Whom::Anybody),
+            (own(false, ""), Whom::Unwanted),
+            (own(false, "00000099100001420000"), Whom::Successor),
+            (own(true, "00000099100001430000"), Whom::Anybody),
+        ] {
+            assert_eq!(Whom::of(&oin, &sealing), whom, "{sealing:?}");
         }
     }
 }

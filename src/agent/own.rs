@@ -5,17 +5,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ring::hmac;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use ring::{digest, hmac};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::certified::Certified;
 use crate::api::v1;
-use crate::config::{AgentConfig, TlsConfig};
-use crate::identity::certificate::Leaf;
+use crate::config::AgentConfig;
+use crate::mandate::{Moment, NotGiven};
 use crate::party::Oin;
 use crate::pseudonym::{Epoch, KeyError, SecretKey};
 use crate::seal::certificate_signature::{self, CertSignature, CertSignatureError, Domain};
@@ -23,6 +22,11 @@ use crate::seal::{
     AddressedHeader, AgentKeys, KeySet, KeySetError, NotCanonical, RecordKey, SealError, SealedKey, open_record_key,
 };
 use crate::tls::files::is_open_to_others;
+use crate::trust::Trust;
+use crate::whole_file;
+
+/// In the store.
+const PUBLISHED: &str = "agent.published";
 
 /// Why the partner's own keys can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,9 @@ pub enum OwnError {
     /// Another organisation's certificate.
     #[error("the certificate of key `tls.certificate` is not that of key `organisation.oin`")]
     OtherOin,
+    /// The mandate by which a supplier acts.
+    #[error("the mandate of key `mandate.file` gives nothing to the certificate of key `tls.certificate`")]
+    Mandate(#[from] NotGiven),
     /// A file in the store.
     #[error("{}: can't be read or written", path.display())]
     File {
@@ -74,37 +81,36 @@ pub(super) struct Term {
     naming: hmac::Key,
 }
 
-/// The partner's certificate, and its key.
-struct Certified {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-}
-
 /// The partner.
 pub(super) struct Own {
     oin: Oin,
+    /// Name of the covenant.
+    covenant: String,
     /// Under which the keys are published. Another one takes its place when it is renewed.
     certified: RwLock<Arc<Certified>>,
     current: Term,
     /// Newest first.
     earlier: Vec<Term>,
+    /// Holds the hash of the document that the hub took last.
+    published: PathBuf,
 }
 
 impl Own {
     /// Reads certificate and seeds. `Identity::load` has checked that the certificate is valid and fits its key.
-    pub(super) fn load(config: &AgentConfig, now: OffsetDateTime) -> Result<Self, OwnError> {
+    pub(super) fn load(config: &AgentConfig, trust: &Trust, moment: Moment<'_>) -> Result<Self, OwnError> {
         let oin = config.organisation.oin.clone();
-        let certified = RwLock::new(Arc::new(Certified::load(&config.tls, &oin)?));
-        let mut terms = terms(&config.store.directory, &oin, now)?.into_iter();
+        let certified = RwLock::new(Arc::new(Certified::load(config, trust, moment)?));
+        let mut terms = terms(&config.store.directory, &oin, moment.network)?.into_iter();
         let current = terms.next().ok_or_else(|| OwnError::NoSeed(config.store.directory.clone()))?;
-        Ok(Self { oin, certified, current, earlier: terms.collect() })
+        let published = config.store.directory.join(PUBLISHED);
+        Ok(Self { oin, covenant: moment.covenant.to_owned(), certified, current, earlier: terms.collect(), published })
     }
 
-    /// Reads the certificate anew. Whether it is another one.
-    pub(super) fn renew(&self, tls: &TlsConfig) -> Result<bool, OwnError> {
-        let new = Certified::load(tls, &self.oin)?;
+    /// Reads certificate and mandate anew. Whether they are others.
+    pub(super) fn renew(&self, config: &AgentConfig, trust: &Trust, now: OffsetDateTime) -> Result<bool, OwnError> {
+        let new = Certified::load(config, trust, Moment::of(&self.covenant, now))?;
         let mut certified = self.certified.write().unwrap_or_else(PoisonError::into_inner);
-        let is_other = new.chain != certified.chain;
+        let is_other = !new.is_as(&certified);
         *certified = Arc::new(new);
         Ok(is_other)
     }
@@ -115,6 +121,16 @@ impl Own {
 
     pub(super) fn oin(&self) -> &Oin {
         &self.oin
+    }
+
+    /// The OIN in the certificate: the partner's, or its supplier's.
+    pub(super) fn shown(&self) -> Oin {
+        self.certified().shown.clone()
+    }
+
+    /// Whether a supplier runs the agent in the partner's name.
+    pub(super) fn is_delegated(&self) -> bool {
+        self.certified().mandate.is_some()
     }
 
     /// The keys in use.
@@ -131,12 +147,43 @@ impl Own {
             signature_scheme: signed.signature.scheme.code().into(),
             signature: signed.signature.signature,
             certificate_chain: certified.chain_der(),
+            mandate: certified.mandate.clone(),
         })
     }
 
     /// Whether a published set is the one in use.
     pub(super) fn is_current(&self, published: &v1::KeySet) -> bool {
         self.published().is_ok_and(|own| own.document == published.document)
+    }
+
+    /// Proof that the holder of the certificate asks for the next one.
+    pub(super) fn sign_renewal(&self, request: &[u8]) -> Result<CertSignature, CertSignatureError> {
+        certificate_signature::sign(&self.certified().key, Domain::Renewal, request)
+    }
+
+    /// Whether the keys in use are to be published without anybody's asking: they were published before, and what the hub shows
+    /// of the partner is nothing, or the same keys under another certificate or mandate. Other keys are somebody's decision.
+    pub(super) fn is_to_publish(&self, shown: Option<&v1::KeySet>) -> bool {
+        let Ok(own) = self.published() else { return false };
+        match shown {
+            None => std::fs::read_to_string(&self.published).is_ok_and(|known| known.trim_ascii() == digest_of(&own)),
+            Some(shown) if shown.document != own.document => false,
+            Some(shown) => {
+                self.was_published(&own);
+                shown.certificate_chain.first() != own.certificate_chain.first() || shown.mandate != own.mandate
+            }
+        }
+    }
+
+    /// The hub took these keys. Kept on disk: a hub that shows nothing is asked to show them again.
+    pub(super) fn was_published(&self, keys: &v1::KeySet) {
+        let known = std::fs::read_to_string(&self.published);
+        let digest = digest_of(keys);
+        if !known.is_ok_and(|known| known.trim_ascii() == digest)
+            && let Err(error) = whole_file::replace(&self.published, format!("{digest}\n").as_bytes())
+        {
+            tracing::warn!(%error, "the store can't be written: the agent does not remember that it published its keys");
+        }
     }
 
     /// A signature of the organisation under a covenant version, and the chain of the certificate that signed.
@@ -169,22 +216,8 @@ impl Own {
     }
 }
 
-impl Certified {
-    fn load(tls: &TlsConfig, oin: &Oin) -> Result<Self, OwnError> {
-        let chain: Vec<_> = CertificateDer::pem_file_iter(&tls.certificate)
-            .and_then(Iterator::collect)
-            .map_err(|_| OwnError::Certificate)?;
-        let leaf = chain.first().and_then(|der| Leaf::read(der).ok()).ok_or(OwnError::Certificate)?;
-        if leaf.oin().ok().as_ref() != Some(oin) {
-            return Err(OwnError::OtherOin);
-        }
-        let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|_| OwnError::Certificate)?;
-        Ok(Self { chain, key })
-    }
-
-    fn chain_der(&self) -> Vec<Vec<u8>> {
-        self.chain.iter().map(|der| der.to_vec()).collect()
-    }
+fn digest_of(keys: &v1::KeySet) -> String {
+    hex::encode(digest::digest(&digest::SHA256, &keys.document))
 }
 
 /// The terms in the store, newest first.

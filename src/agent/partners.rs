@@ -12,11 +12,12 @@ use time::OffsetDateTime;
 
 use super::spool::private_directory;
 use crate::api::v1;
+use crate::mandate::{Moment, NotSpeaking, speaks_for};
 use crate::party::Oin;
 use crate::redact::log;
-use crate::seal::certificate_signature::{CertSignature, Scheme};
+use crate::seal::certificate_signature::CertSignature;
 use crate::seal::{KeySet, KeySetError, SignedKeySet};
-use crate::trust::{Fault, Trust};
+use crate::trust::Trust;
 use crate::whole_file::replace;
 
 /// Why a partner's keys are not used.
@@ -25,12 +26,9 @@ pub(super) enum PartnerKeysError {
     /// None were given.
     #[error("has not published its keys")]
     Missing,
-    /// The certificate does not lead to an anchor, or has expired.
-    #[error("has keys under a certificate that is not accepted: {}", .0.code())]
-    Certificate(Fault),
-    /// The certificate is another organisation's.
-    #[error("has keys under another organisation's certificate")]
-    OtherOrganisation,
+    /// The certificate does not lead to an anchor, has expired, or is somebody's who may not speak for the partner.
+    #[error("has keys under {0}")]
+    Certificate(#[from] NotSpeaking),
     /// The set itself.
     #[error("has keys that are not in order")]
     Set(#[from] KeySetError),
@@ -53,6 +51,8 @@ pub(super) enum PartnerKeysError {
 /// Partners' keys as they were seen, on disk.
 pub(super) struct Partners {
     trust: RwLock<Arc<Trust>>,
+    /// Name of the covenant.
+    covenant: String,
     directory: PathBuf,
     pins: Mutex<HashMap<Oin, Pin>>,
 }
@@ -66,7 +66,7 @@ struct Pin {
 
 impl Partners {
     /// Opens the pins in `store`.
-    pub(super) fn open(store: &Path, trust: Arc<Trust>) -> io::Result<Self> {
+    pub(super) fn open(store: &Path, trust: Arc<Trust>, covenant: String) -> io::Result<Self> {
         let directory = store.join("pins");
         private_directory(&directory)?;
         let mut pins = HashMap::new();
@@ -78,7 +78,7 @@ impl Partners {
                 .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a pinned key set is damaged"))?;
             pins.insert(oin, pin);
         }
-        Ok(Self { trust: RwLock::new(trust), directory, pins: Mutex::new(pins) })
+        Ok(Self { trust: RwLock::new(trust), covenant, directory, pins: Mutex::new(pins) })
     }
 
     /// Believes other certificates from now on.
@@ -98,21 +98,12 @@ impl Partners {
         now: OffsetDateTime,
     ) -> Result<KeySet, PartnerKeysError> {
         let keys = keys.ok_or(PartnerKeysError::Missing)?;
-        let chain: Vec<_> = keys.certificate_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let certificate = self
-            .trust()
-            .judge_organisation(&chain, now)
-            .map_err(|refused| PartnerKeysError::Certificate(refused.fault))?;
-        if certificate.oin() != Some(oin) {
-            return Err(PartnerKeysError::OtherOrganisation);
-        }
-        let scheme = u16::try_from(keys.signature_scheme).ok().and_then(Scheme::from_code);
-        let signed = SignedKeySet {
-            bytes: keys.document.clone(),
-            signature: CertSignature { scheme: scheme.ok_or(KeySetError::Format)?, signature: keys.signature.clone() },
-        };
-        let leaf = chain.first().ok_or(PartnerKeysError::Missing)?;
-        let set = KeySet::verify(&signed, leaf, oin)?;
+        let moment = Moment::of(&self.covenant, now);
+        speaks_for(&self.trust(), &keys.certificate_chain, keys.mandate.as_ref(), oin, moment)?;
+        let signature = CertSignature::from_wire(keys.signature_scheme, &keys.signature);
+        let signed = SignedKeySet { bytes: keys.document.clone(), signature: signature.ok_or(KeySetError::Format)? };
+        let leaf = keys.certificate_chain.first().ok_or(PartnerKeysError::Missing)?;
+        let set = KeySet::verify(&signed, &CertificateDer::from(leaf.as_slice()), oin)?;
         self.pin(oin, Pin::of(&set, &signed.bytes))?;
         Ok(set)
     }
@@ -195,7 +186,7 @@ mod tests {
 
     fn reopened(dir: &Path) -> Partners {
         let anchors = dir.join("ca/anchors.pem");
-        Partners::open(dir, own_authority(Environment::Test, &anchors).unwrap()).unwrap()
+        Partners::open(dir, own_authority(Environment::Test, &anchors).unwrap(), "proef".to_owned()).unwrap()
     }
 
     /// A new set of keys, signed under one of the certificates.
@@ -210,6 +201,7 @@ mod tests {
             signature_scheme: signed.signature.scheme.code().into(),
             signature: signed.signature.signature,
             certificate_chain: chain,
+            mandate: None,
         }
     }
 

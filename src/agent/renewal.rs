@@ -5,11 +5,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_core::{OsRng, RngCore as _};
 use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -21,22 +23,33 @@ use crate::api::v1::certificates_client::CertificatesClient;
 use crate::api::v1::directory_client::DirectoryClient;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{AgentConfig, RenewalConfig, Source};
+use crate::identity::certificate::Leaf;
 use crate::identity::signing_request::{NextKey, NoKey};
+use crate::party::Oin;
 use crate::redact::log;
+use crate::seal::certificate_signature::CertSignatureError;
 use crate::serve;
 use crate::telemetry::Chain;
 use crate::tls::files::{certificates, pem_of};
 use crate::tls::{FileError, Identity};
-use crate::trust::Contents;
-use crate::whole_file::replace;
+use crate::trust::{Contents, Trust};
+use crate::whole_file;
 use crate::wire::partner_name;
 
 /// Without `[renewal]` the configuration is looked at so often: it may come to have one.
 const IDLE: Duration = Duration::from_secs(60);
-/// Between two tries to publish the keys under a new certificate.
+/// Between two tries to publish the keys under a new certificate, or to tell the keyholder of it.
 const AGAIN: Duration = Duration::from_secs(10);
+/// So many of them.
+const AN_HOUR: u32 = 360;
+/// After so many tries that it is so long.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// Seconds between two looks at what the hub shows of the agent's keys.
+const LOOK_AT_HUB: u32 = 6 * 3600;
 /// With so few days left, that nobody has answered is an alarm.
 const LATE: i64 = 14;
+/// With so few days left, a keyholder that can't be told is not waited for.
+const LAST: i64 = 2;
 
 /// Why there is no next certificate yet.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +63,9 @@ pub enum RenewalError {
     /// The new key.
     #[error("store: renewal.key")]
     Key(#[from] NoKey),
+    /// The current key.
+    #[error("the current certificate's key can't sign")]
+    Sign(#[from] CertSignatureError),
     /// The hub.
     #[error("the hub: {0}")]
     Hub(String),
@@ -59,6 +75,9 @@ pub enum RenewalError {
     /// The CA.
     #[error("the CA refuses: {0}")]
     Refused(String),
+    /// The keyholder.
+    #[error("the keyholder can't be told of the next certificate: {0}")]
+    Keyholder(String),
     /// What was issued.
     #[error("what was issued is not a certificate for the new key that this agent itself believes")]
     Issued,
@@ -112,25 +131,40 @@ impl Files {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RenewalError> {
-    replace(path, bytes).map_err(|error| RenewalError::File(path.to_owned(), error))
+    whole_file::replace(path, bytes).map_err(|error| RenewalError::File(path.to_owned(), error))
 }
 
 fn remove(path: &Path) -> Result<(), RenewalError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RenewalError::File(path.to_owned(), error)),
-        _ => Ok(()),
+    whole_file::remove(path).map_err(|error| RenewalError::File(path.to_owned(), error))
+}
+
+/// Finishes what a crash left half done, and that only: by now something newer may be in the place of what an old renewal left. Where
+/// the new key is not in place yet, the hub gives the same answer again.
+pub(super) fn finish(config: &AgentConfig) -> Result<(), RenewalError> {
+    let files = Files::of(config);
+    if !files.chain.exists() {
+        return Ok(());
+    }
+    let now = SystemClock.now();
+    let in_place = Identity::load(&config.tls.certificate, &config.tls.key, now);
+    match (same(&files.key, &config.tls.key), in_place) {
+        // The new key, and not its certificate yet.
+        (true, Err(FileError::KeyMismatch { .. })) => {
+            if Identity::load(&files.chain, &files.key, now).is_ok() {
+                files.place(config)?;
+                tracing::info!("a renewed certificate is in place");
+            }
+            Ok(())
+        }
+        (true, _) => [&files.chain, &files.key].into_iter().try_for_each(|path| remove(path)),
+        (false, _) => remove(&files.chain),
     }
 }
 
-/// Finishes what a crash left half done.
-pub(super) fn finish(config: &AgentConfig) -> Result<(), RenewalError> {
-    let files = Files::of(config);
-    if files.chain.exists() && files.key.exists() && Identity::load(&files.chain, &files.key, SystemClock.now()).is_ok()
-    {
-        files.place(config)?;
-        tracing::info!("a renewed certificate is in place");
-    }
-    Ok(())
+/// Whether both are there and hold the same.
+fn same(one: &Path, other: &Path) -> bool {
+    let read = |path| std::fs::read(path).map(zeroize::Zeroizing::new);
+    matches!((read(one), read(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 impl Agent {
@@ -191,7 +225,12 @@ impl Agent {
                 Err(RenewalError::Refused(asked.refusal))
             }
             State::Issued => {
-                believed(config, &asked.chain, &key)?;
+                believed(config, &self.own.shown(), &asked.chain, &key)?;
+                // Before it is shown to anybody: no call is to fail for a roster that somebody has to change.
+                match self.links.announce(key.key_hash()).await {
+                    Err(status) if left > LAST => return Err(RenewalError::Keyholder(told(&status))),
+                    _ => {}
+                }
                 write(&files.chain, pem_of(&asked.chain).as_bytes())?;
                 files.place(config)?;
                 Ok(Looked::Placed)
@@ -204,8 +243,14 @@ impl Agent {
         key: &NextKey,
         current: &CertificateDer<'_>,
     ) -> Result<v1::CertificateRequest, RenewalError> {
-        let request =
-            v1::RenewCertificateRequest { signing_request: key.request()?, certificate: current.as_ref().to_vec() };
+        let signing_request = key.request()?;
+        let proof = self.own.sign_renewal(&signing_request)?;
+        let request = v1::RenewCertificateRequest {
+            signing_request,
+            certificate: current.as_ref().to_vec(),
+            signature_scheme: proof.scheme.code().into(),
+            signature: proof.signature,
+        };
         let method = "sluis.v1.Certificates/RenewCertificate";
         let answer = self.at_hub(method, Again::Yes, |node| {
             let request = request.clone();
@@ -218,11 +263,61 @@ impl Agent {
         Ok(answer?.into_inner())
     }
 
-    /// Publishes the agent's keys under its new certificate, if they were published before: peers look at who signed them.
+    /// Shows the keyholder another certificate, once it knows it: it is told of one that somebody put in place only now, and the old
+    /// one is shown until that has come through, while it is good. Ends when there is a `newer` one.
+    pub(super) async fn show_keyholder(self, identity: Identity, trust: Arc<Trust>, mut newer: watch::Receiver<()>) {
+        let before = self.links.shown_to_keyholder();
+        let leaf = |identity: &Identity| identity.leaf().and_then(|leaf| Leaf::read(leaf).ok());
+        if let (Some(old), Some(next)) = (leaf(&before), leaf(&identity))
+            && old.key_hash != next.key_hash
+        {
+            // Anchors and lists count at once.
+            self.show(&before, &trust);
+            for tries in 0_u32.. {
+                let Err(status) = self.links.announce(next.key_hash).await else { break };
+                if self.links.is_known(&identity, &trust).await {
+                    break;
+                }
+                if tries % AN_HOUR == 0 {
+                    tracing::error!(status = %told(&status), "ALARM: the keyholder does not know the agent's new certificate: its roster must be changed");
+                }
+                if old.check_validity(SystemClock.now()).is_err() {
+                    break;
+                }
+                tokio::select! {
+                    _ = newer.changed() => return,
+                    () = tokio::time::sleep(AGAIN) => {}
+                }
+            }
+        }
+        if matches!(newer.has_changed(), Ok(false)) {
+            self.show(&identity, &trust);
+        }
+    }
+
+    fn show(&self, identity: &Identity, trust: &Arc<Trust>) {
+        if let Err(error) = self.links.renew_keyholder(identity, trust) {
+            tracing::error!(error = %Chain(&error), "the keyholder is shown the certificate of before");
+        }
+    }
+
+    /// Publishes the agent's keys anew where the hub shows others of them: at the start and now and then, since an agent may have
+    /// stopped between a new certificate or mandate and the publication.
+    pub(super) async fn keep_published(self) {
+        loop {
+            self.clone().publish_anew().await;
+            tokio::time::sleep(jittered(LOOK_AT_HUB, OsRng.next_u32())).await;
+        }
+    }
+
+    /// Publishes the agent's keys under its certificate and mandate of now, if they were published before: peers look at both.
     pub(super) async fn publish_anew(self) {
+        let mut again = AGAIN;
         while let Err(status) = self.try_publish_anew().await {
-            tracing::warn!(status = %told(&status), "the agent's keys are not published under its new certificate yet");
-            tokio::time::sleep(AGAIN).await;
+            tracing::warn!(status = %told(&status), "the agent's keys may not be published under its certificate yet");
+            tokio::time::sleep(again).await;
+            // Every refusal is an event: whoever is not registered yet does not fill the log with them.
+            again = LONGEST.min(again.saturating_mul(2));
         }
     }
 
@@ -232,18 +327,18 @@ impl Agent {
             let own = own.clone();
             async move { DirectoryClient::new(node.channel).get_partner(own).await }
         });
-        let published = known.await?.into_inner().keys;
-        if published.is_none_or(|published| !self.own.is_current(&published)) {
+        if !self.own.is_to_publish(known.await?.into_inner().keys.as_ref()) {
             return Ok(());
         }
         let keys = self.own.published().map_err(|_| Status::internal("the certificate's key can't sign"))?;
-        let request = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: Some(keys) };
+        let request = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: Some(keys.clone()) };
         let done = self.at_hub("sluis.v1.Directory/PublishKeys", Again::Yes, |node| {
             let request = request.clone();
             async move { DirectoryClient::new(node.channel).publish_keys(request).await }
         });
         done.await?;
-        tracing::info!("the agent's keys are published under its new certificate");
+        self.own.was_published(&keys);
+        tracing::info!("the agent's keys are published under its certificate and mandate of now");
         Ok(())
     }
 }
@@ -253,13 +348,13 @@ fn told(status: &Status) -> String {
     format!("{:?}, {}", status.code(), status.message())
 }
 
-/// What was issued belongs to the key, to this organisation, and to an anchor of this agent's.
-fn believed(config: &AgentConfig, chain: &[Vec<u8>], key: &NextKey) -> Result<(), RenewalError> {
+/// What was issued belongs to the key, to the organisation of the current one, and to an anchor of this agent's.
+fn believed(config: &AgentConfig, own: &Oin, chain: &[Vec<u8>], key: &NextKey) -> Result<(), RenewalError> {
     let chain: Vec<CertificateDer<'static>> = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
     let judged = serve::trust(&config.tls, &config.trust)?.judge(&chain, SystemClock.now());
     let peer = judged.map_err(|_| RenewalError::Issued)?;
     let peer = peer.certificate;
-    let is_own = peer.oin() == Some(&config.organisation.oin);
+    let is_own = peer.oin() == Some(own);
     if is_own && key.key_hash() == peer.key_hash() { Ok(()) } else { Err(RenewalError::Issued) }
 }
 

@@ -74,9 +74,11 @@ service! { directory_server::Directory, DirectoryClient, "Directory":
             return Err(self.refuse(method, &look, Reason::RequestIncomplete, &violation).await);
         }
         let keys = self.own.published().map_err(|_| Status::internal("the certificate's key can't sign"))?;
-        request.get_mut().keys = Some(keys);
+        request.get_mut().keys = Some(keys.clone());
         let call = |hub, request| async move { DirectoryClient::new(hub).publish_keys(request).await };
-        self.send(method, request, Again::by(&look), call).await
+        let done = self.send(method, request, Again::by(&look), call).await?;
+        self.own.was_published(&keys);
+        Ok(done)
     }
 }
 
@@ -103,6 +105,12 @@ service! { covenants_server::Covenants, CovenantsClient, "Covenants":
             return Err(Status::failed_precondition(
                 "this is not the covenant that the agent has: its own copy has another name or content hash; update the \
                  agent, or read what you were given again",
+            ));
+        }
+        if self.own.is_delegated() {
+            return Err(Status::failed_precondition(
+                "this agent acts by mandate, and the partner itself signs: with its own certificate, at the hub \
+                 (sluis covenant sign --own-key)",
             ));
         }
         let signed = self.own.sign_covenant(&copy.content_hash);

@@ -3,7 +3,10 @@
 mod calls;
 mod hub;
 mod keyholder;
+mod mandates;
 mod network;
 mod nodes;
 mod records;
+mod reload;
+mod renewal;
 mod version;

@@ -77,6 +77,7 @@ pub fn encode(event: &Event) -> Leaf {
         req: &draft.organisation,
         src: &draft.source,
         v: 1,
+        via: &draft.via,
     };
     Leaf { leaf: bytes(&leaf), disclosures: bytes(&disclosures) }
 }
@@ -171,6 +172,9 @@ struct Clear<'a> {
     req: &'a str,
     src: &'a str,
     v: u8,
+    /// Who called in the name of `req`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    via: &'a str,
 }
 
 #[derive(Serialize)]
@@ -278,6 +282,17 @@ mod tests {
                 r#"["network",{"key_hash":"","node":"n1","trace":""}]"#,
             ]
         );
+    }
+
+    #[test]
+    fn a_supplier_stands_in_clear_and_in_no_event_without_one() {
+        let with = |via: &str| {
+            let event = event();
+            let draft = Draft { via: via.into(), ..event.draft };
+            String::from_utf8(encode(&Event { draft, ..event }).leaf).unwrap()
+        };
+        assert!(with("00000099900000010000").ends_with(r#","src":"","v":1,"via":"00000099900000010000"}"#));
+        assert!(!with("").contains("via"), "the form of the events that are there already");
     }
 
     #[test]

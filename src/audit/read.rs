@@ -30,6 +30,9 @@ pub struct Clear {
     pub src: String,
     /// Version of the form: 1.
     v: u32,
+    /// OIN of the supplier that called in the name of `req`.
+    #[serde(default)]
+    pub via: String,
 }
 
 /// What disclosures open of a leaf.

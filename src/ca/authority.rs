@@ -24,6 +24,8 @@ pub struct Authority {
     pub(super) office: Office,
     pub(super) issuer: Issuer<'static, CaKey>,
     kept: Kept,
+    /// Issuing CAs whose place it takes.
+    pub(super) predecessors: Vec<Office>,
 }
 
 /// A certificate that was made.
@@ -72,7 +74,7 @@ impl Authority {
         }
         let issuer = Issuer::from_ca_cert_der(&office.der.as_slice().into(), key);
         let issuer = issuer.map_err(|_| CaError::Damaged(office.own("pem")))?;
-        Ok(Self { office, issuer, kept })
+        Ok(Self { office, issuer, kept, predecessors: Vec::new() })
     }
 
     /// What the authority was made for.
@@ -136,7 +138,7 @@ impl Authority {
     /// # Errors
     /// A key that is protected already; a passphrase that is too short.
     pub fn protect(self, signing: Option<Signing>, secret: &SecretFrom) -> Result<(), CaError> {
-        let Self { office, issuer, kept } = self;
+        let Self { office, issuer, kept, .. } = self;
         let (CaKey::File(key), Kept::Plain) = (issuer.key(), kept) else {
             return Err(super::SecretError::AlreadyLocked(office.own("key")).into());
         };

@@ -10,6 +10,16 @@ use crate::identity::certificate::KeyHash;
 pub enum RenewalError {
     #[error("the request is not signed with its own key")]
     Request,
+    #[error("the request is not signed with the key of the current certificate: its holder has not asked")]
+    Proof,
+    #[error("the request is for a key of another kind than P-256, P-384 or Ed25519")]
+    Kind,
+    #[error("there is a certificate for this key already, and not the one that is asked for: ask with another key")]
+    OtherKey,
+    #[error("a certificate like the current one can't be made here any more; a new one takes a proposal")]
+    Unlike,
+    #[error("the authority ends; its operators make the next one")]
+    Ending,
     #[error("the current certificate is not one that this authority made and wrote down")]
     NotOurs,
     #[error("the current certificate was taken back")]
@@ -71,6 +81,8 @@ pub enum CaError {
     NoText,
     #[error(transparent)]
     Renewal(#[from] RenewalError),
+    #[error("{}: an authority of another network or environment", .0.display())]
+    OtherNetwork(PathBuf),
     #[error("the library can't make this certificate")]
     Library(#[from] rcgen::Error),
     #[error("the system gives no random numbers")]

@@ -108,6 +108,13 @@ pub(super) fn read(path: &Path) -> Result<String, CaError> {
     text(open(path)?, path, MAX_FILE).map(|text| text.to_string())
 }
 
+/// A file that is no text, such as a revocation list.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, CaError> {
+    let mut bytes = Vec::new();
+    open(path)?.take(MAX_REGISTER).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    Ok(bytes)
+}
+
 /// The text of a file, if it is there.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, CaError> {
     match File::open(path) {

@@ -212,5 +212,5 @@ fn text(parsed: &X509Certificate<'_>, what: &Oid<'_>) -> Option<String> {
 /// The public key of a PEM request (RFC 2986), if the request is signed with it.
 pub(super) fn requested_key(text: &str) -> Option<SubjectPublicKeyInfo> {
     let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
-    SubjectPublicKeyInfo::from_der(&signing_request::requested_key(&pem.contents)?).ok()
+    SubjectPublicKeyInfo::from_der(&signing_request::requested_key(&pem.contents).ok()?).ok()
 }

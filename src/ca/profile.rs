@@ -228,7 +228,7 @@ fn policy_extension(arc: u8) -> CustomExtension {
 }
 
 /// Name of an organisation or a system: 1–64 characters (RFC 5280 ub-common-name), none of them control characters.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 impl FromStr for Name {

@@ -1,6 +1,6 @@
 //! Taking certificates back: a register of what was revoked, and the list (RFC 5280 §5) that is made of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevocationReason, RevokedCertParams, SerialNumber};
@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::CaError;
 use super::authority::Authority;
 use super::error::JournalError;
-use super::files::{alone, read, replace};
+use super::files::{Alone, alone, read, read_bytes, replace};
 use super::office::Office;
 use super::profile::Level;
 use super::register::{Serial, Stamp};
@@ -88,6 +89,10 @@ enum Event {
     },
 }
 
+/// A list is made anew when it is so old, or a quarter of its time is over: whoever fetches lists sees that somebody is there, and
+/// there is time to mend what fails.
+const FRESH: Duration = Duration::days(1);
+
 /// Which certificate.
 pub enum Which {
     /// One in the register.
@@ -144,7 +149,7 @@ impl Office {
     }
 
     /// Serial number and end of the first certificate in a file, if this authority signed it.
-    fn ours(&self, file: &std::path::Path) -> Option<(Serial, Stamp)> {
+    fn ours(&self, file: &Path) -> Option<(Serial, Stamp)> {
         let text = read(file).ok()?;
         let (_, pem) = parse_x509_pem(text.as_bytes()).ok()?;
         let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
@@ -162,6 +167,10 @@ impl Authority {
     /// # Errors
     /// A number of days beyond what such a list may count for; a disk that is full, and then the list is as it was.
     pub fn publish(&self, days: u16, now: OffsetDateTime) -> Result<Published, CaError> {
+        self.publish_alone(days, now, &alone(&self.office.folder)?)
+    }
+
+    fn publish_alone(&self, days: u16, now: OffsetDateTime, alone: &Alone) -> Result<Published, CaError> {
         let most = match self.office.level {
             Level::Issuing => 31,
             // Nobody goes to the safe every week.
@@ -170,7 +179,6 @@ impl Authority {
         if !(1..=most).contains(&days) {
             return Err(CaError::BadListDays(most));
         }
-        let alone = alone(&self.office.folder)?;
         let journal = self.office.journal("revoked");
         let events: Vec<Event> = journal.entries()?;
         let numbers =
@@ -195,9 +203,45 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&self.issuer)?;
-        journal.add(Event::List { number, at, until }, &alone)?;
+        journal.add(Event::List { number, at, until }, alone)?;
         let file = self.office.own("crl");
-        replace(&file, list.der(), 0o644, &alone)?;
+        replace(&file, list.der(), 0o644, alone)?;
         Ok(Published { file, number, next_update: until, revoked: params.revoked_certs.len() })
+    }
+
+    /// Makes the next list if it is time, or something was revoked since the last one; and sees to it that `to`, from where it is
+    /// published, holds the newest, whole or not at all. `None`: there was nothing to do.
+    ///
+    /// # Errors
+    /// As [`Self::publish`]; a place that can't be written, and then it holds what it held before.
+    pub fn keep_list(&self, days: u16, to: &Path, now: OffsetDateTime) -> Result<Option<Published>, CaError> {
+        // Others may do the same here: from the first look to the last write there is nobody else, or an older list would replace a newer.
+        let alone = alone(&self.office.folder)?;
+        let own = self.office.own("crl");
+        let events: Vec<Event> = self.office.journal("revoked").entries()?;
+        let there = read_bytes(&own).ok().and_then(|list| number(&list));
+        let made = if is_due(&events, there, now) { Some(self.publish_alone(days, now, &alone)?) } else { None };
+        let list = read_bytes(&own)?;
+        if read_bytes(to).is_ok_and(|there| there == list) {
+            return Ok(made);
+        }
+        replace(to, &list, 0o644, &alone)?;
+        Ok(made)
+    }
+}
+
+/// The number of the list in these bytes.
+fn number(list: &[u8]) -> Option<u64> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    u64::try_from(list.crl_number()?).ok()
+}
+
+/// `there`: the number of the list that is there, which may be an older one than the register's last, where that could not be written.
+fn is_due(events: &[Event], there: Option<u64>, now: OffsetDateTime) -> bool {
+    match events.last() {
+        // Nothing was published yet, or not with this one on it.
+        None | Some(Event::Revoked(_)) => true,
+        Some(Event::List { number, .. }) if there != Some(*number) => true,
+        Some(Event::List { at, until, .. }) => now - at.0 >= FRESH.min((until.0 - at.0) / 4),
     }
 }

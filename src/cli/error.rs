@@ -29,6 +29,9 @@ pub enum CliError {
     /// `sluis ca serve`.
     #[error(transparent)]
     CaService(#[from] super::ca::serve::ServeError),
+    /// `sluis mandate`.
+    #[error(transparent)]
+    Mandate(#[from] super::mandate::MandateCliError),
     /// `sluis hub check`.
     #[error("{0} rules do not hold: keep this database as it is, and compare it with the last backup")]
     Findings(usize),
@@ -80,9 +83,11 @@ impl CliError {
             Self::Audit(error) if error.is_usage() => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Cert(CertError::Remote(_) | CertError::Output(_)) => 3,
+            Self::Mandate(error) if error.is_usage() => 2,
             Self::Ca(_) | Self::Cert(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)
             | Self::CaService(_)
+            | Self::Mandate(_)
             | Self::Demo(_)
             | Self::Play(_)
             | Self::Remote(_)

@@ -1,15 +1,20 @@
 //! `sluis covenant` and `sluis agent join`: what a partner does once at its own agent.
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
 use crate::api::v1::covenants_client::CovenantsClient;
 use crate::api::v1::directory_client::DirectoryClient;
+use crate::seal::certificate_signature::{self, Domain};
 
 /// Read and sign the covenant in force, and publish the agent's keys. Called at the partner's own agent.
 #[derive(Debug, Args)]
@@ -29,7 +34,13 @@ enum CovenantCommand {
         /// The hash that `sluis covenant show` printed, hex: the signer has read that text and no other.
         #[arg(long)]
         content_hash: String,
+        /// Sign with the certificate and key of this command, at the hub: for a partner without an agent of its own, whose
+        /// supplier runs one by mandate. Publishes no keys.
+        #[arg(long)]
+        own_key: bool,
     },
+    /// Publish the agent's keys alone: by a supplier whose customer has signed itself.
+    PublishKeys,
 }
 
 /// Carries out one command.
@@ -54,21 +65,47 @@ pub(super) async fn run(args: CovenantArgs, now: OffsetDateTime, out: &mut dyn W
             }
             writeln!(out, "content hash: {hash}")?;
         }
-        CovenantCommand::Sign { content_hash } => {
+        CovenantCommand::Sign { content_hash, own_key } => {
             if content_hash != hash {
                 return Err(RemoteError::OtherCovenant(hash));
             }
-            let keys = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: None };
-            done("publishing the keys", DirectoryClient::new(channel).publish_keys(keys).await)?;
-            let request = v1::SignCovenantRequest {
+            let mut request = v1::SignCovenantRequest {
                 request_id: Uuid::new_v4().to_string(),
                 name: covenant.name,
                 content_hash: covenant.content_hash,
                 ..v1::SignCovenantRequest::default()
             };
+            if own_key {
+                sign(&mut request, &args.remote)?;
+            } else {
+                publish_keys(channel).await?;
+            }
             let signature = done("signing the covenant", covenants.sign_covenant(request).await)?;
             writeln!(out, "{} signed {}", signature.partner, signature.covenant)?;
         }
+        CovenantCommand::PublishKeys => {
+            let published = publish_keys(channel).await?.partner.unwrap_or_default();
+            writeln!(out, "{} has published its keys", published.name)?;
+        }
     }
+    Ok(())
+}
+
+async fn publish_keys(agent: Channel) -> Result<v1::PublishKeysResponse, RemoteError> {
+    let keys = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: None };
+    done("publishing the keys", DirectoryClient::new(agent).publish_keys(keys).await)
+}
+
+/// What an agent would add.
+fn sign(request: &mut v1::SignCovenantRequest, own: &RemoteArgs) -> Result<(), RemoteError> {
+    let wrong = |path: &Path| RemoteError::Certificate(path.to_owned());
+    let chain = CertificateDer::pem_file_iter(own.certificate()).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let key = PrivateKeyDer::from_pem_file(own.key()).map_err(|_| wrong(own.key()))?;
+    let signature = certificate_signature::sign(&key, Domain::Covenant, &request.content_hash);
+    let signature = signature.map_err(|_| wrong(own.key()))?;
+    let chain = chain.map_err(|_| wrong(own.certificate()))?;
+    request.signature_scheme = signature.scheme.code().into();
+    request.signature = signature.signature;
+    request.certificate_chain = chain.iter().map(|der| der.to_vec()).collect();
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `sluis registry`: operators add partners and certificates, and cut them off.
 
+mod membership;
+
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tonic::Code;
 use tonic::transport::Channel;
 use uuid::Uuid;
 
@@ -15,7 +18,11 @@ use super::plain;
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
 use crate::api::v1::confirm_change_response::Changed;
+use crate::api::v1::directory_client::DirectoryClient;
 use crate::api::v1::registry_client::RegistryClient;
+
+/// In place of a role: takes all of them away.
+const NO_ROLES: &str = "none";
 
 /// Add partners and certificates to a hub's registry, and cut them off. Needs an operator's certificate.
 #[derive(Debug, Args)]
@@ -39,7 +46,8 @@ enum RegistryCommand {
         /// Kind of organisation.
         #[arg(long)]
         kind: Kind,
-        /// Role held outside any case: R03, R04, R05, R11 or R13; may be repeated.
+        /// Role held outside any case: R03, R04, R05, R11 or R13; may be repeated. Without it a partner keeps those that it has; `none`
+        /// takes all of them away.
         #[arg(long = "standing")]
         standing: Vec<String>,
     },
@@ -59,8 +67,11 @@ enum RegistryCommand {
         /// Hash of the key whose place it takes: that one is refused 14 days after the first call with the new one.
         #[arg(long, default_value = "")]
         replaces: String,
+        /// OIN of the partner in whose name the certificate's organisation acts, by a mandate that is registered; see sluis mandate.
+        #[arg(long, default_value = "")]
+        on_behalf_of: String,
     },
-    /// Revoke a registered key: its connections are cut.
+    /// Revoke a registered key, and every key that was renewed with it: their connections are cut.
     Revoke {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
@@ -89,17 +100,15 @@ enum RegistryCommand {
     Refusals,
     /// Make the node that is called read its certificate, key, anchors, revocation lists, rules and limits again.
     Reload,
-    /// Suspend a partner, let it take part again, or end its membership.
-    Status {
-        /// OIN, 20 digits.
+    /// Suspend a partner, let it take part again, or end its membership, at once or at a moment to come.
+    Status(membership::StatusArgs),
+    /// Let another partner take a partner's place: after a merger, or under a new OIN.
+    Succeed(membership::SucceedArgs),
+    /// Whose place is taken by whom, and what of it is not done yet.
+    Succession {
+        /// Only of this partner, 20 digits; left out: of all.
         #[arg(long)]
-        oin: String,
-        /// The new status.
-        #[arg(long)]
-        set: Status,
-        /// Motivation; stands in the audit log.
-        #[arg(long)]
-        reason: String,
+        oin: Option<String>,
     },
 }
 
@@ -120,30 +129,29 @@ enum Holder {
     Issuer,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Status {
-    Active,
-    Suspended,
-    Withdrawn,
-}
-
 /// Carries out one command.
 pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), RemoteError> {
-    let mut registry = RegistryClient::new(args.remote.channel(now).await?);
+    let channel = args.remote.channel(now).await?;
+    let mut registry = RegistryClient::new(channel.clone());
     match args.command {
         RegistryCommand::Partner { oin, name, kind, standing } => {
+            let standing_roles = match &*standing {
+                [] => held(channel, &oin).await?,
+                [none] if none == NO_ROLES => Vec::new(),
+                codes => codes.iter().map(|code| role(code)).collect(),
+            };
             let request = v1::RegisterPartnerRequest {
                 request_id: Uuid::new_v4().to_string(),
                 oin,
                 display_name: name,
                 kind: kind as i32 + 1,
-                standing_roles: standing.iter().map(|code| role(code)).collect(),
+                standing_roles,
                 effective_time: None,
             };
             let partner = done("registering the partner", registry.register_partner(request).await)?;
-            writeln!(out, "{}  {}", partner.name, partner.display_name)?;
+            added(&partner, out)?;
         }
-        RegistryCommand::Certificate { file, holder, person, system, replaces } => {
+        RegistryCommand::Certificate { file, holder, person, system, replaces, on_behalf_of } => {
             let leaf = CertificateDer::from_pem_file(&file).map_err(|_| RemoteError::Certificate(file))?;
             let request = v1::RegisterCertificateRequest {
                 request_id: Uuid::new_v4().to_string(),
@@ -152,6 +160,7 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
                 person_ref: person,
                 system,
                 replaces,
+                acts_on_behalf_of: on_behalf_of,
             };
             let known = done("registering the certificate", registry.register_certificate(request).await)?;
             registered(&known, out)?;
@@ -159,7 +168,7 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
         RegistryCommand::Revoke { key_hash } => {
             let request = v1::RevokeCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash };
             let known = done("revoking the key", registry.revoke_certificate(request).await)?;
-            writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
+            revoked(&known, out)?;
         }
         RegistryCommand::Retire { key_hash, at } => {
             let retire_time = at.map(crate::wire::timestamp);
@@ -185,13 +194,9 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             let node = done("loading anew", registry.reload_node(v1::ReloadNodeRequest {}).await)?;
             anew(&node, out)?;
         }
-        RegistryCommand::Status { oin, set, reason } => {
-            let name = format!("partners/{oin}");
-            let (request_id, status) = (Uuid::new_v4().to_string(), set as i32 + 1);
-            let request = v1::SetPartnerStatusRequest { request_id, name, status, reason };
-            let partner = done("setting the status", registry.set_partner_status(request).await)?;
-            now_is(&partner, out)?;
-        }
+        RegistryCommand::Status(args) => membership::set(&mut registry, args, out).await?,
+        RegistryCommand::Succeed(args) => membership::succeed(&mut registry, args, out).await?,
+        RegistryCommand::Succession { oin } => membership::list(&mut registry, oin, out).await?,
     }
     Ok(())
 }
@@ -209,28 +214,42 @@ async fn list_pending(registry: &mut Client, out: &mut dyn Write) -> Result<(), 
 async fn confirm(registry: &mut Client, name: String, out: &mut dyn Write) -> Result<(), RemoteError> {
     let request = v1::ConfirmChangeRequest { request_id: Uuid::new_v4().to_string(), name };
     match done("confirming the change", registry.confirm_change(request).await)?.changed {
-        Some(Changed::Partner(partner)) => now_is(&partner, out)?,
+        Some(Changed::Partner(partner)) => membership::now_is(&partner, out)?,
         Some(Changed::Certificate(known)) => registered(&known, out)?,
+        Some(Changed::Mandate(known)) => super::mandate::registered(&known, out)?,
         None => writeln!(out, "done")?,
     }
     Ok(())
 }
 
+fn added(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Result<()> {
+    match &partner.pending {
+        None => writeln!(out, "{}  {}", partner.name, partner.display_name),
+        Some(change) => waits(change, out),
+    }
+}
+
 fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
     match &known.pending {
-        None => writeln!(out, "key {} registered for {}", known.key_hash, known.oin),
+        None if known.via.is_empty() => writeln!(out, "key {} registered for {}", known.key_hash, known.oin),
+        None => writeln!(out, "key {} of {} registered on behalf of {}", known.key_hash, known.via, known.oin),
         Some(change) => waits(change, out),
     }
 }
 
-fn now_is(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Result<()> {
-    match &partner.pending {
-        None => writeln!(out, "{} is now {}", partner.name, partner.status().as_str_name()),
-        Some(change) => waits(change, out),
-    }
+fn revoked(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
+    let too = |key: &String| {
+        writeln!(out, "key {} of {} revoked too: it was renewed with that one", plain(key), plain(&known.oin))
+    };
+    known.revoked_with_it.iter().try_for_each(too)?;
+    let withheld = |mandate: &String| {
+        writeln!(out, "{} gives nothing any more: a revoked key signed it; the partner signs a new one", plain(mandate))
+    };
+    known.withheld_mandates.iter().try_for_each(withheld)
 }
 
-fn waits(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn waits(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "nothing has changed yet: a second operator confirms with")?;
     writeln!(out, "  sluis registry … confirm {}", change.name)?;
     writeln!(out, "before {}", day(change.expire_time.as_ref()))
@@ -240,7 +259,8 @@ fn pending(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<(
     let (asked, until) = (day(change.create_time.as_ref()), day(change.expire_time.as_ref()));
     writeln!(out, "{}  until {until}", change.name)?;
     writeln!(out, "  {}", plain(&change.summary))?;
-    writeln!(out, "  asked for by {} of {} at {asked}", plain(&change.person_ref), plain(&change.oin))
+    writeln!(out, "  asked for by {} of {} at {asked}", plain(&change.person_ref), plain(&change.oin))?;
+    if change.obstacle.is_empty() { Ok(()) } else { writeln!(out, "  {}", plain(&change.obstacle)) }
 }
 
 fn moment(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
@@ -277,12 +297,21 @@ fn anew(node: &v1::ReloadNodeResponse, out: &mut dyn Write) -> std::io::Result<(
 }
 
 /// A moment as text.
-fn day(moment: Option<&prost_types::Timestamp>) -> String {
+pub(super) fn day(moment: Option<&prost_types::Timestamp>) -> String {
     let moment = moment.and_then(crate::wire::moment);
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
 }
 
 /// The number of a role; one that the API does not know is refused by the hub, by field.
+/// The roles that the directory shows: a new name takes none of them away. Nobody's, of who is not registered yet.
+async fn held(channel: Channel, oin: &str) -> Result<Vec<i32>, RemoteError> {
+    let request = v1::GetPartnerRequest { name: format!("partners/{oin}") };
+    match DirectoryClient::new(channel).get_partner(request).await {
+        Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok(Vec::new()),
+        reply => Ok(done("looking the partner up", reply)?.standing_roles),
+    }
+}
+
 fn role(code: &str) -> i32 {
     use crate::wire::Numbered as _;
     code.parse::<crate::party::Role>().map_or(-1, |role| role.number())

@@ -62,6 +62,11 @@ impl RemoteArgs {
         &self.certificate
     }
 
+    /// Where the caller's private key stands.
+    pub(super) fn key(&self) -> &Path {
+        &self.key
+    }
+
     pub(super) async fn channel(&self, now: OffsetDateTime) -> Result<Channel, RemoteError> {
         let endpoint = Endpoint {
             address: self.address.clone(),

@@ -26,6 +26,9 @@ pub struct AgentConfig {
     /// `[trust]`
     #[serde(default)]
     pub trust: TrustConfig,
+    /// `[mandate]`
+    #[serde(default)]
+    pub mandate: Option<MandateConfig>,
     /// `[store]`
     pub store: AgentStore,
     /// `[covenant]`
@@ -46,16 +49,24 @@ pub struct AgentConfig {
 }
 
 /// Section `[sealing]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SealingConfig {
     /// Seal own records for organisations that join a case later, where the covenant lets them receive.
     pub late_joiners: bool,
+    /// OIN of the organisation that takes this one's place, or of the own one under its new number: it gets all that was written
+    /// here, in the cases that it takes over. The hub's word for it is not enough.
+    #[serde(deserialize_with = "successor")]
+    pub successor: Option<Oin>,
+}
+
+fn successor<'de, D: serde::Deserializer<'de>>(text: D) -> Result<Option<Oin>, D::Error> {
+    super::keyholder::oin(text).map(Some)
 }
 
 impl Default for SealingConfig {
     fn default() -> Self {
-        Self { late_joiners: true }
+        Self { late_joiners: true, successor: None }
     }
 }
 
@@ -80,9 +91,17 @@ impl Default for RenewalConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrganisationConfig {
-    /// 20 digits; must be the OIN in the certificate.
+    /// 20 digits; must be the OIN in the certificate, or that of the partner that gave the mandate of `[mandate]`.
     #[serde(deserialize_with = "super::keyholder::oin")]
     pub oin: Oin,
+}
+
+/// Section `[mandate]`: the agent is run by a supplier, in the name of the partner of `[organisation]`, with a certificate of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MandateConfig {
+    /// As the partner made it with `sluis mandate sign`. Another one in its place is taken within a second.
+    pub file: PathBuf,
 }
 
 /// Section `[hub]`.
@@ -198,6 +217,10 @@ impl Config for AgentConfig {
             let must_exist =
                 Some("ask the operator of the hub for the policy of its log, and compare it with what witnesses say");
             paths.push(PathKey { key: "hub.log_policy", path: policy, must_exist });
+        }
+        if let Some(section) = &mut self.mandate {
+            let must_exist = Some("ask the partner for it: `sluis mandate sign` makes it");
+            paths.push(PathKey { key: "mandate.file", path: &mut section.file, must_exist });
         }
         paths.extend(self.witness.as_mut().map(|witness| super::witness::directory(&mut witness.directory)));
         paths

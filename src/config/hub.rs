@@ -167,7 +167,7 @@ pub struct Limits {
     /// Open connections.
     #[serde(deserialize_with = "positive")]
     pub connections: usize,
-    /// Open connections of one partner.
+    /// Open connections with one key.
     #[serde(deserialize_with = "positive")]
     pub connections_per_partner: usize,
     /// TLS handshakes at the same time.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::{Date, OffsetDateTime};
 
 use super::load::{Config, PathKey};
 use super::value::{Hex32, ListenConfig, StoreUrl, TlsConfig, TrustConfig};
@@ -73,10 +75,16 @@ pub struct RosterPartner {
     /// 20 digits.
     #[serde(deserialize_with = "oin")]
     pub oin: Oin,
+    /// 20 digits: the supplier in whose certificate the keys stand, when it acts in the partner's name; the quota is the partner's.
+    #[serde(default, deserialize_with = "oin_or_none")]
+    pub supplier: Option<Oin>,
     /// SHA-256 of the public key (SubjectPublicKeyInfo) of each certificate that may call.
     pub key_hashes: Vec<Hex32>,
     /// Identifiers that the partner may have evaluated in 24 hours.
     pub elements_per_day: u32,
+    /// From this moment on these keys are refused: RFC 3339, or a date, whose first moment in UTC counts. Left out: never.
+    #[serde(default, deserialize_with = "until")]
+    pub until: Option<OffsetDateTime>,
 }
 
 impl Config for KeyholderConfig {
@@ -112,4 +120,18 @@ pub(super) fn oin<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
     text.parse().map_err(|_| {
         serde::de::Error::custom(format_args!("`{text}` is not an OIN; write its 20 digits between quotes"))
     })
+}
+
+fn until<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<OffsetDateTime>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let date = || Date::parse(&text, &Iso8601::DATE).map(|date| date.midnight().assume_utc());
+    OffsetDateTime::parse(&text, &Rfc3339).or_else(|_| date()).map(Some).map_err(|_| {
+        serde::de::Error::custom(
+            "until: write a date or a moment between quotes, like \"2027-11-01\" or \"2027-11-01T12:00:00Z\"",
+        )
+    })
+}
+
+fn oin_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Oin>, D::Error> {
+    oin(deserializer).map(Some)
 }

@@ -46,6 +46,8 @@ fn optional_sections_of_the_samples_parse_too() {
     };
     let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), &with(AGENT, "# [witness]")).unwrap();
     assert_eq!(agent.witness.unwrap().directory, Path::new("/etc/sluis/witness"));
+    let agent: AgentConfig = parse(Path::new("/etc/sluis/agent.toml"), &with(AGENT, "# [mandate]")).unwrap();
+    assert_eq!(agent.mandate.unwrap().file, Path::new("/etc/sluis/mandate.json"));
     let sets = with(HUB, "# [[trust.sets]]");
     let hub: HubConfig = parse(Path::new("/etc/sluis/hub.toml"), &sets).unwrap();
     assert_eq!(hub.trust.sets[0].anchors, Path::new("/etc/sluis/tls/pkioverheid-g1.pem"));

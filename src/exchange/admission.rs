@@ -2,8 +2,9 @@
 
 use super::ops::certificates::FirstUse;
 use super::{Call, Exchange, Stop};
-use crate::identity::Caller;
+use crate::identity::{Caller, Function};
 use crate::method::Admitted;
+use crate::reason::Reason;
 use crate::store::{CommitError, StoreError};
 
 impl Exchange {
@@ -38,6 +39,12 @@ impl Exchange {
     fn admit_now(&self, call: &Call) -> Result<(Caller, Admitted), Stop> {
         let registry = self.registry.borrow();
         let caller = registry.registrations.caller(&call.certificate, self.clock.now()).map_err(Stop::standing)?;
+        let is_succeeded = registry.get(caller.oin()).is_some_and(|entry| entry.is_succeeded(self.clock.now()));
+        // Its officers go on reading; its operators act for the network no more.
+        let reads = matches!(caller.function(), Some(Function::Officer | Function::NetworkOfficer));
+        if is_succeeded && !reads && !call.method.serves_succeeded() {
+            return Err(Stop::standing(Reason::PartnerWithdrawn));
+        }
         let admitted = call.method.admit(&caller, self.covenant.version().number).map_err(Stop::own)?;
         Ok((caller, admitted))
     }

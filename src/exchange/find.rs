@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{Facts, Found, SubjectRef, Target, subject_tag};
+use super::facts::{Facts, Found, Scene, SubjectRef, Target, subject_tag};
 use super::{Call, Exchange, Stop};
 use crate::party::Oin;
 use crate::pseudonym::{Pseudonym, Scope};
@@ -24,7 +24,8 @@ impl Exchange {
         let now = self.clock.now();
         let registry = Arc::clone(&self.registry.borrow());
         let caller = registry.registrations.caller(&call.certificate, now).map_err(Stop::standing)?;
-        let mut facts = Facts { now, caller, registry, found: Found::NotAsked, record: None };
+        let scene = Scene { now, registry, found: Found::NotAsked };
+        let mut facts = Facts { scene, caller, record: None };
         let oin = facts.caller.oin();
         match target {
             Target::Nothing => {}

@@ -12,7 +12,10 @@ pub mod directory;
 pub mod erase;
 pub mod evidence;
 pub mod inbox;
+pub mod mandates;
+pub mod membership;
 pub mod newcomer;
+pub mod passing;
 pub mod pseudonyms;
 pub mod publish;
 pub mod query;
@@ -20,9 +23,11 @@ pub mod records;
 pub mod refer;
 pub mod registry;
 pub mod renewal;
+pub mod revocation;
 pub mod roles;
 pub mod route;
 pub mod simulation;
+pub mod succession;
 
 pub(super) mod notice;
 

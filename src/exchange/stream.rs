@@ -41,6 +41,8 @@ const WAITING: usize = 32;
 const PIECES: usize = 1;
 /// Rows read at once.
 const BATCH: i64 = 64;
+/// Newcomers read at once.
+const NEWCOMERS: i64 = 1_000;
 
 /// What items of an inbox are about, by the hub's ids.
 #[derive(Default)]
@@ -296,28 +298,46 @@ impl Exchange {
             return Ok(oin);
         }
         // No connection is held while another is waited for: streams enough would wait for one another.
-        let waiting = record::seal_requests(&mut self.store.read().await?, oin.as_str()).await?;
-        told.retain(|known| waiting.contains(known));
-        for request in waiting {
-            if told.contains(&request) {
-                continue;
+        // Past those too that nobody answers: whoever waits behind them is told of as well.
+        let (mut waiting, mut last) = (HashSet::new(), None);
+        loop {
+            let page =
+                record::seal_requests(&mut self.store.read().await?, oin.as_str(), last.as_ref(), NEWCOMERS).await?;
+            let Some(end) = page.last() else { break };
+            last = Some(end.clone());
+            for request in page {
+                if !told.contains(&request) {
+                    self.tell_waiting(call, &oin, &request, outlet).await?;
+                }
+                waiting.insert(request);
             }
-            let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
-            let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
-            let key = key.unwrap_or_default();
-            // Who asked for it may have left since, and so may the author.
-            let open = |row: &RecordRow| newcomer::still_open(self, &of_record, row, &request);
-            let message = of_record
-                .record
-                .as_ref()
-                .filter(|(row, _)| open(row))
-                .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, &request));
-            if let Some(message) = message {
-                outlet.give(message).await?;
-            }
-            told.insert(request);
         }
+        *told = waiting;
         Ok(oin)
+    }
+
+    /// Gives out one who waits, if its record may go there still.
+    async fn tell_waiting(
+        &self,
+        call: &Call,
+        oin: &Oin,
+        request: &SealRequestRow,
+        outlet: &Outlet<v1::SealRequest>,
+    ) -> Result<(), End> {
+        let of_record = self.facts(call, Target::Record(&request.record_id)).await?;
+        let key = record::key(&mut self.store.read().await?, &request.record_id, oin.as_str()).await?;
+        let key = key.unwrap_or_default();
+        // Who asked for it may have left since, and so may the author.
+        let open = |row: &RecordRow| newcomer::still_open(self, &of_record, row, request);
+        let message = of_record
+            .record
+            .as_ref()
+            .filter(|(row, _)| open(row))
+            .and_then(|(row, _)| newcomer::seal_request(&of_record, row, &key, request));
+        if let Some(message) = message {
+            outlet.give(message).await?;
+        }
+        Ok(())
     }
 
     /// Says why a stream ends. The end of a right is a refusal, and logged as one.

@@ -46,6 +46,7 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
         certificate: CertificateRow {
             key_hash: leaf.key_hash.to_string(),
             oin: oin.to_string(),
+            via: String::new(),
             holder: OPERATOR.to_owned(),
             person_ref: "first-operator".to_owned(),
             system: String::new(),
@@ -56,6 +57,7 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
             used_at: None,
             anchor_set: String::new(),
             replaces: String::new(),
+            renewed: false,
             retires_at: None,
             revoked_at: None,
             warned: 0,

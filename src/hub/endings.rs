@@ -88,7 +88,7 @@ fn tell(oin: &Oin, warning: &Warning, event_id: &str) {
 
 /// How many certificates are how near their end, as figures for whoever draws them from the log.
 fn count(registry: &Registry, now: OffsetDateTime) {
-    let needed: Vec<&CertificateRow> = needed(registry).collect();
+    let needed: Vec<CertificateRow> = needed(registry).map(|row| as_used(registry, row)).collect();
     let near = |step| needed.iter().filter(|row| Step::passed(days_left(row, now)) == Some(step)).count();
     tracing::info!(
         sluis.certificates.needed = needed.len(),
@@ -114,6 +114,14 @@ fn needed(registry: &Registry) -> impl Iterator<Item = &CertificateRow> {
         .filter(stays)
 }
 
+/// A certificate as long as it can be used: a supplier's no longer than the mandate.
+fn as_used(registry: &Registry, row: &CertificateRow) -> CertificateRow {
+    let both = row.oin.parse().ok().zip(row.via.parse().ok());
+    let given = both.and_then(|(oin, via): (Oin, Oin)| registry.mandate(&oin, &via));
+    let expires_at = given.map_or(row.expires_at, |mandate| mandate.ends_at.min(row.expires_at));
+    CertificateRow { expires_at, ..row.clone() }
+}
+
 fn days_left(row: &CertificateRow, now: OffsetDateTime) -> i64 {
     (from_micros(row.expires_at) - now).whole_days()
 }
@@ -127,7 +135,8 @@ fn due(row: &CertificateRow, now: OffsetDateTime) -> Option<Step> {
 /// The next one of which something is to be said.
 fn next(registry: &Registry, now: OffsetDateTime) -> Option<Ending> {
     needed(registry).find_map(|row| {
-        let warning = Warning { step: due(row, now)?, end: from_micros(row.expires_at) };
+        let used = as_used(registry, row);
+        let warning = Warning { step: due(&used, now)?, end: from_micros(used.expires_at) };
         Some(Ending { oin: row.oin.parse().ok()?, row: row.clone(), warning, rev: registry.rev })
     })
 }
@@ -156,6 +165,7 @@ impl Work for Ending {
             method: METHOD,
             action: Some(Action::Execute),
             source: self.row.oin.clone(),
+            via: self.row.via.clone(),
             key_hash: key_hash.clone(),
             motivation: self.warning.to_string(),
             ..Draft::default()

@@ -1,10 +1,12 @@
 //! Hands checkpoints to the witnesses that can be reached (C2SP tlog-witness). Those that can't, agents of partners, come by
-//! themselves.
+//! themselves. With another certificate of the hub's, or other anchors, they are called over a new connection.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::{Channel, Uri};
 
@@ -18,6 +20,7 @@ use crate::store::checkpoint::CheckpointRow;
 use crate::telemetry::Chain;
 use crate::tlog::{AddCheckpoint, Checkpoint, Policy, PublicKey};
 use crate::tls::{self, ClientTls, FileError, Identity, TlsError};
+use crate::trust::Trust;
 
 /// Between two looks whether something waits to be signed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -61,40 +64,83 @@ pub(super) fn policy(config: &HubConfig, own: &PublicKey) -> Result<Policy, Witn
     Ok(config::policy(Some(&section.policy), Some(own.clone()))?)
 }
 
+/// Connections to the witnesses that can be reached, in the order of the policy; none is made before it is needed.
+type Lines = Vec<Channel>;
+
 /// A witness that can be reached.
 struct Desk {
     key: PublicKey,
     path: String,
-    channel: Channel,
+    /// Its place in the lines.
+    nth: usize,
+    lines: watch::Receiver<Lines>,
 }
 
-/// Starts to call the witnesses that can be reached.
+/// What calls the witnesses that can be reached.
+pub(super) struct Calls(watch::Sender<Lines>);
+
+impl Calls {
+    /// Starts to call.
+    ///
+    /// # Errors
+    /// [`WitnessesError`].
+    pub(super) fn start(
+        tasks: &mut JoinSet<()>,
+        exchange: &Arc<Exchange>,
+        config: &HubConfig,
+    ) -> Result<Self, WitnessesError> {
+        let trust = Arc::clone(&exchange.settings.trust.borrow());
+        let calls = Self(watch::Sender::new(lines(&exchange.policy, config, &trust)?));
+        for (nth, (key, url)) in reachable(&exchange.policy).enumerate() {
+            let (_, _, path) = parts(url).ok_or_else(|| WitnessesError::Url(url.to_owned()))?;
+            let desk = Desk { key: key.clone(), path, nth, lines: calls.0.subscribe() };
+            tasks.spawn(desk.hand_in(Arc::clone(exchange)));
+        }
+        Ok(calls)
+    }
+
+    /// Calls over these from the next checkpoint on; what is under way ends over the old ones.
+    pub(super) fn renew(&self, lines: Lines) {
+        self.0.send_replace(lines);
+    }
+}
+
+/// Connections under the certificate that the configuration names, to servers that are believed now.
 ///
 /// # Errors
 /// [`WitnessesError`].
-pub(super) fn call(
-    tasks: &mut JoinSet<()>,
-    exchange: &Arc<Exchange>,
-    config: &HubConfig,
-) -> Result<(), WitnessesError> {
-    let Some(section) = &config.audit.witnesses else { return Ok(()) };
-    for witness in exchange.policy.witnesses() {
-        let Some(url) = &witness.url else { continue };
+pub(super) fn lines(policy: &Policy, config: &HubConfig, trust: &Arc<Trust>) -> Result<Lines, WitnessesError> {
+    let Some(section) = &config.audit.witnesses else { return Ok(Lines::new()) };
+    let line = |(_, url): (_, &str)| {
         let (Some(certificate), Some(key)) = (&section.certificate, &section.key) else {
             return Err(WitnessesError::Certificate);
         };
-        let (host, port, path) = parts(url).ok_or_else(|| WitnessesError::Url(url.clone()))?;
+        let (host, port, _) = parts(url).ok_or_else(|| WitnessesError::Url(url.to_owned()))?;
         let identity = Identity::load(certificate, key, SystemClock.now())?;
         let trust = match &section.anchors {
             Some(anchors) => tls::files::servers(anchors)?,
-            None => Arc::clone(&exchange.settings.trust.borrow()),
+            None => Arc::clone(trust),
         };
         let tls = ClientTls::new(&identity, &trust, &host, Arc::new(TlsClock))?;
-        let channel = tls.connect_lazy(&format!("{host}:{port}"))?;
-        let desk = Desk { key: witness.key.clone(), path, channel };
-        tasks.spawn(desk.hand_in(Arc::clone(exchange)));
-    }
-    Ok(())
+        Ok(tls.connect_lazy(&format!("{host}:{port}"))?)
+    };
+    reachable(policy).map(line).collect()
+}
+
+fn reachable(policy: &Policy) -> impl Iterator<Item = (&PublicKey, &str)> {
+    policy.witnesses().iter().filter_map(|witness| Some((&witness.key, witness.url.as_deref()?)))
+}
+
+/// The files that calling witnesses takes: they may change.
+pub(super) fn watched(config: &HubConfig) -> Vec<PathBuf> {
+    let section = config.audit.witnesses.iter();
+    section.flat_map(|it| [&it.certificate, &it.key, &it.anchors]).flatten().cloned().collect()
+}
+
+/// Those of them that end.
+pub(super) fn ending(config: &HubConfig) -> Vec<PathBuf> {
+    let section = config.audit.witnesses.iter();
+    section.flat_map(|it| [&it.certificate, &it.anchors]).flatten().cloned().collect()
 }
 
 /// Host, port and path of the call.
@@ -112,6 +158,8 @@ enum Unsigned {
     Store(#[from] StoreError),
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error("it is called no more")]
+    NotCalled,
     #[error("it answered {0}")]
     Answer(StatusCode),
     #[error("what it signed is not its signature under this checkpoint")]
@@ -165,7 +213,8 @@ impl Desk {
             }
             let proof = exchange.grown_from(checkpoint.tree(), *old).await?.ok_or(Unsigned::Forked)?;
             let body = AddCheckpoint { old: *old, proof, note: row.note.clone() }.to_bytes();
-            let Answer { code, body } = plain_http::post(&self.channel, &self.path, body).await?;
+            let line = self.lines.borrow().get(self.nth).cloned().ok_or(Unsigned::NotCalled)?;
+            let Answer { code, body } = plain_http::post(&line, &self.path, body).await?;
             match code {
                 StatusCode::OK => {
                     if exchange.hear(row.size, &body).await? == Heard::NotAWitness {

@@ -30,31 +30,63 @@ impl Registrations {
     /// Who is calling with this certificate at `now`.
     ///
     /// # Errors
-    /// The first that fails: certificate still valid (`CERT_EXPIRED`), OIN present (`OIN_MISSING`) and of a partner
-    /// (`PARTNER_UNKNOWN`), key registered (`CERT_UNTRUSTED`) and not revoked (`CERT_REVOKED`), partner not suspended
-    /// (`PARTNER_SUSPENDED`) or gone (`PARTNER_WITHDRAWN`), key registered for this very OIN (`OIN_MISMATCH`).
+    /// The first that fails: key not revoked (`CERT_REVOKED`), certificate still valid (`CERT_EXPIRED`), OIN present
+    /// (`OIN_MISSING`) and of a partner (`PARTNER_UNKNOWN`), key registered (`CERT_UNTRUSTED`) and not retired (`CERT_REVOKED`),
+    /// of a supplier's key its mandate in force (`CERT_REVOKED`), partner not suspended (`PARTNER_SUSPENDED`) or gone
+    /// (`PARTNER_WITHDRAWN`), nor the supplier suspended where it is a partner too, key registered for this very OIN (`OIN_MISMATCH`).
+    ///
+    /// All of step 1 answers UNAUTHENTICATED; what differs is what the log says. A certificate that has ended is somebody's
+    /// oversight, a revoked key in use is perhaps a thief's: what is both must stand in the log as the latter.
     pub fn caller(&self, certificate: &PeerCertificate, now: OffsetDateTime) -> Result<Caller, Reason> {
+        let known = self.keys.get(&certificate.key_hash());
+        if known.is_some_and(|registration| registration.state == KeyState::Revoked) {
+            return Err(Reason::CertRevoked);
+        }
         certificate.check_validity(now).map_err(CertificateError::reason)?;
-        let oin = certificate.oin().ok_or(Reason::OinMissing)?;
+        let shown = certificate.oin().ok_or(Reason::OinMissing)?;
+        // In whose name: by the registration alone, and only if the certificate is the supplier's whose key was registered.
+        let via = known.and_then(|registration| registration.via.as_ref()).filter(|via| via.oin == *shown);
+        let oin = known.filter(|_| via.is_some()).map_or(shown, |registration| &registration.oin);
         let partner =
             self.partners.get(oin).filter(|partner| partner.effective_from <= now).ok_or(Reason::PartnerUnknown)?;
-        let registration = self.keys.get(&certificate.key_hash()).ok_or(Reason::CertUntrusted)?;
-        if !registration.state.holds(now) {
+        let registration = known.ok_or(Reason::CertUntrusted)?;
+        if !registration.holds(now) {
             return Err(Reason::CertRevoked);
         }
         partner.standing(now)?;
-        if registration.oin != *oin {
+        if let Some(via) = via {
+            self.may_supply(&via.oin)?;
+        }
+        if registration.shown() != shown {
             return Err(Reason::OinMismatch);
         }
         Ok(Caller {
             oin: oin.clone(),
+            via: via.map(|via| via.oin.clone()),
             kind: partner.kind,
             holder: registration.holder.clone(),
             accepted: partner.accepted_covenant,
             key: certificate.key_hash(),
             fingerprint: certificate.fingerprint(),
-            is_new: registration.state == KeyState::Announced,
+            is_new: !registration.is_used,
         })
+    }
+
+    /// Whether `supplier` may act for `principal` at `now` as far as both stand: the one rule for mandates and for calls.
+    ///
+    /// # Errors
+    /// As [`Self::caller`].
+    pub fn may_act_for(&self, principal: &Oin, supplier: &Oin, now: OffsetDateTime) -> Result<(), Reason> {
+        let known = self.partners.get(principal).filter(|partner| partner.effective_from <= now);
+        known.ok_or(Reason::PartnerUnknown)?.standing(now)?;
+        self.may_supply(supplier)
+    }
+
+    /// Anybody may be a supplier, also one that never was a partner or is none any more; unless it is a partner that is suspended.
+    fn may_supply(&self, supplier: &Oin) -> Result<(), Reason> {
+        let partner = self.partners.get(supplier);
+        let is_suspended = partner.is_some_and(|partner| partner.status == PartnerStatus::Suspended);
+        if is_suspended { Err(Reason::PartnerSuspended) } else { Ok(()) }
     }
 
     /// The next moment after `now` at which somebody is to be refused who is not refused now.
@@ -64,12 +96,20 @@ impl Registrations {
             KeyState::Announced | KeyState::Active | KeyState::Revoked => None,
         });
         let leaving = self.partners.values().filter_map(|partner| partner.withdrawn_at);
-        retiring.chain(leaving).filter(|end| *end > now).min()
+        let given = self.keys.values().filter_map(|registration| Some(registration.via.as_ref()?.given?.ends));
+        retiring.chain(leaving).chain(given).filter(|end| *end > now).min()
     }
 
-    /// For whom a key is registered, if it is.
-    pub fn registered(&self, key: &KeyHash) -> Option<&Oin> {
-        self.keys.get(key).map(|registration| &registration.oin)
+    /// How a key is registered.
+    pub fn key(&self, key: &KeyHash) -> Option<&Registration> {
+        self.keys.get(key)
+    }
+
+    /// How this certificate's key is registered for the organisation in the certificate, or in whose name that one acts with it.
+    /// Says nothing of whether it may call.
+    pub fn registered(&self, certificate: &PeerCertificate) -> Option<&Registration> {
+        let shown = certificate.oin()?;
+        self.keys.get(&certificate.key_hash()).filter(|registration| registration.shown() == shown)
     }
 
     /// The partner with this OIN, whatever its standing.
@@ -90,6 +130,7 @@ impl Registrations {
 #[derive(Clone)]
 pub struct Caller {
     oin: Oin,
+    via: Option<Oin>,
     kind: OrgKind,
     holder: Holder,
     accepted: Option<u32>,
@@ -99,9 +140,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The organisation that calls, or that the person works for.
+    /// The organisation that calls, or that the person works for; of a supplier's call the partner in whose name it is made.
     pub fn oin(&self) -> &Oin {
         &self.oin
+    }
+
+    /// The supplier that calls in the organisation's name; `None` when the organisation calls itself.
+    pub fn via(&self) -> Option<&Oin> {
+        self.via.as_ref()
     }
 
     /// Kind of that organisation, from the registry.
@@ -146,19 +192,66 @@ impl Caller {
 /// Shows the organisation and the function; never which employee.
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("oin", &self.oin).field("function", &self.function()).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Caller");
+        shown
+            .field("oin", &self.oin)
+            .field("via", &self.via)
+            .field("function", &self.function())
+            .finish_non_exhaustive()
     }
 }
 
 /// The registration of one key.
 #[derive(Clone)]
 pub struct Registration {
-    /// The organisation that the key was registered for.
+    /// The organisation that the key was registered for: in its name calls are made.
     pub oin: Oin,
+    /// The supplier that holds it in the organisation's place.
+    pub via: Option<Via>,
     /// Who in that organisation holds it.
     pub holder: Holder,
     /// Whether it may still be used.
     pub state: KeyState,
+    /// Whether a call has been made with it: also one that was set to retire before its first call may be used.
+    pub is_used: bool,
+}
+
+impl Registration {
+    /// The OIN that a certificate with this key has.
+    pub fn shown(&self) -> &Oin {
+        self.via.as_ref().map_or(&self.oin, |via| &via.oin)
+    }
+
+    /// Whether calls with it are let in at `now`, as far as the key goes and the leave to use it in another's name.
+    pub fn holds(&self, now: OffsetDateTime) -> bool {
+        let given = |via: &Via| via.given.is_some_and(|given| given.holds(now));
+        self.state.holds(now) && self.via.as_ref().is_none_or(given)
+    }
+}
+
+/// A supplier that acts in a partner's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Via {
+    /// Its OIN, which stands in its certificate.
+    pub oin: Oin,
+    /// The partner's mandate to it; `None`: there is none any more.
+    pub given: Option<Given>,
+}
+
+/// The term of a mandate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given {
+    /// From then on.
+    pub starts: OffsetDateTime,
+    /// No longer from then on.
+    pub ends: OffsetDateTime,
+}
+
+impl Given {
+    /// Whether it is in time.
+    pub fn holds(self, now: OffsetDateTime) -> bool {
+        self.starts <= now && now < self.ends
+    }
 }
 
 /// Who holds a key.

@@ -8,6 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use time::OffsetDateTime;
 
 use super::roster::Allowance;
+use super::successors::Successors;
 use crate::party::Oin;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/keyholder");
@@ -66,6 +67,11 @@ impl Quota {
         let pool = options.connect(&url).await?;
         MIGRATIONS.run(&pool).await?;
         Ok(Self(pool))
+    }
+
+    /// The table beside the counts.
+    pub(super) fn successors(&self) -> Successors {
+        Successors::new(self.0.clone())
     }
 
     /// Counts `elements` in both windows, or in neither. Each count is one statement that checks and adds, so that

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::config::{ConfigError, Roster, RosterPartner};
-use crate::identity::{KeyHash, PeerCertificate};
+use crate::identity::KeyHash;
 use crate::party::Oin;
 
 /// Most elements in one call.
@@ -16,9 +17,18 @@ pub(super) const MAX_ELEMENTS: usize = 50;
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The roster, ready to be asked on every call.
+/// The roster, ready to be asked on every call: by the OIN and key of a certificate, who counts as calling.
 #[derive(PartialEq, Eq)]
-pub(super) struct Members(HashMap<(Oin, KeyHash), Allowance>);
+pub(super) struct Members(HashMap<(Oin, KeyHash), Member>);
+
+/// Who calls with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    oin: Oin,
+    allowance: Allowance,
+    /// Not from this moment on.
+    until: Option<OffsetDateTime>,
+}
 
 /// How much an organisation may have evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +51,11 @@ impl From<Roster> for Members {
     fn from(roster: Roster) -> Self {
         let keys = |partner: RosterPartner| {
             let allowance = Allowance::of_day(partner.elements_per_day);
+            let member = Member { oin: partner.oin.clone(), allowance, until: partner.until };
             let oin = partner.oin;
-            partner.key_hashes.into_iter().map(move |hash| ((oin.clone(), KeyHash::from_bytes(hash.0)), allowance))
+            let shown = partner.supplier.unwrap_or(oin);
+            let keys = partner.key_hashes.into_iter().map(|hash| KeyHash::from_bytes(hash.0));
+            keys.map(move |key| ((shown.clone(), key), member.clone()))
         };
         Self(roster.partners.into_iter().flat_map(keys).collect())
     }
@@ -59,11 +72,17 @@ impl Members {
         self.0.len()
     }
 
-    /// The organisation of this certificate and its allowance, if both OIN and key stand on the roster together.
-    pub(super) fn find(&self, certificate: &PeerCertificate) -> Option<(Oin, Allowance)> {
-        let oin = certificate.oin()?.clone();
-        let allowance = self.0.get(&(oin.clone(), certificate.key_hash()))?;
-        Some((oin, *allowance))
+    /// In whose name somebody calls, and its allowance, if the OIN of the certificate stands on the roster together with one of
+    /// these keys, and its time there is not over.
+    pub(super) fn find(
+        &self,
+        shown: &Oin,
+        mut keys: impl Iterator<Item = KeyHash>,
+        now: OffsetDateTime,
+    ) -> Option<(Oin, Allowance)> {
+        let member = keys.find_map(|key| self.0.get(&(shown.clone(), key)))?;
+        let stays = member.until.is_none_or(|until| now < until);
+        stays.then(|| (member.oin.clone(), member.allowance))
     }
 }
 
@@ -100,6 +119,33 @@ pub(super) async fn follow(file: PathBuf, members: watch::Sender<Members>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_counts_until_its_moment_also_for_the_keys_that_follow_it() {
+        let (key, next) = (KeyHash::from_bytes([1; 32]), KeyHash::from_bytes([2; 32]));
+        let hash = hex::encode([1; 32]);
+        let oin = "00000099100001410000";
+        let roster = |until: &str| {
+            toml::from_str::<Roster>(&format!(
+                "[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{hash}\"]\nelements_per_day = 10\n{until}"
+            ))
+        };
+        let end = OffsetDateTime::from_unix_timestamp(1_793_491_200).unwrap();
+        let second = time::Duration::SECOND;
+        for (until, last) in [
+            ("", None),
+            ("until = \"2026-11-01\"", Some(end)),
+            ("until = \"2026-11-01T13:00:00+01:00\"", Some(end + time::Duration::hours(12))),
+        ] {
+            let members = Members::from(roster(until).unwrap());
+            let found = |now| members.find(&oin.parse().unwrap(), [next, key].into_iter(), now).is_some();
+            assert!(last.is_none_or(|last| found(last - second)), "{until}");
+            assert_eq!(found(last.unwrap_or(end)), last.is_none(), "{until}");
+        }
+        for wrong in ["until = \"tomorrow\"", "until = \"\"", "until = 7"] {
+            assert!(roster(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_minute_never_holds_more_than_a_day_nor_less_than_a_call() {

@@ -1,4 +1,4 @@
-//! The two calls. Nothing that a caller sent is ever repeated, logged or kept.
+//! The calls. Nothing that a caller sent is ever repeated, logged or kept.
 
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::quota::{Quota, Taken, day_end};
 use super::roster::{Allowance, MAX_ELEMENTS, Members};
+use super::successors::{Named, Successors};
 use crate::api::v1;
 use crate::clock::Clock;
+use crate::identity::KeyHash;
 use crate::party::Oin;
 use crate::pseudonym::oprf::{self, POINT_LEN};
 use crate::pseudonym::{Epoch, KnownAnswer, OprfError};
@@ -24,8 +26,18 @@ pub(super) struct Desk {
     epoch: Epoch,
     known_answer: KnownAnswer,
     members: watch::Receiver<Members>,
+    successors: Successors,
     quota: Quota,
     clock: Arc<dyn Clock>,
+}
+
+/// Who calls, or in whose name, and with which key.
+struct Caller {
+    oin: Oin,
+    allowance: Allowance,
+    /// The OIN in the certificate.
+    shown: Oin,
+    key: KeyHash,
 }
 
 impl Desk {
@@ -37,17 +49,26 @@ impl Desk {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OprfError> {
         let known_answer = key.evaluate_known_answer()?;
-        Ok(Self { key: Arc::new(key), epoch, known_answer, members, quota, clock })
+        let successors = quota.successors();
+        Ok(Self { key: Arc::new(key), epoch, known_answer, members, successors, quota, clock })
     }
 
     /// Who calls, on every call: a connection may outlive its certificate.
-    fn caller<T>(&self, request: &Request<T>) -> Result<(Oin, Allowance), Status> {
+    async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let peer = request.extensions().get::<Arc<PeerInfo>>();
         let certificate = peer.map(|peer| &peer.certificate).filter(|c| c.check_validity(self.clock.now()).is_ok());
-        certificate.and_then(|certificate| self.members.borrow().find(certificate)).ok_or_else(|| {
-            tracing::warn!("a caller that is not on the roster was refused");
-            Status::permission_denied("this certificate is not on the keyholder's roster; ask the keyholder's people")
-        })
+        let known = certificate.and_then(|certificate| Some((certificate.oin()?.clone(), certificate.key_hash())));
+        let (shown, key) = known.ok_or_else(stranger)?;
+        let now = self.clock.now();
+        let found = self.members.borrow().find(&shown, std::iter::once(key), now);
+        let (oin, allowance) = match found {
+            Some(found) => found,
+            None => {
+                let line = self.successors.line(&shown, &key).await.map_err(|error| unavailable(&error))?;
+                self.members.borrow().find(&shown, line.into_iter(), now).ok_or_else(stranger)?
+            }
+        };
+        Ok(Caller { oin, allowance, shown, key })
     }
 
     fn check(&self, message: &v1::EvaluateRequest) -> Result<u32, Status> {
@@ -75,7 +96,7 @@ impl Desk {
 #[tonic::async_trait]
 impl v1::keyholder_server::Keyholder for Desk {
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Result<Response<v1::KeyholderKey>, Status> {
-        let (oin, allowance) = self.caller(&request)?;
+        let Caller { oin, allowance, .. } = self.caller(&request).await?;
         let now = self.clock.now();
         let remaining = self.quota.remaining(&oin, allowance, now).await.map_err(|error| unavailable(&error))?;
         Ok(Response::new(v1::KeyholderKey {
@@ -88,7 +109,7 @@ impl v1::keyholder_server::Keyholder for Desk {
     }
 
     async fn evaluate(&self, request: Request<v1::EvaluateRequest>) -> Result<Response<v1::EvaluateResponse>, Status> {
-        let (oin, allowance) = self.caller(&request)?;
+        let Caller { oin, allowance, .. } = self.caller(&request).await?;
         let message = request.into_inner();
         let count = self.check(&message)?;
         let taken = self.quota.take(&oin, count, allowance, self.clock.now()).await;
@@ -106,6 +127,38 @@ impl v1::keyholder_server::Keyholder for Desk {
         let epoch = self.epoch.number();
         Ok(Response::new(v1::EvaluateResponse { epoch, evaluations, quota_remaining: remaining }))
     }
+
+    async fn succeed_key(
+        &self,
+        request: Request<v1::SucceedKeyRequest>,
+    ) -> Result<Response<v1::SucceedKeyResponse>, Status> {
+        let Caller { oin, shown, key, .. } = self.caller(&request).await?;
+        let next = <[u8; 32]>::try_from(request.into_inner().key_hash.as_slice());
+        let next = KeyHash::from_bytes(next.map_err(|_| bad_field("key_hash", "SHA-256 of a public key, 32 bytes"))?);
+        // The roster's own word goes before.
+        let listed = self.members.borrow().find(&shown, std::iter::once(next), self.clock.now());
+        if next == key || listed.is_some_and(|(of, _)| of == oin) {
+            return Ok(Response::new(v1::SucceedKeyResponse {}));
+        }
+        let named = self.successors.name(&shown, &next, &key, self.clock.now()).await;
+        match named.map_err(|error| unavailable(&error))? {
+            Named::Yes => {
+                tracing::info!(organisation = log(&oin), "the key of the next certificate is known");
+                Ok(Response::new(v1::SucceedKeyResponse {}))
+            }
+            Named::Refused => {
+                tracing::warn!(organisation = log(&oin), "a key was not taken for the next certificate");
+                Err(Status::failed_precondition(
+                    "the key takes another one's place already, or the caller's has four successors; the roster must be changed",
+                ))
+            }
+        }
+    }
+}
+
+fn stranger() -> Status {
+    tracing::warn!("a caller that is not on the roster was refused");
+    Status::permission_denied("this certificate is not on the keyholder's roster; ask the keyholder's people")
 }
 
 /// One element, with a proof of its own: the caller may have put several people's numbers in one call.
@@ -125,6 +178,6 @@ fn bad_field(field: &str, expected: &str) -> Status {
 }
 
 fn unavailable(error: &super::QuotaError) -> Status {
-    tracing::error!(error = chain(error), "quota can't be counted, so nothing is evaluated");
-    Status::unavailable("the keyholder can't count quota now; nothing was evaluated")
+    tracing::error!(error = chain(error), "the keyholder's database can't be used, so nothing is evaluated");
+    Status::unavailable("the keyholder can't use its database now; nothing was done")
 }

@@ -46,7 +46,9 @@ impl Network {
         let almelo = ca.issue("almelo", &organisation(ALMELO), 30, now).unwrap().leaf.key_hash.to_string();
         ca.issue("raalte", &organisation(RAALTE), 30, now).unwrap();
         // The right number, a key that nobody put on the roster.
-        ca.issue("minted", &organisation(ALMELO), 30, now).unwrap();
+        for name in ["minted", "next", "after-next"] {
+            ca.issue(name, &organisation(ALMELO), 30, now).unwrap();
+        }
         init::keyholder(&dir.path().join("keys"), &mut Vec::new()).unwrap();
         let roster =
             format!("[[partner]]\noin = \"{ALMELO}\"\nkey_hashes = [\"{almelo}\"]\nelements_per_day = {per_day}\n");
@@ -77,6 +79,12 @@ impl Network {
             serve_on(listener, Source::still(config), Arc::new(SystemClock), shutdown).await.unwrap();
         });
         Running { address, stop, task }
+    }
+
+    fn key_of(&self, who: &str) -> crate::identity::KeyHash {
+        let chain = self.dir.path().join("ca").join(format!("{who}.pem"));
+        let leaf = crate::tls::files::certificates(&chain).unwrap().remove(0);
+        crate::identity::certificate::Leaf::read(&leaf).unwrap().key_hash
     }
 
     fn client(&self, running: &Running, who: &str) -> KeyholderClient<Channel> {
@@ -168,6 +176,72 @@ async fn who_is_taken_off_the_roster_is_refused_within_seconds() {
     running.stop().await;
 }
 
+/// Names the key of somebody's certificate as the caller's next one.
+async fn succeed(network: &Network, client: &mut KeyholderClient<Channel>, who: &str) -> Result<(), tonic::Status> {
+    let request = v1::SucceedKeyRequest { key_hash: network.key_of(who).as_bytes().to_vec() };
+    client.succeed_key(request).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_key_that_its_predecessor_named_may_call_until_that_one_is_taken_off() {
+    let network = Network::new(100);
+    let running = network.start().await;
+    let calls = async |running: &Running, who: &str| {
+        let answer = network.client(running, who).get_key(v1::GetKeyRequest {}).await;
+        answer.map(drop).map_err(|status| status.code())
+    };
+    let refused = Err(Code::PermissionDenied);
+    let mut almelo = network.client(&running, "almelo");
+    let mut minted = network.client(&running, "minted");
+    assert_eq!(
+        succeed(&network, &mut minted, "minted").await.unwrap_err().code(),
+        Code::PermissionDenied,
+        "not itself"
+    );
+    succeed(&network, &mut almelo, "next").await.unwrap();
+    succeed(&network, &mut almelo, "next").await.unwrap();
+    // The hash of another organisation's key lets that organisation in no further.
+    succeed(&network, &mut almelo, "raalte").await.unwrap();
+    assert_eq!(calls(&running, "raalte").await, refused);
+    let mut next = network.client(&running, "next");
+    succeed(&network, &mut next, "after-next").await.unwrap();
+    let taken = succeed(&network, &mut almelo, "after-next").await.unwrap_err();
+    assert_eq!(taken.code(), Code::FailedPrecondition, "it takes another's place");
+    // Until the roster itself names it.
+    let file = network.dir.path().join("roster.toml");
+    let roster = std::fs::read_to_string(&file).unwrap();
+    let keys = format!("\"{}\", \"{}\"", network.almelo, network.key_of("after-next"));
+    std::fs::write(&file, roster.replace(&format!("\"{}\"", network.almelo), &keys)).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    succeed(&network, &mut almelo, "after-next").await.unwrap();
+    std::fs::write(&file, roster).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    assert!(succeed(&network, &mut almelo, "after-next").await.is_err());
+    let short = v1::SucceedKeyRequest { key_hash: vec![0; 31] };
+    assert_eq!(almelo.succeed_key(short).await.unwrap_err().code(), Code::InvalidArgument);
+    let unknown = |n: u8| v1::SucceedKeyRequest { key_hash: vec![n; 32] };
+    for (n, code) in [(1, None), (2, None), (3, Some(Code::FailedPrecondition)), (2, None)] {
+        assert_eq!(almelo.succeed_key(unknown(n)).await.err().map(|status| status.code()), code, "{n}");
+    }
+    running.stop().await;
+    let running = network.start().await;
+    for who in ["almelo", "next", "after-next"] {
+        assert_eq!(calls(&running, who).await, Ok(()), "{who}, after a restart");
+    }
+    assert_eq!(calls(&running, "minted").await, refused);
+    // One count for all of them.
+    let evaluated = network.client(&running, "after-next").evaluate(question(vec![blinded()])).await.unwrap();
+    assert_eq!(evaluated.into_inner().quota_remaining, 99);
+    let file = network.dir.path().join("roster.toml");
+    let roster = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, roster.replace(&network.almelo, &"0".repeat(64))).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    for who in ["almelo", "next", "after-next"] {
+        assert_eq!(calls(&running, who).await, refused, "{who} goes with it");
+    }
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn used_quota_survives_a_restart() {
     let network = Network::new(3);
@@ -220,4 +294,38 @@ fn a_key_that_others_may_read_is_refused() {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(read_key(&path), Err(KeyholderError::OpenKey(_))));
     }
+}
+
+/// A supplier has a key for each customer: each counts as its customer, and from the customer's own quota.
+#[tokio::test]
+async fn a_suppliers_key_uses_up_its_customers_quota_and_no_other() {
+    let network = Network::new(10);
+    let supplier = "00000099900000010000";
+    let ca = Authority::open(&network.dir.path().join("ca")).unwrap();
+    let profile = Profile::Organisation {
+        name: "Leverancier".parse().unwrap(),
+        oin: supplier.parse().unwrap(),
+        alternatives: vec![],
+    };
+    let issue = |name: &str| ca.issue(name, &profile, 30, SystemClock.now()).unwrap().leaf.key_hash.to_string();
+    let (for_almelo, for_raalte) = (issue("for-almelo"), issue("for-raalte"));
+    issue("for-nobody");
+    let file = network.dir.path().join("roster.toml");
+    let mut roster = std::fs::read_to_string(&file).unwrap();
+    for (oin, key) in [(ALMELO, for_almelo), (RAALTE, for_raalte)] {
+        roster += &format!(
+            "[[partner]]\noin = \"{oin}\"\nsupplier = \"{supplier}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 10\n"
+        );
+    }
+    std::fs::write(&file, roster).unwrap();
+    let running = network.start().await;
+    let remaining = async |who: &str| {
+        let answer = network.client(&running, who).evaluate(question(vec![blinded()])).await;
+        answer.map(|answer| answer.into_inner().quota_remaining).map_err(|status| status.code())
+    };
+    assert_eq!(remaining("for-almelo").await, Ok(9));
+    assert_eq!(remaining("almelo").await, Ok(8), "the same quota");
+    assert_eq!(remaining("for-raalte").await, Ok(9));
+    assert_eq!(remaining("for-nobody").await, Err(Code::PermissionDenied));
+    running.stop().await;
 }

@@ -49,7 +49,7 @@ pub struct Ask {
 pub struct Entry {
     /// In the Netherlands, `2026-11-22`.
     pub day: String,
-    /// Name of the organisation.
+    /// Name of the organisation, and of the supplier that did it in its name.
     pub organisation: String,
     /// In which role.
     pub role: String,
@@ -96,6 +96,7 @@ pub struct Overview {
 struct Key<'a> {
     day: Date,
     organisation: &'a str,
+    via: &'a str,
     role: i32,
     method: &'static str,
     how: How,
@@ -163,7 +164,8 @@ fn key<'a>(event: &'a v1::Event, ask: &Ask) -> Option<Key<'a>> {
     let changes_consent = method.starts_with("Consents/");
     Some(Key {
         day: line.day,
-        organisation: line.organisation,
+        organisation: who(&line),
+        via: &event.via,
         role: event.role,
         method: if how == How::Refused { "" } else { method },
         how,
@@ -173,6 +175,14 @@ fn key<'a>(event: &'a v1::Event, ask: &Ask) -> Option<Key<'a>> {
         consent: shown && !changes_consent && !event.consents.is_empty(),
         emergency: event.emergency,
     })
+}
+
+/// Who did it. What the hub does of its own accord is told of whoever comes, or else of whoever goes.
+fn who<'a>(line: &Line<'a>) -> &'a str {
+    match line.organisation {
+        "" => line.recipients().next().unwrap_or_else(|| oin_of(&line.event.source)),
+        asked => asked,
+    }
 }
 
 fn entry(key: &Key<'_>, names: &BTreeSet<&str>, ask: &Ask, language: Language) -> Entry {
@@ -191,7 +201,7 @@ fn entry(key: &Key<'_>, names: &BTreeSet<&str>, ask: &Ask, language: Language) -
     let count = u64::try_from(names.len()).unwrap_or(u64::MAX);
     Entry {
         day: key.day.to_string(),
-        organisation: named(key.organisation, ask, language),
+        organisation: through(named(key.organisation, ask, language), key.via, ask, language),
         role: pick(Role::from_number(key.role).map_or(system, words::role)),
         action: pick(action),
         data: key.data.iter().map(|category| pick(words::category(*category))).collect(),
@@ -202,6 +212,19 @@ fn entry(key: &Key<'_>, names: &BTreeSet<&str>, ask: &Ask, language: Language) -
         count,
         events: if ask.events { names.iter().map(|name| (*name).to_owned()).collect() } else { Vec::new() },
     }
+}
+
+/// An organisation that let its supplier do it says so: the supplier's system holds the data too.
+fn through(organisation: String, via: &str, ask: &Ask, language: Language) -> String {
+    if via.is_empty() {
+        return organisation;
+    }
+    let supplier = named(via, ask, language);
+    let words = text(
+        format!("{organisation} (via haar leverancier: {supplier})"),
+        format!("{organisation} (through its supplier: {supplier})"),
+    );
+    words.get(language).to_owned()
 }
 
 /// An organisation's name; its number where the directory has none.

@@ -18,6 +18,8 @@ enum What {
     Assigned,
     Ended,
     HandedOver,
+    /// By the hub: one partner's roles end, and whoever is named gets them.
+    Passed,
     /// Names everybody who holds a role then.
     Roster(Turn),
     /// Hands something over.
@@ -49,6 +51,7 @@ fn what(method: &str) -> Option<What> {
         "Cases/AssignRole" => What::Assigned,
         "Cases/EndRole" => What::Ended,
         "Cases/HandOverCase" => What::HandedOver,
+        "Registry/SetPartnerStatus" | "Registry/SucceedPartner" => What::Passed,
         "Cases/AdvancePhase" => What::Roster(Turn::Moved),
         "Cases/ChooseProvider" => What::Roster(Turn::Chosen),
         "Cases/CloseCase" => What::Roster(Turn::Closed),
@@ -166,7 +169,9 @@ impl Trail {
         let is_placed = line.is_allowed() && !line.event.case.is_empty();
         let Some(what) = what(line.method()).filter(|_| is_placed || line.hides_case()) else { return };
         let sensitive = |category: Category| (Category::C09..=Category::C13).contains(&category);
-        let actor = self.number(line.organisation);
+        // Nobody asks for what the hub does of its own accord: it concerns the one that goes.
+        let goes = if what == What::Passed { super::setting::oin_of(&line.event.source) } else { line.organisation };
+        let actor = self.number(goes);
         let recipients = line.recipients().map(|oin| self.number(oin)).collect();
         let step = Step {
             micros: line.micros,
@@ -370,6 +375,13 @@ impl<'a> Walk<'a> {
             What::Referred if self.referred.is_none() => self.refer(step),
             What::Assigned => step.recipients.iter().for_each(|recipient| self.gain(*recipient)),
             What::Ended => step.recipients.iter().for_each(|recipient| self.lose(*recipient)),
+            What::Passed => {
+                let roles = self.roles.insert(step.actor, 0).unwrap_or(MANY).max(1);
+                for recipient in &step.recipients {
+                    self.gain(*recipient);
+                    self.roles.entry(*recipient).and_modify(|held| *held = held.saturating_add(roles - 1));
+                }
+            }
             What::HandedOver => {
                 let to = step.recipients.first().copied();
                 // The same again is a repeat of the request, which changes nothing.
@@ -466,10 +478,10 @@ const fn needs_no_role(step: &Step) -> bool {
 /// A newcomer's key is sealed by the author's agent, also after the author has left; whoever refers has no role yet.
 fn is_by_anybody(step: &Step) -> bool {
     let is_added = super::line::method_name(usize::from(step.method)) == "Records/AddRecipient";
-    step.what == What::Referred || is_added || needs_no_role(step)
+    matches!(step.what, What::Referred | What::Passed) || is_added || needs_no_role(step)
 }
 
 /// What may be done in a closed case, and closing it.
 fn is_afterwards(step: &Step) -> bool {
-    matches!(step.article, 33..=37) || step.what == What::Roster(Turn::Closed)
+    matches!(step.article, 33..=37) || matches!(step.what, What::Passed | What::Roster(Turn::Closed))
 }

@@ -4,7 +4,7 @@
 //! works without the other.
 
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::agent_keys::AgentKeys;
@@ -12,6 +12,9 @@ use super::canonical;
 use super::header::wire::{RecipientWire, read_uuid};
 use super::header::{AddressedHeader, AuthenticHeader, Expectation, HeaderError, Recipient, SignedHeader};
 use super::key_set::KeySet;
+
+/// How long after it was sealed a record is opened to those who join: agents seal no later, so nobody asks later.
+pub const OPENS_FOR: Duration = Duration::days(30);
 
 /// Longest addition in bytes.
 const MAX_LEN: usize = 1024;

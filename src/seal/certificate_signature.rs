@@ -17,6 +17,10 @@ pub enum Domain {
     Covenant,
     /// A published key set.
     KeySet,
+    /// A request for the next certificate.
+    Renewal,
+    /// Leave for a supplier to act in a partner's name.
+    Mandate,
 }
 
 impl Domain {
@@ -24,6 +28,8 @@ impl Domain {
         match self {
             Self::Covenant => b"sluis/v1/covenant-signature\0",
             Self::KeySet => b"sluis/v1/key-set\0",
+            Self::Renewal => b"sluis/v1/renewal\0",
+            Self::Mandate => b"sluis/v1/mandate\0",
         }
     }
 }
@@ -35,6 +41,14 @@ pub struct CertSignature {
     pub scheme: Scheme,
     /// The signature, in the form that TLS uses: DER for ECDSA.
     pub signature: Vec<u8>,
+}
+
+impl CertSignature {
+    /// From the number of its scheme and its bytes, as the API carries them.
+    pub fn from_wire(scheme: u32, signature: &[u8]) -> Option<Self> {
+        let scheme = Scheme::from_code(u16::try_from(scheme).ok()?)?;
+        Some(Self { scheme, signature: signature.to_vec() })
+    }
 }
 
 /// The algorithms that certificates of these networks have. RSA only as PSS: PKCS#1 v1.5 is left to old TLS.

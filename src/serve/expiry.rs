@@ -1,10 +1,10 @@
 //! Says in time that a certificate of this process, or a root that it trusts, ends: at 90, 60, 30 and 7 days.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, Source, TlsConfig, TrustConfig};
+use crate::config::{Config, Source};
 use crate::ending::Step;
 use crate::redact::log;
 use crate::tls::files::certificates;
@@ -16,13 +16,11 @@ const LOOK: Duration = Duration::from_secs(24 * 3600);
 /// Looks once a day, until the task is dropped.
 pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
     source: Source<C>,
-    sections: fn(&C) -> (&TlsConfig, &TrustConfig),
+    files: fn(&C) -> Vec<PathBuf>,
 ) {
     loop {
         if let Ok(config) = source.read() {
-            let (tls, trust) = sections(&config);
-            look(&tls.certificate);
-            tls.anchors.iter().chain(trust.sets.iter().map(|set| &set.anchors)).for_each(|file| look(file));
+            files(&config).iter().for_each(|file| look(file));
         }
         tokio::time::sleep(LOOK).await;
     }

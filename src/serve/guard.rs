@@ -26,7 +26,7 @@ const OPEN: [&str; 2] = ["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerR
 /// Calls, and streams that wait, at a time.
 const CALLS: usize = 512;
 const STREAMS: usize = 512;
-/// Of one holder of a certificate: a local system at an agent, a partner at the keyholder.
+/// Of one key: a local system's at an agent, a partner's at the keyholder, or a supplier's for one of its customers.
 const PER_HOLDER: usize = 128;
 /// An agent asks the hub, which has this deadline too: the hub's answer comes first.
 const MARGIN: Duration = Duration::from_secs(5);

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::Status;
 
-use super::room::Place;
 use crate::status::early::{self, Effect};
 
 /// How far the process is.
@@ -51,7 +50,7 @@ pub(crate) struct Leash {
     /// From here on the call ends.
     last: Phase,
     phase: watch::Receiver<Phase>,
-    place: Option<Arc<Place>>,
+    place: Option<Arc<dyn Send + Sync>>,
 }
 
 impl Leash {
@@ -65,7 +64,7 @@ impl Leash {
     }
 
     /// Keeps this place for as long as the call lasts, and the stream that it is answered with.
-    pub(crate) fn keep(&mut self, place: Place) {
+    pub(crate) fn keep(&mut self, place: impl Send + Sync + 'static) {
         self.place = Some(Arc::new(place));
     }
 

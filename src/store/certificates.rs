@@ -14,6 +14,8 @@ pub struct CertificateRow {
     pub key_hash: String,
     /// 20 digits.
     pub oin: String,
+    /// 20 digits: the supplier that acts for `oin`; empty: it is `oin`'s own.
+    pub via: String,
     /// organisation, officer, network_officer, operator.
     pub holder: String,
     /// Opaque; empty for an organisation.
@@ -34,6 +36,8 @@ pub struct CertificateRow {
     pub anchor_set: String,
     /// Key hash; empty: none.
     pub replaces: String,
+    /// Obtained by renewal, with the key in `replaces`: it falls with that one. Otherwise an operator entered it.
+    pub renewed: bool,
     /// Microseconds.
     pub retires_at: Option<i64>,
     /// Microseconds.
@@ -51,6 +55,7 @@ fn read(row: &AnyRow) -> Result<CertificateRow, sqlx::Error> {
     Ok(CertificateRow {
         key_hash: row.try_get("key_hash")?,
         oin: row.try_get("oin")?,
+        via: row.try_get("via")?,
         holder: row.try_get("holder")?,
         person_ref: row.try_get("person_ref")?,
         system: row.try_get("system")?,
@@ -61,6 +66,7 @@ fn read(row: &AnyRow) -> Result<CertificateRow, sqlx::Error> {
         used_at: row.try_get("used_at")?,
         anchor_set: row.try_get("anchor_set")?,
         replaces: row.try_get("replaces")?,
+        renewed: row.try_get::<i64, _>("renewed")? != 0,
         retires_at: row.try_get("retires_at")?,
         revoked_at: row.try_get("revoked_at")?,
         warned: row.try_get("warned")?,
@@ -71,8 +77,8 @@ fn read(row: &AnyRow) -> Result<CertificateRow, sqlx::Error> {
 pub async fn put(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<(), StoreError> {
     query(
         "INSERT INTO certificate (key_hash, oin, holder, person_ref, system, issuer, starts_at, expires_at, registered_at, \
-         used_at, anchor_set, replaces, retires_at, revoked_at) \
-         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,NULL,'',$10,NULL,NULL) \
+         used_at, anchor_set, replaces, renewed, retires_at, revoked_at, via) \
+         VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,NULL,'',$10,$11,NULL,NULL,$12) \
          ON CONFLICT (key_hash) DO UPDATE SET system = excluded.system, issuer = excluded.issuer, \
          starts_at = excluded.starts_at, expires_at = excluded.expires_at, \
          warned = CASE WHEN certificate.expires_at = excluded.expires_at THEN certificate.warned ELSE 0 END",
@@ -87,6 +93,8 @@ pub async fn put(tx: &mut Tx<'_>, row: &CertificateRow) -> Result<(), StoreError
     .bind(row.expires_at)
     .bind(row.registered_at)
     .bind(&row.replaces)
+    .bind(i64::from(row.renewed))
+    .bind(&row.via)
     .execute(tx.conn().await?)
     .await?;
     touch(tx).await

@@ -85,7 +85,7 @@ macro_rules! less_erased {
 }
 
 /// Rule, and a query that counts the rows that break it.
-const RULES: [(&str, &str); 15] = [
+const RULES: [(&str, &str); 16] = [
     (
         "a case was opened by an event",
         less_erased!(
@@ -107,6 +107,11 @@ const RULES: [(&str, &str); 15] = [
     (
         "the registry moves on with an event only",
         "SELECT COUNT(*) FROM registry_head h WHERE h.rev > 0 AND NOT EXISTS (SELECT 1 FROM audit_event)",
+    ),
+    (
+        "a place is taken by a partner, of a partner",
+        "SELECT COUNT(*) FROM succession s WHERE s.oin NOT IN (SELECT oin FROM partner) \
+         OR s.successor NOT IN (SELECT oin FROM partner) OR s.oin = s.successor",
     ),
     (
         "names, roles, measures and consents are of a case",

@@ -32,16 +32,16 @@ macro_rules! insert_events {
             $before,
             "INSERT INTO audit_event (event_id, at, method, action, outcome, reason, req_oin, src_oin, user_ref, role, \
              purpose, article, covenant_version, clauses, case_id, subject, categories, form, recipients, record_id, \
-             consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures) VALUES "
+             consents, emergency, motivation, key_hash, node, trace_id, leaf, disclosures, via) VALUES "
         )
     };
 }
 
-static EVENTS: Many = Many::new(insert_events!(""), 28, "", 3_000);
+static EVENTS: Many = Many::new(insert_events!(""), 29, "", 3_000);
 /// The same with the outbox in one statement, as only PostgreSQL can.
 static EVENTS_AND_OUTBOX: Many = Many::new(
     insert_events!("WITH added AS ("),
-    28,
+    29,
     " RETURNING event_id) INSERT INTO audit_outbox (event_id) SELECT event_id FROM added",
     3_000,
 );
@@ -111,6 +111,7 @@ fn bind<'v>(query: Query<'v>, row: &'v EventRow) -> Query<'v> {
         .bind(&draft.trace_id)
         .bind(&row.encoded.leaf)
         .bind(&row.encoded.disclosures)
+        .bind(&draft.via)
 }
 
 /// Whether an event is there: what tells a commit that happened from one that did not.

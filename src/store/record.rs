@@ -3,9 +3,12 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use time::OffsetDateTime;
+
 use super::rows::Many;
 use super::session::{Session, query};
 use super::{Reader, StoreError, Tx, Wake};
+use crate::clock::micros;
 
 /// A row of `record`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +49,13 @@ pub struct RecordRow {
     pub expires_at: Option<i64>,
 }
 
+impl RecordRow {
+    /// Whether its retention is over; for its author too, and for who takes the author's place.
+    pub fn has_expired(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_some_and(|end| end <= micros(now))
+    }
+}
+
 /// A row of `record_recipient`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientRow {
@@ -72,7 +82,7 @@ pub struct SealRequestRow {
     pub created_at: i64,
 }
 
-fn record(row: &AnyRow) -> Result<RecordRow, sqlx::Error> {
+pub(super) fn record(row: &AnyRow) -> Result<RecordRow, sqlx::Error> {
     Ok(RecordRow {
         record_id: row.try_get("record_id")?,
         case_id: row.try_get("case_id")?,
@@ -303,11 +313,12 @@ pub async fn request_seal(
     Ok(())
 }
 
-/// Takes a newcomer off the list.
-pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str) -> Result<(), StoreError> {
-    query("DELETE FROM seal_request WHERE record_id = $1 AND oin = $2")
+/// Takes a newcomer off the list, in the role in which it was added.
+pub async fn seal_done(tx: &mut Tx<'_>, record_id: &str, oin: &str, role: &str) -> Result<(), StoreError> {
+    query("DELETE FROM seal_request WHERE record_id = $1 AND oin = $2 AND role = $3")
         .bind(record_id)
         .bind(oin)
+        .bind(role)
         .execute(tx.conn().await?)
         .await?;
     Ok(())
@@ -327,13 +338,36 @@ pub async fn drop_requests(tx: &mut Tx<'_>, case_id: &str, oin: &str, role: &str
     Ok(())
 }
 
-/// Newcomers that wait for this author, oldest first.
-pub async fn seal_requests(reader: &mut Reader, author: &str) -> Result<Vec<SealRequestRow>, StoreError> {
+/// Whether an organisation waits for a record in this role.
+pub async fn waits(reader: &mut Reader, record_id: &str, oin: &str, role: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM seal_request WHERE record_id = $1 AND oin = $2 AND role = $3")
+        .bind(record_id)
+        .bind(oin)
+        .bind(role)
+        .fetch_optional(reader.conn().await?)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Newcomers that wait for this author, oldest first: `limit` of them after one of them.
+pub async fn seal_requests(
+    reader: &mut Reader,
+    author: &str,
+    after: Option<&SealRequestRow>,
+    limit: i64,
+) -> Result<Vec<SealRequestRow>, StoreError> {
+    let (at, record, oin, role) =
+        after.map_or((i64::MIN, "", "", ""), |row| (row.created_at, &*row.record_id, &*row.oin, &*row.role));
     let rows = sqlx::query(
         "SELECT record_id, oin, role, created_at FROM seal_request WHERE author_oin = $1 \
-         ORDER BY created_at, record_id, oin LIMIT 1000",
+         AND (created_at, record_id, oin, role) > ($2, $3, $4, $5) ORDER BY created_at, record_id, oin, role LIMIT $6",
     )
     .bind(author)
+    .bind(at)
+    .bind(record)
+    .bind(oin)
+    .bind(role)
+    .bind(limit)
     .fetch_all(reader.conn().await?)
     .await?;
     rows.iter()

@@ -6,7 +6,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::certificates::{self, CertificateRow};
+use super::mandate::{self, MandateRow};
 use super::session::query;
+use super::succession::{self, SuccessionRow};
 use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
 use crate::party::Oin;
 
@@ -49,10 +51,14 @@ pub struct Rows {
     pub partners: Vec<PartnerRow>,
     /// All registered certificates.
     pub certificates: Vec<CertificateRow>,
+    /// All mandates.
+    pub mandates: Vec<MandateRow>,
     /// Encoded `sluis.v1.KeySet` by OIN.
     pub key_sets: Vec<(String, Vec<u8>)>,
     /// Encoded `sluis.v1.CovenantSignature` by OIN and version.
     pub signatures: Vec<(String, i64, Vec<u8>)>,
+    /// Whose place is taken by whom.
+    pub successions: Vec<SuccessionRow>,
 }
 
 /// Reads the whole registry: some fifty partners and a few hundred keys. The revision is read first, so that a change
@@ -78,19 +84,21 @@ pub async fn load(reader: &mut Reader) -> Result<Rows, StoreError> {
         })
         .collect::<Result<_, sqlx::Error>>()?;
     let certificates = certificates::load(&mut *conn).await?;
+    let mandates = mandate::load(&mut *conn).await?;
     let key_sets = sqlx::query("SELECT oin, message FROM key_set").fetch_all(&mut *conn).await?;
     let key_sets = key_sets
         .iter()
         .map(|row| Ok((row.try_get("oin")?, row.try_get("message")?)))
         .collect::<Result<_, sqlx::Error>>()?;
     let signatures = sqlx::query("SELECT oin, version, message FROM covenant_signature ORDER BY version, oin")
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
     let signatures = signatures
         .iter()
         .map(|row| Ok((row.try_get("oin")?, row.try_get("version")?, row.try_get("message")?)))
         .collect::<Result<_, sqlx::Error>>()?;
-    Ok(Rows { rev, deployment, partners, certificates, key_sets, signatures })
+    let successions = succession::load(conn).await?;
+    Ok(Rows { rev, deployment, partners, certificates, mandates, key_sets, signatures, successions })
 }
 
 /// The revision now.

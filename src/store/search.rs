@@ -52,6 +52,8 @@ pub struct Filter {
     pub emergency: bool,
     /// W3C trace-id.
     pub trace_id: Option<String>,
+    /// Only what this supplier called.
+    pub via: Option<String>,
     /// Not before, microseconds.
     pub from: Option<i64>,
     /// Before, microseconds.
@@ -127,6 +129,8 @@ pub struct Line {
     pub trace_id: String,
     /// Names of groups separated by spaces.
     pub erased: String,
+    /// OIN of the supplier that called, or empty.
+    pub via: String,
     /// The hub's own ids of cases that stood in a list.
     pub listed: Vec<String>,
 }
@@ -137,7 +141,7 @@ const LIST: &str = "sluis.v1.Cases/ListCases";
 /// What a line shows.
 const COLUMNS: &str = "x.event_id, x.at, x.method, x.action, x.outcome, x.reason, x.req_oin, x.src_oin, x.user_ref, x.role, \
      x.purpose, x.article, x.covenant_version, x.clauses, x.case_id, x.subject, x.categories, x.form, x.recipients, \
-     x.record_id, x.consents, x.emergency, x.motivation, x.key_hash, x.node, x.trace_id, x.erased";
+     x.record_id, x.consents, x.emergency, x.motivation, x.key_hash, x.node, x.trace_id, x.erased, x.via";
 
 /// All events; and those that concern somebody.
 const EVENTS: &str = "audit_event e";
@@ -278,6 +282,7 @@ impl Statement {
             ("role", filter.role),
             ("purpose", filter.purpose.as_deref()),
             ("trace_id", filter.trace_id.as_deref()),
+            ("via", filter.via.as_deref()),
             ("outcome", filter.outcome),
         ] {
             if let Some(value) = value {
@@ -287,6 +292,7 @@ impl Statement {
         }
         // As the partial indexes say it.
         all.extend(filter.trace_id.as_ref().map(|_| "e.trace_id <> ''".to_owned()));
+        all.extend(filter.via.as_ref().map(|_| "e.via <> ''".to_owned()));
         all.extend(filter.outcome.filter(|outcome| *outcome != "allowed").map(|_| "e.outcome <> 'allowed'".to_owned()));
         all.extend(filter.emergency.then(|| "e.emergency = 1".to_owned()));
         if let Some(article) = filter.article {
@@ -405,6 +411,7 @@ fn line(row: &AnyRow) -> Result<Line, sqlx::Error> {
         node: row.try_get("node")?,
         trace_id: row.try_get("trace_id")?,
         erased: row.try_get("erased")?,
+        via: row.try_get("via")?,
         listed: list.map(|disclosures| crate::audit::listed(&disclosures)).unwrap_or_default(),
     })
 }

@@ -45,8 +45,8 @@ pub struct Limits {
     pub per_address: PerAddress,
     /// Connections at a time, those in their handshake included; more are refused.
     pub connections: usize,
-    /// Connections at a time of one partner; more are refused.
-    pub per_partner: usize,
+    /// Connections at a time with one key; more are refused.
+    pub per_key: usize,
     /// A connection that takes nothing of what is sent to it for this long is cut.
     pub stall: Duration,
 }
@@ -58,7 +58,7 @@ impl Default for Limits {
             handshakes: 256,
             per_address: PerAddress::default(),
             connections: 4096,
-            per_partner: 256,
+            per_key: 256,
             stall: Duration::from_secs(60),
         }
     }
@@ -259,7 +259,7 @@ impl Door {
         })?;
         let session = stream.get_ref().1;
         let certificate = certificate.ok_or(Fault::NoCertificate)?;
-        let added = self.connections.add(certificate, remote, session, limits.per_partner);
+        let added = self.connections.add(certificate, remote, session, limits.per_key);
         let (peer, ticket) = added.ok_or(Failure::Full)?;
         self.settle(&peer, tls)?;
         let stall = Stall { most: limits.stall, timer: None };

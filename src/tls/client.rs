@@ -55,6 +55,21 @@ impl ClientTls {
         Ok(Self { config, name, leaf: Arc::default(), connections: Arc::default(), user_agent: None })
     }
 
+    /// How to reach the same server under another certificate, beside this one.
+    ///
+    /// # Errors
+    /// A configuration that the library refuses.
+    pub fn beside(
+        &self,
+        identity: &Identity,
+        trust: &Arc<Trust>,
+        clock: Arc<dyn TimeProvider>,
+    ) -> Result<Self, TlsError> {
+        let config = Arc::new(RwLock::new(config(identity, trust, clock)?));
+        let (name, user_agent) = (self.name.clone(), self.user_agent);
+        Ok(Self { config, name, leaf: Arc::default(), connections: Arc::default(), user_agent })
+    }
+
     /// Says with every request what calls, as `user-agent`.
     #[must_use]
     pub const fn calling_itself(mut self, user_agent: &'static str) -> Self {

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
@@ -19,8 +20,12 @@ pub struct PeerInfo {
     pub certificate: PeerCertificate,
     /// Where the connection comes from.
     pub remote: SocketAddr,
-    /// What its holder has under way, over all of its connections.
+    /// What its key has under way, over all of its connections.
     pub load: Arc<Load>,
+    since: Instant,
+    under_way: AtomicUsize,
+    /// Milliseconds after `since`: when the last call ended.
+    last: AtomicU64,
     /// What was agreed on in the handshake.
     pub agreed: Agreed,
     /// The chain as shown, to be verified again when anchors or CRLs change.
@@ -28,9 +33,34 @@ pub struct PeerInfo {
 }
 
 impl PeerInfo {
+    /// A call begins on this connection.
+    pub fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// For how long nothing is under way on this connection; zero: something is.
+    pub fn idle(&self) -> Duration {
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return Duration::ZERO;
+        }
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+
     /// The certificate as shown.
     pub fn leaf(&self) -> Option<&CertificateDer<'static>> {
         self.chain.first()
+    }
+}
+
+/// A call on a connection, until its answer is complete; whoever cuts the connection asks for it.
+pub struct UnderWay(Arc<PeerInfo>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let peer = &self.0;
+        peer.last.store(u64::try_from(peer.since.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        peer.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -62,7 +92,7 @@ impl Agreed {
     }
 }
 
-/// What one holder has under way. Counted by whoever serves the calls; kept here, because here is known which connections
+/// What one holder of a key, or one organisation, has under way. Counted by whoever serves the calls; kept here, because here is known which connections
 /// are one holder's, and a call finds its counters without looking them up.
 #[derive(Debug, Default)]
 pub struct Load {
@@ -92,17 +122,17 @@ struct Open {
     holders: HashMap<Holder, Held>,
 }
 
-/// The same organisation; for local systems, which have none, the same key.
+/// The same key of the same organisation. Not the organisation alone: a supplier has a key for each of its customers, and
+/// whoever stole one of them takes no place of the others.
 #[derive(Clone, PartialEq, Eq, Hash)]
-enum Holder {
-    Organisation(Oin),
-    Key(KeyHash),
+struct Holder {
+    oin: Option<Oin>,
+    key: KeyHash,
 }
 
 impl Holder {
     fn of(certificate: &PeerCertificate) -> Self {
-        let key = || Self::Key(certificate.key_hash());
-        certificate.oin().map_or_else(key, |oin| Self::Organisation(oin.clone()))
+        Self { oin: certificate.oin().cloned(), key: certificate.key_hash() }
     }
 }
 
@@ -176,7 +206,8 @@ impl Connections {
         held.connections += 1;
         let load = held.load.upgrade().unwrap_or_default();
         held.load = Arc::downgrade(&load);
-        let peer = Arc::new(PeerInfo { certificate, remote, load, agreed, chain });
+        let (since, under_way, last) = (Instant::now(), AtomicUsize::new(0), AtomicU64::new(0));
+        let peer = Arc::new(PeerInfo { certificate, remote, load, since, under_way, last, agreed, chain });
         let id = open.next;
         open.next += 1;
         open.live.insert(id, Live { peer: Arc::clone(&peer), _alive: alive });

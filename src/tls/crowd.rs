@@ -65,7 +65,7 @@ impl Drop for Turn {
 }
 
 /// What is counted as one: an IPv4 address, also in its IPv6 form; of IPv6 the /64, which is what one network is given.
-fn group(address: IpAddr) -> IpAddr {
+pub(super) fn group(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -10,11 +10,14 @@ use std::sync::{Mutex, PoisonError};
 
 use time::OffsetDateTime;
 
+use super::crowd::group;
 use super::failure::Failure;
 use crate::trust::{Contents, Refused};
 
 /// So many are remembered.
 const MOST: usize = 200;
+/// So many of one address (of IPv6 a /64): whoever makes up a new certificate for each try pushes out its own and nobody else's.
+const MOST_OF_ONE: usize = 20;
 /// Characters of a text that somebody else wrote.
 const LONGEST: usize = 200;
 
@@ -102,7 +105,12 @@ impl Refusals {
         let same = |one: &Refusal| is_same(one, failure, &shown, address);
         let known = all.iter().position(same).and_then(|at| all.remove(at));
         let (first, count) = known.map_or((now, 0), |known| (known.first, known.count));
-        if all.len() >= MOST {
+        // What is known already takes no further place, and keeps none at an address that it left.
+        let mut of_address = all.iter().enumerate().filter(|(_, one)| group(one.address) == group(address));
+        let oldest_of_address = of_address.next().map(|(at, _)| at);
+        if of_address.count() + 1 >= MOST_OF_ONE {
+            oldest_of_address.and_then(|at| all.remove(at));
+        } else if all.len() >= MOST {
             all.pop_front();
         }
         let Shown { subject, issuer, serial, key_hash } = shown;
@@ -165,10 +173,34 @@ mod tests {
         assert_eq!((expired.count, expired.first, expired.last), (2, NOW, NOW + Duration::HOUR));
         assert_eq!((expired.address, expired.about.len()), (there, LONGEST));
         for nth in 0..MOST {
-            refusals.add(refused(Fault::Revoked), shown(&nth.to_string()), here, NOW);
+            refusals.add(refused(Fault::Revoked), shown(&nth.to_string()), address(nth), NOW);
         }
         assert_eq!(refusals.list().len(), MOST);
         assert_eq!(refusals.list()[0].key_hash, (MOST - 1).to_string());
+    }
+
+    /// Each its own network.
+    fn address(nth: usize) -> IpAddr {
+        IpAddr::from([198, 51, u8::try_from(nth / 256).unwrap(), u8::try_from(nth % 256).unwrap()])
+    }
+
+    #[test]
+    fn one_address_pushes_out_its_own_only() {
+        let strangers: [fn(u16) -> IpAddr; 2] = [
+            |_| IpAddr::from([192, 0, 2, 1]),
+            // Another address each time, of one network.
+            |nth| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, nth]),
+        ];
+        for stranger in strangers {
+            let refusals = Refusals::default();
+            refusals.add(refused(Fault::Expired), shown("partner"), IpAddr::from([192, 0, 2, 9]), NOW);
+            for nth in 0..1000_u16 {
+                refusals.add(refused(Fault::UnknownIssuer), shown(&nth.to_string()), stranger(nth), NOW);
+            }
+            let all = refusals.list();
+            assert_eq!((all.len(), all.last().unwrap().key_hash.as_str()), (MOST_OF_ONE + 1, "partner"));
+            assert_eq!((all[0].key_hash.as_str(), all[19].key_hash.as_str()), ("999", "980"), "its latest");
+        }
     }
 
     #[test]

@@ -5,14 +5,16 @@
 //! one line of the log. An event for each would be a durable write for each, so that pressing in would bring the hub down
 //! after all. Nothing is done for them and nothing is said about any case, so there is nothing to hide behind the crowd.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tonic::Status;
 
 use crate::exchange::{Call, Exchange};
 use crate::ground::Refusal;
+use crate::identity::Registration;
 use crate::method::Method;
 use crate::party::Oin;
 use crate::redact::log;
@@ -22,7 +24,7 @@ use crate::tls::{Load, PeerInfo};
 
 /// Between two audit events of one organisation's turned-away calls.
 const PAUSE: Duration = Duration::from_secs(60);
-/// What all certificates that nobody registered get together: each of their calls ends in a refusal that is written down.
+/// What all certificates get together that nobody registered, or that are no longer good: each of their calls ends in a refusal that is written down.
 const STRANGERS: usize = 16;
 
 /// How much may be under way at one time.
@@ -44,12 +46,14 @@ pub(super) struct Admission {
     streams: Arc<Room>,
     bounds: RwLock<Bounds>,
     strangers: Arc<Load>,
+    /// By partner, and whether it is what suppliers have under way in its name.
+    partners: Mutex<HashMap<(Oin, bool), Arc<Load>>>,
 }
 
 /// Who is turned away.
 pub(super) struct Crowd {
     load: Arc<Load>,
-    /// `None`: certificates that are not registered.
+    /// `None`: certificates that are not registered, or no longer good.
     organisation: Option<Oin>,
 }
 
@@ -60,6 +64,7 @@ impl Admission {
             streams: Room::for_streams(bounds.streams),
             bounds: RwLock::new(bounds),
             strangers: Arc::default(),
+            partners: Mutex::default(),
         }
     }
 
@@ -72,26 +77,36 @@ impl Admission {
 
     /// A place for this call.
     pub(super) fn enter(&self, exchange: &Exchange, peer: &PeerInfo, method: &Method) -> Result<Place, Crowd> {
-        let is_known = is_registered(exchange, peer);
-        let load = if is_known { &peer.load } else { &self.strangers };
+        let known = registered(exchange, peer);
+        let is_known = known.is_some();
+        let load = match &known {
+            None => Arc::clone(&self.strangers),
+            Some(Registration { via, oin, .. }) => self.partner(oin, via.is_some()),
+        };
         let bounds = *self.bounds.read().unwrap_or_else(PoisonError::into_inner);
         let (room, most) = match method.deadline {
             Some(_) => (&self.calls, bounds.calls_per_partner),
             None => (&self.streams, bounds.streams_per_partner),
         };
         let most = if is_known { most } else { most.min(STRANGERS) };
-        let organisation = || peer.certificate.oin().filter(|_| is_known).cloned();
-        let place = room.enter(load, most, method.places);
-        place.ok_or_else(|| Crowd { load: Arc::clone(load), organisation: organisation() })
+        let place = room.enter(&load, most, method.places);
+        place.ok_or_else(|| Crowd { load, organisation: known.map(|known| known.oin) })
+    }
+
+    /// What a partner has under way with all of its own keys, or what suppliers have under way in its name: neither takes the
+    /// places of the other, nor one of a supplier's customers those of another. As many as there are partners.
+    fn partner(&self, oin: &Oin, delegated: bool) -> Arc<Load> {
+        let mut all = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry((oin.clone(), delegated)).or_default())
     }
 }
 
-/// Whether the caller's key is registered for its organisation. Not whether it may call: a suspended one keeps its places,
-/// apart from the strangers'.
-fn is_registered(exchange: &Exchange, peer: &PeerInfo) -> bool {
+/// How the caller's key is registered for the organisation that it shows, if it is good still: a key that was revoked, or whose
+/// mandate is gone, is in nobody's places. Not whether it may call: a suspended one keeps its places, apart from the strangers'.
+fn registered(exchange: &Exchange, peer: &PeerInfo) -> Option<Registration> {
     let registry = exchange.registry.borrow();
-    let registered = registry.registrations.registered(&peer.certificate.key_hash());
-    registered.is_some() && registered == peer.certificate.oin()
+    let known = registry.registrations.registered(&peer.certificate);
+    known.filter(|known| known.holds(exchange.clock.now())).cloned()
 }
 
 impl Crowd {
@@ -114,7 +129,10 @@ impl Crowd {
             Some(oin) => {
                 tracing::warn!(organisation = log(oin), calls = log(&calls), "calls over the bound turned away")
             }
-            None => tracing::warn!(calls = log(&calls), "calls of unregistered certificates turned away"),
+            None => tracing::warn!(
+                calls = log(&calls),
+                "calls of certificates that are not registered or no longer good turned away"
+            ),
         }
     }
 }

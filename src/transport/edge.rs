@@ -133,7 +133,7 @@ impl Door {
     /// One call: its time and its place first, then the operation, then the event that a refusal before it still needs.
     async fn pass<S>(
         &self,
-        peer: &PeerInfo,
+        peer: &Arc<PeerInfo>,
         method: &'static Method,
         mut request: http::Request<Body>,
         mut inner: S,
@@ -152,7 +152,7 @@ impl Door {
                 return Ok(answer.unwrap_or_else(|ended| ended.status(effect(&call))).into_http());
             }
         };
-        leash.keep(place);
+        leash.keep((place, peer.begin()));
         request.extensions_mut().insert(call.clone());
         request.extensions_mut().insert(leash.clone());
         let outdated = self.versions.judge(&self.exchange, &call);
@@ -209,7 +209,7 @@ impl Door {
     /// A file of the log. It takes a place as every call does.
     async fn answer(
         &self,
-        peer: &PeerInfo,
+        peer: &Arc<PeerInfo>,
         method: &'static Method,
         ask: Ask,
         headers: &http::HeaderMap,
@@ -223,7 +223,7 @@ impl Door {
                 return files::refused(&answer.unwrap_or_else(|ended| ended.status(Effect::None)));
             }
         };
-        leash.keep(place);
+        leash.keep((place, peer.begin()));
         let answer = leash.hold(async {
             let certificate = &call.certificate;
             let known = self.exchange.registry.borrow().registrations.caller(certificate, self.exchange.clock.now());

@@ -22,7 +22,8 @@ use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
 use crate::exchange::ops::{
     audit, case_read, case_state, certificates, changes, connection as testing, consents, covenants, directory, erase,
-    evidence, inbox, newcomer, pseudonyms, publish, query, records, refer, registry, renewal, roles, route, simulation,
+    evidence, inbox, mandates, membership, newcomer, pseudonyms, publish, query, records, refer, registry, renewal,
+    revocation, roles, route, simulation, succession,
 };
 use crate::exchange::spool::{Arriving, SpoolError};
 use crate::exchange::stream::{Ended, Outgoing};
@@ -298,7 +299,7 @@ impl Registry for Hub {
         self.unary::<certificates::RegisterCertificate>(r).await
     }
     async fn revoke_certificate(&self, r: Request<RevokeCertificateRequest>) -> Reply<RegisteredCertificate> {
-        self.unary::<certificates::RevokeCertificate>(r).await
+        self.unary::<revocation::RevokeCertificate>(r).await
     }
     async fn retire_certificate(&self, r: Request<RetireCertificateRequest>) -> Reply<RegisteredCertificate> {
         self.unary::<certificates::RetireCertificate>(r).await
@@ -309,6 +310,15 @@ impl Registry for Hub {
     async fn list_pending_changes(&self, r: Request<ListPendingChangesRequest>) -> Reply<ListPendingChangesResponse> {
         self.unary::<changes::ListPendingChanges>(r).await
     }
+    async fn register_mandate(&self, r: Request<RegisterMandateRequest>) -> Reply<RegisteredMandate> {
+        self.unary::<mandates::RegisterMandate>(r).await
+    }
+    async fn end_mandate(&self, r: Request<EndMandateRequest>) -> Reply<RegisteredMandate> {
+        self.unary::<mandates::EndMandate>(r).await
+    }
+    async fn list_mandates(&self, r: Request<ListMandatesRequest>) -> Reply<ListMandatesResponse> {
+        self.unary::<mandates::ListMandates>(r).await
+    }
     async fn confirm_change(&self, r: Request<ConfirmChangeRequest>) -> Reply<ConfirmChangeResponse> {
         self.unary::<changes::ConfirmChange>(r).await
     }
@@ -316,7 +326,13 @@ impl Registry for Hub {
         self.unary::<changes::CancelChange>(r).await
     }
     async fn set_partner_status(&self, r: Request<SetPartnerStatusRequest>) -> Reply<Partner> {
-        self.unary::<registry::SetPartnerStatus>(r).await
+        self.unary::<membership::SetPartnerStatus>(r).await
+    }
+    async fn succeed_partner(&self, r: Request<SucceedPartnerRequest>) -> Reply<Partner> {
+        self.unary::<succession::SucceedPartner>(r).await
+    }
+    async fn list_successions(&self, r: Request<ListSuccessionsRequest>) -> Reply<ListSuccessionsResponse> {
+        self.unary::<succession::ListSuccessions>(r).await
     }
     async fn list_refusals(&self, r: Request<ListRefusalsRequest>) -> Reply<ListRefusalsResponse> {
         // First that somebody looks at them is written down.

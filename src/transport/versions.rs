@@ -32,7 +32,7 @@ impl Versions {
 
 /// Strangers are told nothing, and not remembered.
 fn registered(exchange: &Exchange, call: &Call) -> Option<Oin> {
-    exchange.registry.borrow().registrations.registered(&call.certificate.key_hash()).cloned()
+    exchange.registry.borrow().registrations.registered(&call.certificate).map(|known| known.oin.clone())
 }
 
 /// Tells it with an answer, whatever the answer is.

@@ -17,7 +17,7 @@ use crate::clock::{Clock as _, SystemClock, TlsClock};
 use crate::config::{ConfigError, Source, WitnessConfig};
 use crate::plain_http;
 use crate::serve::guard::GuardLayer;
-use crate::serve::reload::{self, Asker, ReloadError};
+use crate::serve::reload::{self, Asker, ReloadError, Watched};
 use crate::serve::{self, Leave, Process};
 use crate::telemetry::Chain;
 use crate::tlog::{AddCheckpoint, Declined};
@@ -72,15 +72,18 @@ pub async fn run(
     let witness = Arc::new(Witness::open(&section.directory, section.name.0, logs)?);
     let listener = TcpListener::bind(config.listen.address.0).await.map_err(DeskError::Listen)?;
     serve::lists::fetch_missing(&config.trust).await;
+    let watched = Watched::of(&source, |config: &WitnessConfig| serve::watched(&config.tls, &config.trust));
     let tls = serve::server_tls::<DeskError>(&config.tls, &config.trust, Arc::new(TlsClock))?;
     let (gate, incoming) = Gate::open(listener, tls, tls::Limits::default());
     let (gate, process) = (Arc::new(gate), Process::new());
     let mut tasks = JoinSet::new();
     serve::sweep(&mut tasks, Arc::clone(&gate));
-    let (watched, door) = (|config: &WitnessConfig| serve::watched(&config.tls, &config.trust), Arc::clone(&gate));
-    tasks.spawn(serve::expiry::follow(source.clone(), |config: &WitnessConfig| (&config.tls, &config.trust)));
+    let door = Arc::clone(&gate);
+    tasks.spawn(serve::expiry::follow(source.clone(), |config: &WitnessConfig| {
+        serve::ending(&config.tls, &config.trust)
+    }));
     tasks.spawn(serve::lists::follow(source.clone(), |config: &WitnessConfig| &config.trust));
-    tasks.spawn(reload::follow(source, watched, Asker::new().1, move |config| {
+    tasks.spawn(reload::follow(watched, Asker::new().1, move |config| {
         Ok(door.reload(serve::server_tls::<ReloadError>(&config.tls, &config.trust, Arc::new(TlsClock))?))
     }));
     process.health().found(true);

@@ -12,14 +12,14 @@ use sluis::tls::Identity;
 use sluis::tls::files::pem_of;
 use tonic::Code;
 
-use crate::calls::{Client, reason};
+use crate::calls::{Client, fields, reason};
 use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id, now, renewal};
 use crate::tree::until;
 
 use v1::CertificateState as State;
 use v1::OrganisationKind::Gemeente;
 
-async fn register(
+pub(crate) async fn register(
     network: &Network,
     holder: &Holder,
     replaces: &str,
@@ -35,22 +35,22 @@ async fn register(
     network.operator.client.call("Registry/RegisterCertificate", &request).await.map(|reply| reply.message)
 }
 
-async fn registered(network: &Network, oin: &str) -> Vec<v1::RegisteredCertificate> {
+pub(crate) async fn registered(network: &Network, oin: &str) -> Vec<v1::RegisteredCertificate> {
     let request = v1::ListCertificatesRequest { oin: oin.to_owned(), ..Default::default() };
     let list = network.operator.client.call::<_, v1::ListCertificatesResponse>("Registry/ListCertificates", &request);
     list.await.unwrap().message.certificates
 }
 
-async fn entry(network: &Network, key_hash: &str) -> v1::RegisteredCertificate {
+pub(crate) async fn entry(network: &Network, key_hash: &str) -> v1::RegisteredCertificate {
     registered(network, "").await.into_iter().find(|known| known.key_hash == key_hash).unwrap()
 }
 
-async fn retire(network: &Network, key_hash: &str) -> Result<v1::RegisteredCertificate, tonic::Status> {
+pub(crate) async fn retire(network: &Network, key_hash: &str) -> Result<v1::RegisteredCertificate, tonic::Status> {
     let request = v1::RetireCertificateRequest { request_id: id(), key_hash: key_hash.to_owned(), retire_time: None };
     network.operator.client.call("Registry/RetireCertificate", &request).await.map(|reply| reply.message)
 }
 
-async fn calls(client: &Client) -> Result<(), tonic::Status> {
+pub(crate) async fn calls(client: &Client) -> Result<(), tonic::Status> {
     let request = v1::ListPartnersRequest::default();
     client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request).await.map(drop)
 }
@@ -138,13 +138,13 @@ async fn only_what_is_the_holders_own_is_replaced_or_renewed() {
     assert!(found == all && all.is_sorted() && all.len() == 6, "{found:?}");
 }
 
-async fn confirm(operator: &Client, name: &str) -> Result<Option<Changed>, tonic::Status> {
+pub(crate) async fn confirm(operator: &Client, name: &str) -> Result<Option<Changed>, tonic::Status> {
     let request = v1::ConfirmChangeRequest { request_id: id(), name: name.to_owned() };
     let reply = operator.call::<_, v1::ConfirmChangeResponse>("Registry/ConfirmChange", &request).await;
     reply.map(|reply| reply.message.changed)
 }
 
-async fn waiting(operator: &Client) -> Vec<v1::PendingChange> {
+pub(crate) async fn waiting(operator: &Client) -> Vec<v1::PendingChange> {
     let call = operator
         .call::<_, v1::ListPendingChangesResponse>("Registry/ListPendingChanges", &v1::ListPendingChangesRequest {});
     call.await.unwrap().message.changes
@@ -222,7 +222,7 @@ async fn no_operator_makes_a_second_self() {
 }
 
 /// A certificate for the key of a request, by the network's CA.
-fn issued(network: &Network, request: &v1::CertificateRequest, oin: &str) -> Vec<Vec<u8>> {
+pub(crate) fn issued(network: &Network, request: &v1::CertificateRequest, oin: &str) -> Vec<Vec<u8>> {
     let file = network.path(&format!("{}.csr", request.key_hash));
     let block = pem::Pem::new("CERTIFICATE REQUEST", request.signing_request.clone());
     std::fs::write(&file, pem::encode(&block)).unwrap();
@@ -230,7 +230,11 @@ fn issued(network: &Network, request: &v1::CertificateRequest, oin: &str) -> Vec
     network.sign_key(&request.key_hash, &file, &Profile::Organisation { name, oin, alternatives: vec![] })
 }
 
-async fn answer(network: &Network, name: &str, answer: Answer) -> Result<v1::CertificateRequest, tonic::Status> {
+pub(crate) async fn answer(
+    network: &Network,
+    name: &str,
+    answer: Answer,
+) -> Result<v1::CertificateRequest, tonic::Status> {
     let request = v1::AnswerCertificateRequestRequest { request_id: id(), name: name.to_owned(), answer: Some(answer) };
     let client = &network.operator.client;
     client.call("Certificates/AnswerCertificateRequest", &request).await.map(|reply| reply.message)
@@ -252,6 +256,15 @@ async fn a_certificate_is_renewed_with_the_current_one() {
     *forged.signing_request.last_mut().unwrap() ^= 1;
     assert_eq!(ask(forged).await.unwrap_err().code(), Code::InvalidArgument);
 
+    // Signed by its new key alone: whoever passes requests on could make that.
+    let unproven = v1::RenewCertificateRequest { signature: Vec::new(), ..request.clone() };
+    let mut other = renewal(&network.netwerk.holder).1;
+    other.certificate.clone_from(&request.certificate);
+    for forged in [unproven, other] {
+        let status = ask(forged).await.unwrap_err();
+        assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec!["signature".to_owned()]));
+    }
+
     let asked = ask(request.clone()).await.unwrap().message;
     assert_eq!((asked.state(), asked.replaces.as_str()), (Asked::Waiting, party.holder.key_hash.as_str()));
     assert_eq!(ask(request.clone()).await.unwrap().message, asked, "the same however often");
@@ -268,6 +281,10 @@ async fn a_certificate_is_renewed_with_the_current_one() {
     answer(&network, &refused.name, Answer::Refused("niet meer nodig".to_owned())).await.unwrap();
     let told = ask(again).await.unwrap().message;
     assert_eq!((told.state(), told.refusal.as_str()), (Asked::Refused, "niet meer nodig"));
+    // One at a time with one certificate: the later one counts, and whoever asked for the earlier one is told.
+    let told = ask(request).await.unwrap().message;
+    assert!(told.state() == Asked::Refused && told.refusal.contains("later"), "{told:?}");
+    let (_, request) = renewal(&party.holder);
     let asked = ask(request.clone()).await.unwrap().message;
     // Nothing but a certificate for that key and that organisation, under an anchor of the hub's.
     let chain = |certificates| Answer::Issued(v1::CertificateChain { certificates });
@@ -292,12 +309,17 @@ async fn a_certificate_is_renewed_with_the_current_one() {
     network.holds_together().await;
 }
 
-/// An agent's directory with this certificate, and its configuration: it looks every second, and everything is due.
 fn agent(network: &Network, holder: &Holder) -> AgentConfig {
-    let directory = network.path("agent");
+    agent_at(network, "agent", holder, &[network.address()], 0)
+}
+
+/// An agent's directory with this certificate, and its configuration: it looks every second, and everything is due.
+pub(crate) fn agent_at(network: &Network, name: &str, holder: &Holder, hub: &[&str], port: u16) -> AgentConfig {
+    let directory = network.path(name);
+    let oin = &holder.oin;
     let args = AgentInitArgs {
         dir: directory.clone(),
-        oin: GEMEENTE.to_owned(),
+        oin: oin.to_string(),
         name: "Gemeente".to_owned(),
         alternatives: vec!["127.0.0.1".to_owned()],
         passphrase_file: None,
@@ -307,14 +329,14 @@ fn agent(network: &Network, holder: &Holder) -> AgentConfig {
     std::fs::write(directory.join("own.pem"), pem_of(&holder.chain)).unwrap();
     sluis::whole_file::replace(&directory.join("own.key"), key.as_bytes()).unwrap();
     std::fs::copy(network.path("ca/anchors.pem"), directory.join("anchors.pem")).unwrap();
-    let (hub, nobody) = (network.address(), "127.0.0.1:9");
+    let keyholder = network.keyholder_address();
     let text = format!(
         r#"
-organisation = {{ oin = "{GEMEENTE}" }}
-hub = {{ address = "{hub}", server_name = "127.0.0.1" }}
-keyholder = {{ address = "{nobody}", server_name = "127.0.0.1", public_key = "{}" }}
+organisation = {{ oin = "{oin}" }}
+hub = {{ address = {hub:?}, server_name = "127.0.0.1" }}
+keyholder = {{ address = "{keyholder}", server_name = "127.0.0.1", public_key = "{}" }}
 tls = {{ certificate = "own.pem", key = "own.key", anchors = "anchors.pem" }}
-local = {{ address = "127.0.0.1:0", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
+local = {{ address = "127.0.0.1:{port}", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
 trust = {{ environment = "test" }}
 store = {{ directory = "store" }}
 renewal = {{ days = 1000, pause_seconds = 1 }}
@@ -324,10 +346,15 @@ renewal = {{ days = 1000, pause_seconds = 1 }}
     sluis::config::parse(&directory.join("agent.toml"), &text).unwrap()
 }
 
+/// `sluis ca serve` of the network's own CA, for what waits now.
+pub(crate) fn serve(network: &Network) -> String {
+    serve_by(network, "ca", &[])
+}
+
 /// `sluis ca serve`, for what waits now.
-fn serve(network: &Network) -> String {
+pub(crate) fn serve_by(network: &Network, folder: &str, more: &[&str]) -> String {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluis"));
-    command.args(["ca", "serve", "--once", "--dir", network.path("ca").to_str().unwrap()]);
+    command.args(["ca", "serve", "--once", "--dir", network.path(folder).to_str().unwrap()]).args(more);
     let output = command.args(network.remote("operator")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -339,6 +366,7 @@ async fn an_agent_renews_its_certificate_by_itself() {
     network.register_partner(GEMEENTE, Gemeente, &[]).await;
     let old = network.half_over(GEMEENTE).await;
     network.register_certificate(&old, v1::HolderKind::Organisation, "").await;
+    let keyholder = network.run_keyholder(&[&old]).await;
     let config = agent(&network, &old);
     let (chain, key) = (config.tls.certificate.clone(), config.tls.key.clone());
     let store = config.store.directory.clone();
@@ -358,6 +386,7 @@ async fn an_agent_renews_its_certificate_by_itself() {
     assert!(!store.join("renewal.pem").exists(), "what was placed lies nowhere else");
     let _ = stop.send(());
     running.await.unwrap().unwrap();
+    keyholder.stop().await;
     network.holds_together().await;
 }
 

@@ -63,6 +63,7 @@ fn varied() -> Vec<Line> {
             trace_id: some(has(3), "0af7651916cd43dd8448eb211c80319c"),
             source: some(has(6), &format!("partners/{OIN}")),
             erased: vec![],
+            via: some(!has(10), "00000099900000010000"),
             listed: (0..nth % 4).map(|case| format!("cases/listed-{case}")).collect(),
         };
         if kind == 5 {
@@ -127,7 +128,7 @@ fn a_csv_reader_that_nobody_here_wrote_reads_every_cell() {
     let rows: Vec<BTreeMap<String, String>> = serde_json::from_str(&said).unwrap();
     assert_eq!(rows.len(), lines.len());
     for (line, row) in lines.iter().zip(&rows) {
-        assert_eq!((row.len(), &row["name"], row["listed"].clone()), (28, &line.name, line.listed.join(" ")));
+        assert_eq!((row.len(), &row["name"], row["listed"].clone()), (29, &line.name, line.listed.join(" ")));
         assert!(row.values().all(|cell| !cell.starts_with(['=', '+', '-', '@'])), "a formula in {row:?}");
         assert_eq!(row["motivation"].strip_prefix('\'').unwrap_or(&row["motivation"]), line.motivation);
     }

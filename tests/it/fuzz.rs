@@ -7,7 +7,8 @@ use prost::Message;
 use sluis::exchange::Operation;
 use sluis::exchange::ops::{
     audit, case_read, case_state, certificates, changes, connection, consents, covenants, directory, erase, evidence,
-    inbox, newcomer, pseudonyms, query, records, refer, registry, renewal, roles, route, simulation,
+    inbox, mandates, membership, newcomer, pseudonyms, query, records, refer, registry, renewal, revocation, roles,
+    route, simulation, succession,
 };
 
 /// Decodes the bytes as the operation's message, and reads the fields if they are one.
@@ -61,14 +62,18 @@ fn every_operation(bytes: &[u8]) {
     feed::<evidence::ReadEntries>(bytes);
     feed::<registry::RegisterPartner>(bytes);
     feed::<certificates::RegisterCertificate>(bytes);
-    feed::<certificates::RevokeCertificate>(bytes);
+    feed::<revocation::RevokeCertificate>(bytes);
     feed::<certificates::RetireCertificate>(bytes);
     feed::<certificates::ListCertificates>(bytes);
+    feed::<mandates::RegisterMandate>(bytes);
+    feed::<mandates::EndMandate>(bytes);
     feed::<changes::ConfirmChange>(bytes);
     feed::<changes::CancelChange>(bytes);
     feed::<renewal::RenewCertificate>(bytes);
     feed::<renewal::AnswerCertificateRequest>(bytes);
-    feed::<registry::SetPartnerStatus>(bytes);
+    feed::<membership::SetPartnerStatus>(bytes);
+    feed::<succession::SucceedPartner>(bytes);
+    feed::<succession::ListSuccessions>(bytes);
     feed::<registry::ReloadNode>(bytes);
     feed::<registry::ListRefusals>(bytes);
     feed::<simulation::AdvanceClock>(bytes);
@@ -109,6 +114,22 @@ proptest! {
     fn fuzz_sealing(bytes in vec(any::<u8>(), 0..400), signature in vec(any::<u8>(), 0..70)) {
         let _ = sluis::seal::SignedHeader::read(bytes.clone(), &signature);
         let _ = sluis::seal::SignedAddition::read(bytes, &signature);
+    }
+
+    #[test]
+    fn fuzz_mandates(bytes in vec(any::<u8>(), 0..400), text in "\\PC{0,200}", signed in vec(any::<u8>(), 0..80)) {
+        let _ = sluis::seal::Mandate::read(&bytes);
+        let _ = sluis::seal::Mandate::read(text.as_bytes());
+        let _ = sluis::mandate::file::read(&text);
+        let scheme = u32::try_from(signed.len()).unwrap() << 4;
+        let mandate = sluis::api::v1::Mandate {
+            document: bytes.clone(),
+            signature_scheme: scheme,
+            signature: signed,
+            certificate_chain: vec![bytes],
+        };
+        let _ = sluis::mandate::told(&mandate);
+        let _ = sluis::mandate::file::write(&mandate).map(|text| sluis::mandate::file::read(&text).unwrap());
     }
 
     #[test]

@@ -148,6 +148,7 @@ async fn spoil(network: &Network, players: &Players, draft: &Draft) {
             name: players.expert.name(),
             status: v1::PartnerStatus::Suspended as i32,
             reason: format!("wegens {bsn}"),
+            effective_time: None,
         };
         let operator = &network.operator.client;
         refused.push(operator.send("/sluis.v1.Registry/SetPartnerStatus", vec![request.encode_to_vec()], 1).await);

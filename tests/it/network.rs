@@ -9,9 +9,9 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sluis::api::v1;
 use sluis::ca::profile::alternative;
-use sluis::ca::{Authority, DEFAULT_DAYS, Profile};
+use sluis::ca::{Authority, DEFAULT_DAYS, Level, Office, Plan, Profile, SecretFrom};
 use sluis::clock::{Clock, SystemClock, TlsClock};
-use sluis::config::{HubConfig, Source};
+use sluis::config::{HubConfig, KeyholderConfig, Source};
 use sluis::demo::postgres::Cluster;
 use sluis::identity::certificate::Environment;
 use sluis::party::Oin;
@@ -82,13 +82,15 @@ pub(crate) fn renewal(holder: &Holder) -> (rcgen::KeyPair, v1::RenewCertificateR
     let pair = rcgen::KeyPair::generate().unwrap();
     let request = rcgen::CertificateParams::default().serialize_request(&pair).unwrap();
     let (signing_request, certificate) = (request.der().to_vec(), holder.chain[0].to_vec());
-    (pair, v1::RenewCertificateRequest { signing_request, certificate })
+    let proof = sign(&holder.key, Domain::Renewal, &signing_request).unwrap();
+    let (signature_scheme, signature) = (proof.scheme.code().into(), proof.signature);
+    (pair, v1::RenewCertificateRequest { signing_request, certificate, signature_scheme, signature })
 }
 
 /// Of [`Network::second_node`].
 pub(crate) struct SecondNode {
     folder: PathBuf,
-    address: String,
+    pub(crate) address: String,
     running: Running,
 }
 
@@ -102,6 +104,56 @@ impl SecondNode {
     pub(crate) async fn stop(mut self) {
         let _ = self.running.stop.take().unwrap().send(());
         self.running.task.await.unwrap().unwrap();
+    }
+}
+
+/// Of [`Network::run_keyholder`].
+pub(crate) struct RunningKeyholder {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), sluis::keyholder::KeyholderError>>,
+}
+
+impl RunningKeyholder {
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+impl Network {
+    /// Where the keyholder listens, if it runs.
+    pub(crate) fn keyholder_address(&self) -> &str {
+        &self.keyholder_address
+    }
+
+    /// Runs the keyholder, with these holders on its roster.
+    pub(crate) async fn run_keyholder(&self, holders: &[&Holder]) -> RunningKeyholder {
+        use std::fmt::Write as _;
+        issue_hub(&self.authority, "keyholder");
+        let mut roster = String::new();
+        for holder in holders {
+            let Holder { oin, key_hash, .. } = holder;
+            write!(roster, "[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key_hash}\"]\nelements_per_day = 5000\n")
+                .unwrap();
+        }
+        std::fs::write(self.path("roster.toml"), roster).unwrap();
+        let text = format!(
+            r#"
+listen = {{ address = "{}" }}
+tls = {{ certificate = "ca/keyholder.pem", key = "ca/keyholder.key", anchors = "ca/anchors.pem" }}
+store = {{ url = "sqlite:keyholder/data/keyholder.db" }}
+key = {{ file = "keyholder/keyholder.1.key", epoch = 1 }}
+roster = {{ file = "roster.toml" }}
+trust = {{ environment = "test" }}
+"#,
+            self.keyholder_address
+        );
+        let config: KeyholderConfig = sluis::config::parse(&self.path("keyholder.toml"), &text).unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(sluis::keyholder::run(Source::still(config), async move {
+            let _ = stopped.await;
+        }));
+        RunningKeyholder { stop, task }
     }
 }
 
@@ -123,6 +175,7 @@ pub(crate) async fn ask_status(
         name: format!("partners/{oin}"),
         status: status as i32,
         reason: "proef".to_owned(),
+        effective_time: None,
     };
     operator.call("Registry/SetPartnerStatus", &request).await
 }
@@ -130,11 +183,24 @@ pub(crate) async fn ask_status(
 impl Network {
     /// Puts another certificate of the hub, with another key, in the old one's place.
     pub(crate) fn renew_hub(&self) {
+        self.renew_hub_by(&self.authority);
+    }
+
+    /// The same under another issuing CA.
+    pub(crate) fn renew_hub_by(&self, authority: &Authority) {
         let name = uuid::Uuid::new_v4().to_string();
-        issue_hub(&self.authority, &name);
+        issue_hub(authority, &name);
         for end in ["key", "pem"] {
-            std::fs::rename(self.path(&format!("ca/{name}.{end}")), self.path(&format!("ca/hub.{end}"))).unwrap();
+            let made = authority.office().folder().join(format!("{name}.{end}"));
+            std::fs::rename(made, self.path(&format!("ca/hub.{end}"))).unwrap();
         }
+    }
+
+    /// Another issuing CA under the network's root.
+    pub(crate) fn next_issuing(&self, folder: &str) -> Authority {
+        let root = Office::read(&self.path("ca"), Level::Root).unwrap();
+        let root = Authority::open_with(root, &SecretFrom::root(None)).unwrap();
+        root.issuing(&self.path(folder), Plan::throwaway(), now()).unwrap()
     }
 
     /// The root of an authority that nobody here trusts, PEM.
@@ -152,6 +218,17 @@ impl Network {
         "other-ca/vreemde".to_owned()
     }
 
+    /// Puts a certificate of that authority, with its key, in the place of an organisation's under `ca/`.
+    pub(crate) fn replace_by_other(&self, name: &str) {
+        let folder = self.path("other-ca");
+        let (shown, oin) = ("Elders".parse().unwrap(), NETWERK.parse().unwrap());
+        let profile = Profile::Organisation { name: shown, oin, alternatives: vec![] };
+        Authority::open(&folder).unwrap().issue(name, &profile, DEFAULT_DAYS, now()).unwrap();
+        for end in ["key", "pem"] {
+            std::fs::rename(folder.join(format!("{name}.{end}")), self.path(&format!("ca/{name}.{end}"))).unwrap();
+        }
+    }
+
     /// A certificate of this network's authority that is not registered: `NAME.pem` and `NAME.key`.
     pub(crate) fn officer_of_nobody(&self) -> String {
         let profile = Profile::Person { person: "niemand".parse().unwrap(), oin: NETWERK.parse().unwrap() };
@@ -161,11 +238,16 @@ impl Network {
 
     /// The certificate that the hub shows to whoever connects now.
     pub(crate) async fn shown(&self) -> Option<Vec<u8>> {
+        self.shown_at(&self.address).await
+    }
+
+    /// The same of a node.
+    pub(crate) async fn shown_at(&self, address: &str) -> Option<Vec<u8>> {
         let chain = Certificates::load(&self.path("ca"), "operator");
         let identity = Identity::new(chain.chain, chain.key).unwrap();
         let trust = servers(&self.path("ca/root.pem")).unwrap();
         let tls = ClientTls::new(&identity, &trust, "127.0.0.1", Arc::new(TlsClock)).unwrap();
-        let _channel = tls.connect(&self.address).await.ok()?;
+        let _channel = tls.connect(address).await.ok()?;
         tls.server_leaf().map(|leaf| leaf.to_vec())
     }
 }
@@ -183,6 +265,7 @@ pub(crate) struct Network {
     config: String,
     pub(crate) address: String,
     keyholder: Keyholder,
+    keyholder_address: String,
     place: Place,
     clock: Arc<dyn Clock>,
     running: Option<Running>,
@@ -225,8 +308,7 @@ impl Network {
             Authority::init(&folder.path().join("ca"), &"Proefnetwerk".parse().unwrap(), Environment::Test, now())
                 .unwrap();
         let keyholder = prepare(folder.path(), &authority);
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
+        let (address, keyholder_address) = (free_address(), free_address());
         let place = place(folder.path());
         let config = format!("{}{more}\n", config(&address, &keyholder, &place, limits));
         let running = run(folder.path(), &config, &clock);
@@ -242,6 +324,7 @@ impl Network {
             config,
             address,
             keyholder,
+            keyholder_address,
             place,
             clock,
             running: Some(running),
@@ -262,7 +345,8 @@ impl Network {
     async fn until_it_serves(&self) {
         let request = v1::ListPartnersRequest::default();
         let asked = || self.operator.client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &request);
-        for _ in 0..200 {
+        // On a busy machine a database takes seconds to be made.
+        for _ in 0..1_200 {
             match asked().await {
                 Ok(_) => return,
                 Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
@@ -294,6 +378,13 @@ impl Network {
         Client::new(tls.calling_itself(user_agent).connect_lazy(&self.address).unwrap())
     }
 
+    /// Whoever holds this key, with what was issued for it.
+    pub(crate) async fn holder_of(&self, pair: &rcgen::KeyPair, chain: &[Vec<u8>]) -> Holder {
+        let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+        let key = PrivateKeyDer::try_from(pair.serialize_der()).unwrap();
+        Certificates { chain, key }.hold(self.folder.path(), &self.address).await
+    }
+
     /// A new certificate of an organisation, which nobody has registered.
     pub(crate) async fn certificate(&self, oin: &str) -> Holder {
         self.certificate_for(oin, DEFAULT_DAYS).await
@@ -317,10 +408,19 @@ impl Network {
 
     /// A registered privacy officer of a partner; the certificate's files are named after the person.
     pub(crate) async fn officer_of(&self, oin: &str, person: &str) -> Holder {
+        self.person_of(oin, person, v1::HolderKind::Officer).await
+    }
+
+    /// A registered operator whom a partner employs.
+    pub(crate) async fn operator_of(&self, oin: &str, person: &str) -> Holder {
+        self.person_of(oin, person, v1::HolderKind::Operator).await
+    }
+
+    async fn person_of(&self, oin: &str, person: &str, kind: v1::HolderKind) -> Holder {
         let profile = Profile::Person { person: person.parse().unwrap(), oin: oin.parse().unwrap() };
         self.authority.issue(person, &profile, DEFAULT_DAYS, now()).unwrap();
         let holder = Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await;
-        self.register_certificate(&holder, v1::HolderKind::Officer, person).await;
+        self.register_certificate(&holder, kind, person).await;
         holder
     }
 
@@ -509,8 +609,7 @@ impl Network {
 
     /// Another node over the same rows, which are in PostgreSQL.
     pub(crate) async fn second_node(&self) -> SecondNode {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
+        let address = free_address();
         let mut config = self.config.replace(&self.address, &address);
         for own in ["hub-1", "hub/spool", "hub/audit"] {
             config = config.replace(&format!("\"{own}"), &format!("\"{own}-of-2"));
@@ -596,8 +695,13 @@ pub(crate) fn publish_set(party: &Party, set: &sluis::seal::KeySet) -> v1::Publi
             signature_scheme: u32::from(signed.signature.scheme.code()),
             signature: signed.signature.signature,
             certificate_chain: party.holder.chain.iter().map(|der| der.to_vec()).collect(),
+            mandate: None,
         }),
     }
+}
+
+fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Makes keys and the certificates that exist before the hub runs.
@@ -807,6 +911,11 @@ impl Database {
         sqlx::query(query).fetch_one(&self.0).await.unwrap().get(0)
     }
 
+    /// The same of any query.
+    pub(crate) async fn any_number(&self, query: String) -> i64 {
+        sqlx::query(sqlx::AssertSqlSafe(query)).fetch_one(&self.0).await.unwrap().get(0)
+    }
+
     /// How many events there are.
     pub(crate) async fn events(&self) -> i64 {
         self.number("SELECT COUNT(*) FROM audit_event").await
@@ -844,6 +953,12 @@ impl Database {
         let rows = sqlx::query("SELECT consents FROM audit_event WHERE method LIKE $1 ORDER BY event_id");
         let rows = rows.bind(format!("%{method}")).fetch_all(&self.0).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The hub's own id of the case that somebody calls `name`.
+    pub(crate) async fn case_id(&self, name: &str) -> String {
+        let row = sqlx::query("SELECT case_id FROM case_name WHERE name = $1").bind(name.trim_start_matches("cases/"));
+        row.fetch_one(&self.0).await.unwrap().get(0)
     }
 
     /// What another organisation calls the case that somebody calls `name`; every organisation knows its own only.

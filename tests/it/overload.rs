@@ -218,3 +218,20 @@ async fn a_connection_that_gives_no_sign_of_life_is_cut() {
     tokio::time::timeout(PATIENCE, dead.until_cut()).await.expect("the dead connection is cut");
     assert!(!alive.is_finished(), "one that has nothing to say and answers stays");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_with_a_revoked_key_ends_and_a_strangers_stays() {
+    let network = Network::start().await;
+    let partner = network.registered(crate::network::GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    let stranger = network.certificate(ANDERE_GEMEENTE).await;
+    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: partner.holder.key_hash.clone() };
+    let operator = &network.operator.client;
+    operator.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();
+    network.until_cut().await;
+    // Both come now, and say nothing; what a revoked key calls is refused, and in the log.
+    let (cut, stays) =
+        (Raw::connect(&network, &partner.holder, 1024).await, Raw::connect(&network, &stranger, 1024).await);
+    tokio::time::timeout(Duration::from_secs(5), cut.until_cut()).await.expect("it ends");
+    assert!(tokio::time::timeout(Duration::from_secs(2), stays.until_cut()).await.is_err());
+    assert_eq!(list(&partner).await.unwrap_err().code(), Code::Unauthenticated);
+}

@@ -34,10 +34,11 @@ impl Seat {
         let key = sluis::cli::init::witness(&directory, &name.parse().unwrap(), &mut Vec::new()).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         network.issue(&format!("witness-{nth}"), &format!("hub-{nth}"));
+        std::fs::copy(network.path("ca/anchors.pem"), network.path("witness-anchors.pem")).unwrap();
         let config = format!(
             r#"
 listen = {{ address = "127.0.0.1:{port}" }}
-tls = {{ certificate = "ca/witness-{nth}.pem", key = "ca/witness-{nth}.key", anchors = "ca/anchors.pem" }}
+tls = {{ certificate = "ca/witness-{nth}.pem", key = "ca/witness-{nth}.key", anchors = "witness-anchors.pem" }}
 trust = {{ environment = "test" }}
 witness = {{ name = "{name}", directory = "witness-{nth}", logs = ["{log}"] }}
 "#
@@ -113,6 +114,28 @@ async fn a_checkpoint_is_shown_when_the_quorum_has_signed_it() {
     // It is back, and remembers what it signed.
     seats[1].start(&network);
     assert!(policy.is_met(&log.newest(&event).await));
+    network.holds_together().await;
+}
+
+/// The hub's certificate for witnesses moves to another authority while it runs; then the old one counts no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn witnesses_are_called_with_the_new_certificate() {
+    let (network, players, key, _seats, policy) = witnessed().await;
+    let log = Log { client: players.gemeente.client(), key };
+    let event = list(log.client).await.unwrap();
+    assert!(policy.is_met(&log.newest(&event).await));
+    let anchors = network.path("witness-anchors.pem");
+    let (old, new) = (std::fs::read(&anchors).unwrap(), network.other_root());
+    sluis::whole_file::replace(&anchors, &[&old[..], &new].concat()).unwrap();
+    network.replace_by_other("hub-1");
+    // Both within a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let event = list(log.client).await.unwrap();
+    assert!(policy.is_met(&log.newest(&event).await));
+    sluis::whole_file::replace(&anchors, &new).unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let event = list(log.client).await.unwrap();
+    assert!(policy.is_met(&log.newest(&event).await), "under the old certificate nobody signs any more");
     network.holds_together().await;
 }
 

@@ -26,6 +26,10 @@ use crate::trust::Trust;
 pub(super) const ALMELO: &str = "00000099100001410000";
 pub(super) const RAALTE: &str = "00000099100001770000";
 pub(super) const ZWOLLE: &str = "00000099100001930000";
+/// Runs Almelo's agent, where it does.
+pub(super) const LEVERANCIER: &str = "00000099900000010000";
+/// The names of its certificate's files.
+pub(super) const SUPPLIER_FILE: &str = "leverancier";
 
 /// An organisation's own reference of the one case there is.
 pub(super) fn case_ref(oin: &str) -> String {
@@ -86,6 +90,14 @@ impl Network {
             let key = ca.issue(oin, &partner, 30, now).unwrap().leaf.key_hash;
             roster += &format!("[[partner]]\noin = \"{oin}\"\nkey_hashes = [\"{key}\"]\nelements_per_day = 200\n");
         }
+        let supplier = Profile::Organisation {
+            name: "Leverancier".parse().unwrap(),
+            oin: LEVERANCIER.parse().unwrap(),
+            alternatives: vec![],
+        };
+        let key = ca.issue(SUPPLIER_FILE, &supplier, 30, now).unwrap().leaf.key_hash;
+        roster += &format!("[[partner]]\noin = \"{ALMELO}\"\nsupplier = \"{LEVERANCIER}\"\n");
+        roster += &format!("key_hashes = [\"{key}\"]\nelements_per_day = 200\n");
         for name in ["hub", "keyholder"] {
             let server = Profile::Server {
                 name: name.parse().unwrap(),
@@ -161,13 +173,38 @@ impl Network {
         Agent(Arc::new(Parts::new(&self.config(oin), OwnCopy::of([]), Arc::new(SystemClock)).unwrap()))
     }
 
+    /// From now on a supplier runs Almelo's agent, by Almelo's mandate.
+    pub(super) fn supply(&self) {
+        let given = super::mandates::given(&self.ca(), ALMELO, ALMELO, LEVERANCIER, 10);
+        std::fs::write(self.mandate(ALMELO), crate::mandate::file::write(&given).unwrap()).unwrap();
+    }
+
+    fn mandate(&self, oin: &str) -> std::path::PathBuf {
+        self.dir.path().join(format!("{oin}.mandate.json"))
+    }
+
+    /// Where certificates are.
+    pub(super) fn ca(&self) -> std::path::PathBuf {
+        self.dir.path().join("ca")
+    }
+
+    pub(super) fn trust(&self) -> Arc<Trust> {
+        trust(&self.dir)
+    }
+
     pub(super) fn config(&self, oin: &str) -> AgentConfig {
+        let mandate = self.mandate(oin);
+        let (own, mandate) = match mandate.exists() {
+            true => (SUPPLIER_FILE, format!("mandate.file = {:?}", mandate.display().to_string())),
+            false => (oin, String::new()),
+        };
         let text = format!(
             r#"
             organisation.oin = "{oin}"
             hub = {{ address = {}, server_name = "localhost" }}
             keyholder = {{ address = "{}", server_name = "localhost", public_key = "{}" }}
-            tls = {{ certificate = "../ca/{oin}.pem", key = "../ca/{oin}.key", anchors = "../ca/anchors.pem" }}
+            {mandate}
+            tls = {{ certificate = "../ca/{own}.pem", key = "../ca/{own}.key", anchors = "../ca/anchors.pem" }}
             local = {{ address = "127.0.0.1:0", certificate = "local/server.pem", key = "local/server.key", anchors = "local/anchors.pem" }}
             trust.environment = "test"
             store.directory = "store"

@@ -14,7 +14,7 @@ use crate::api::v1::records_client::RecordsClient;
 use crate::clock::{Clock, SystemClock};
 use crate::seal::MAX_CONTENT_LEN;
 
-const TEXT: &str = "De jeugdige wil thuis blijven wonen.";
+pub(super) const TEXT: &str = "De jeugdige wil thuis blijven wonen.";
 
 pub(super) fn open(oin: &str, schema: &str) -> v1::OpenRecord {
     v1::OpenRecord {
@@ -40,13 +40,13 @@ pub(super) async fn publish(
     RecordsClient::new(running.channel.clone()).publish_record(tokio_stream::iter(messages)).await
 }
 
-async fn published(running: &Running, schema: &str, pieces: Vec<Vec<u8>>) -> String {
+pub(super) async fn published(running: &Running, schema: &str, pieces: Vec<Vec<u8>>) -> String {
     let answer = publish(running, open(ALMELO, schema), pieces).await.unwrap();
     assert!(answer.metadata().get("sluis-event").is_some());
     answer.into_inner().record.unwrap().name
 }
 
-async fn fetch(running: &Running, oin: &str, name: &str) -> Result<Vec<u8>, tonic::Status> {
+pub(super) async fn fetch(running: &Running, oin: &str, name: &str) -> Result<Vec<u8>, tonic::Status> {
     // The author is R02, whoever receives is R05.
     let role = if oin == ALMELO { v1::Role::R02 } else { v1::Role::R05 };
     fetch_as(running, oin, name, role).await
@@ -188,6 +188,7 @@ async fn nothing_is_sealed_to_keys_that_are_not_the_partners() {
             signature_scheme: signed.signature.scheme.code().into(),
             signature: signed.signature.signature,
             certificate_chain: chain,
+            mandate: None,
         }
     };
     let before = network.hub.state().records.len();

@@ -48,6 +48,7 @@ fn in_clear(line: &Line, clear: &Clear) -> Result<(), NotALine> {
         ("action", line.action == clear.act),
         ("outcome", line.outcome == format!("OUTCOME_{}", clear.out.to_uppercase())),
         ("organisation", partner(&line.organisation, &clear.req)),
+        ("via", line.via == clear.via),
         ("source", partner(&line.source, &clear.src)),
         ("purpose", line.purpose == clear.purpose),
         ("article", line.article == article),

@@ -7,7 +7,7 @@ use super::Line;
 use crate::sheet;
 
 /// Names of the columns, in their order. They are what programs rely on: one may be added at the end, none may change.
-pub(super) const COLUMNS: [&str; 28] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "name",
     "time",
     "method",
@@ -36,6 +36,7 @@ pub(super) const COLUMNS: [&str; 28] = [
     "source",
     "erased",
     "listed",
+    "via",
 ];
 
 /// The first row.
@@ -77,6 +78,7 @@ pub(super) fn row(out: &mut impl Write, line: &Line) -> io::Result<()> {
         text(&line.source),
         list(&line.erased),
         list(&line.listed),
+        text(&line.via),
     ];
     sheet::row(out, row)
 }

@@ -69,7 +69,7 @@ fn subtype(line: &Line, refused: bool) -> Value {
     }
 }
 
-/// Who took part: the employee, the system that called, their organisation, whose data it concerns or who decided, who got it.
+/// Who took part: the employee, the system that called, their organisation, who called in its name, whose data it concerns or who decided, who got it.
 fn agents(line: &Line, refused: bool) -> Value {
     let policy: Vec<String> = line.clauses.iter().map(|clause| uri::clause(line, clause)).collect();
     let person = !line.user_ref.is_empty() || !line.role.is_empty();
@@ -118,6 +118,13 @@ fn agents(line: &Line, refused: bool) -> Value {
     agents.extend(person.then_some(user));
     agents.extend(known.then_some(client));
     agents.extend((known || !person).then_some(unit));
+    // Whoever ran the system in the organisation's name: "acts or is authorized to act on behalf of another" (v3-RoleClass).
+    let supplier = json!({
+        "type": concept(&format!("{TERMINOLOGY}/v3-RoleClass"), "AGNT"),
+        "who": organisation(&line.via),
+        "requestor": false,
+    });
+    agents.extend((!line.via.is_empty()).then_some(supplier));
     agents.push(server);
     agents.extend((refused && !line.source.is_empty()).then_some(concerned));
     agents.extend(line.recipients.iter().map(|recipient| {

@@ -118,9 +118,15 @@ fn record(line: &Line, span: &Span) -> Value {
             "dpl.core.data_subject_id": span.subject,
             "dpl.core.data_subject_id_type": span.kind,
             "dpl.sluis.event_id": line.name,
+            "dpl.sluis.via": supplier(&line.via),
             "dpl.sluis.erased": line.erased,
         },
     })
+}
+
+/// Nothing for nobody. A supplier need not be a partner.
+fn supplier(oin: &str) -> String {
+    if oin.is_empty() { String::new() } else { uri::oin(oin) }
 }
 
 /// Nothing for nobody.
@@ -169,6 +175,7 @@ fn user(line: &Line) -> Value {
         "userID": line.user_ref,
         "userIsRequestor": true,
         "userOrganisation": partner(&line.organisation),
+        "userVia": supplier(&line.via),
         "roleIDCode": word(&line.role),
         "purposeOfUse": line.purpose,
         // DICOM: a URI.

@@ -70,6 +70,8 @@ pub struct Line {
     pub erased: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub listed: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub via: String,
 }
 
 /// A line that is no event, and which field of it says so. Never the value.
@@ -207,6 +209,7 @@ impl From<&v1::Event> for Line {
             source,
             erased,
             listed,
+            via,
         } = event.clone();
         Self {
             name: event_name,
@@ -237,6 +240,7 @@ impl From<&v1::Event> for Line {
             source,
             erased,
             listed,
+            via,
         }
     }
 }
@@ -283,6 +287,7 @@ impl TryFrom<Line> for v1::Event {
             source: line.source,
             erased: line.erased,
             listed: line.listed,
+            via: line.via,
         })
     }
 }
@@ -352,7 +357,7 @@ mod tests {
 
     prop_compose! {
         fn event()(
-            text in prop::collection::vec(any::<String>(), 15),
+            text in prop::collection::vec(any::<String>(), 16),
             lists in prop::collection::vec(texts(), 5),
             time in prop::option::of((-62_135_596_800_i64..=253_402_300_799, 0..1_000_000)),
             outcome in any::<i32>(), known in any::<bool>(), role in 0..20, form in 0..7,
@@ -367,7 +372,7 @@ mod tests {
                 name: text(), method: text(), action: text(), reason: text(), organisation: text(), user_ref: text(),
                 purpose: text(), article: text(), case: text(), subject: text(), record: text(), motivation: text(),
                 key_hash: text(), node: text(), trace_id: text(), source: String::new(),
-                clauses: list(), recipients: list(), consents: list(), erased: list(), listed: list(),
+                clauses: list(), recipients: list(), consents: list(), erased: list(), listed: list(), via: text(),
                 time: time.map(|(seconds, micros)| Timestamp { seconds, nanos: micros * 1000 }),
                 outcome: if known { outcome.rem_euclid(4) } else { outcome },
                 role, form, categories, covenant_version, emergency,

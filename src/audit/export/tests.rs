@@ -10,6 +10,7 @@ use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
 const OIN: &str = "00000099300000020000";
+const SUPPLIER: &str = "00000099900000010000";
 const OTHER: &str = "00000099300000030000";
 
 /// Every field filled.
@@ -27,6 +28,7 @@ fn event(number: u64) -> Event {
             method: "sluis.v1.Records/FetchRecord",
             action: Some(Action::Read),
             organisation: OIN.into(),
+            via: SUPPLIER.into(),
             source: OTHER.into(),
             user_ref: format!("mdw-{number}"),
             role: Some(Role::R05),
@@ -93,5 +95,6 @@ fn line(number: u64, event: &Event) -> v1::Event {
         source: partner(&draft.source),
         erased: vec!["listed".into()],
         listed: vec!["cases/listed-1".into(), "cases/listed-2".into()],
+        via: draft.via.clone(),
     }
 }

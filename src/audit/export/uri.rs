@@ -8,6 +8,11 @@ pub(super) fn partner(name: &str) -> String {
     format!("urn:sluis:partner:{}", bare(name))
 }
 
+/// An organisation by its number, partner or not.
+pub(super) fn oin(oin: &str) -> String {
+    format!("urn:sluis:oin:{oin}")
+}
+
 /// A clause in the version of the covenant that was asked.
 pub(super) fn clause(line: &Line, clause: &str) -> String {
     format!("urn:sluis:covenant:{}:clause:{clause}", line.covenant_version)

@@ -170,3 +170,70 @@ fn certificates_say_where_the_list_is() {
         assert!(url.parse::<CrlUrl>().is_err(), "{url}");
     }
 }
+
+/// Days, hours: what was done with the list by then.
+#[test]
+fn a_list_is_kept_fresh_where_it_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let authority = authority(path, Environment::Test);
+    let bad = authority.issue("bad", &organisation(), 30, NOW).unwrap();
+    let web = tempfile::tempdir().unwrap();
+    let file = web.path().join("sluis.crl");
+    let keep = |hours| authority.keep_list(7, &file, NOW + Duration::hours(hours)).unwrap().map(|list| list.number);
+    let shown = || List::read(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!((keep(0), keep(0), keep(23), keep(24), keep(47)), (Some(1), None, None, Some(2), None));
+    assert_eq!((shown().this_update, shown().revoked), (NOW + Duration::DAY, 0));
+    // At once with what was revoked.
+    let revoked = Which::Serial(bad.serial);
+    authority.office().revoke(&revoked, Reason::KeyCompromise, NOW + Duration::hours(30)).unwrap();
+    assert_eq!((keep(30), keep(30), shown().revoked), (Some(3), None, 1));
+    // What somebody took away or wrote over is put back, though it is not made anew; and nothing half written lies about.
+    fs::write(&file, "half").unwrap();
+    assert_eq!((keep(31), shown().revoked), (None, 1));
+    fs::remove_file(&file).unwrap();
+    assert_eq!((keep(31), shown().revoked), (None, 1));
+    assert_eq!(fs::read_dir(web.path()).unwrap().count(), 1);
+    // The register has the next list already and its file could not be written, with somebody who was revoked on it.
+    let before = fs::read(path.join("issuing.crl")).unwrap();
+    let other = authority.issue("other", &organisation(), 30, NOW).unwrap();
+    authority.office().revoke(&Which::Serial(other.serial), Reason::KeyCompromise, NOW + Duration::hours(32)).unwrap();
+    assert_eq!(authority.publish(7, NOW + Duration::hours(32)).unwrap().number, 4);
+    fs::write(path.join("issuing.crl"), before).unwrap();
+    assert_eq!((shown().revoked, keep(32), shown().revoked, keep(32)), (1, Some(5), 2, None));
+    // A list that counts for a day is never near its end: those who fetch it are alarmed by half a day.
+    let day = |hours| authority.keep_list(1, &file, NOW + Duration::hours(hours)).unwrap().is_some();
+    assert_eq!((day(60), day(65), day(66)), (true, false, true));
+    let nowhere = authority.keep_list(7, &web.path().join("none/sluis.crl"), NOW + Duration::hours(67));
+    assert!(matches!(nowhere, Err(CaError::Unwritable { .. })));
+}
+
+/// Two of them on one directory: nobody who was revoked comes off the list again.
+#[test]
+fn an_older_list_never_takes_the_place_of_a_newer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let serials: Vec<_> = {
+        let authority = authority(path, Environment::Test);
+        (0..12).map(|nth| authority.issue(&format!("n{nth}"), &local(), 30, NOW).unwrap().serial).collect()
+    };
+    let web = tempfile::tempdir().unwrap();
+    let file = web.path().join("sluis.crl");
+    std::thread::scope(|scope| {
+        for half in serials.chunks(6) {
+            let file = &file;
+            scope.spawn(move || {
+                let authority = Authority::open(path).unwrap();
+                let mut before = 0;
+                for serial in half {
+                    authority.office().revoke(&Which::Serial(serial.clone()), Reason::Superseded, NOW).unwrap();
+                    authority.keep_list(7, file, NOW).unwrap();
+                    let shown = List::read(&fs::read(file).unwrap()).unwrap().revoked;
+                    assert!(shown > before, "{shown} after {before}");
+                    before = shown;
+                }
+            });
+        }
+    });
+    assert_eq!(List::read(&fs::read(&file).unwrap()).unwrap().revoked, serials.len());
+}

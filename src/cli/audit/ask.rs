@@ -50,6 +50,9 @@ pub(in crate::cli) struct Search {
     /// OIN that asked.
     #[arg(long)]
     pub(super) requester: Option<String>,
+    /// OIN of a supplier that called in a partner's name.
+    #[arg(long)]
+    pub(super) via: Option<String>,
     /// OIN whose data it concerns.
     #[arg(long)]
     pub(super) source: Option<String>,
@@ -132,6 +135,7 @@ impl Search {
             trace_id: text(&self.trace),
             appearance: appearance.into(),
             proofs: false,
+            via: text(&self.via),
         })
     }
 }
@@ -212,8 +216,9 @@ fn row(event: &v1::Event) -> String {
         ("", cases) => format!("a list of {cases}"),
         (case, _) => case.to_owned(),
     };
+    let via = if event.via.is_empty() { String::new() } else { format!("  via {}", event.via) };
     format!(
-        "{:<28} {:<21} {:<17} {:<5} {:<26} {:<28} {:<5} {case}",
+        "{:<28} {:<21} {:<17} {:<5} {:<26} {:<28} {:<5} {case}{via}",
         line.time,
         short(&event.organisation, "partners/"),
         event.user_ref,

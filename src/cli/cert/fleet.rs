@@ -134,7 +134,11 @@ fn list(
     }
     let head = ["ends", "days", "state", "organisation", "holder", "system", "set", "key"];
     let rows = shown.iter().map(|one| {
-        let holder = if one.person.is_empty() { one.holder.clone() } else { format!("{} {}", one.holder, one.person) };
+        let holder = match (one.person.as_str(), one.via.as_str()) {
+            ("", "") => one.holder.clone(),
+            ("", via) => format!("supplier {via} on behalf of it"),
+            (person, _) => format!("{} {person}", one.holder),
+        };
         let ends = day(one.end);
         let state = one.state.code().to_owned();
         let (days, who) = (one.days_left(now).to_string(), who(&one.oin, &one.name));
@@ -149,6 +153,7 @@ fn as_json(one: &Certificate, now: OffsetDateTime) -> Value {
     let moment = |at: Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
     json!({
         "keyHash": one.key_hash, "oin": one.oin, "name": one.name, "holder": one.holder, "personRef": one.person,
+        "via": one.via,
         "system": one.system, "state": one.state.code(), "set": one.set, "issuer": one.issuer,
         "expireTime": moment(Some(one.end)), "useTime": moment(one.used), "retireTime": moment(one.retires),
         "daysLeft": one.days_left(now),

@@ -75,6 +75,7 @@ fn facts(answer: &v1::TestConnectionResponse) -> Vec<Fact> {
     vec![
         ("node", ("node", "knooppunt"), answer.node.clone()),
         ("oin", ("OIN", "OIN"), certificate.oin),
+        ("acts_on_behalf_of", ("acts on behalf of", "handelt namens"), answer.acts_on_behalf_of.clone()),
         ("holder", ("registered as", "geregistreerd als"), answer.holder().as_str_name().to_owned()),
         ("issuer", ("issuer", "uitgever"), certificate.issuer),
         ("policies", ("policies", "policies"), certificate.policies.join(", ")),

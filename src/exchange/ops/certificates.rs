@@ -1,15 +1,18 @@
 //! The register of certificates, for operators: announced, active from the first call on, retiring once the successor is in use,
 //! revoked.
 
+mod first_use;
+
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
 use super::changes::{Step, pending_change};
+use super::mandates::{may_act_for, principal};
 use crate::api::v1;
-use crate::audit::{Action, Draft};
+use crate::audit::Draft;
 use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
@@ -19,15 +22,14 @@ use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::{Registry, holder_code, holder_kind, needs_two, state};
 use crate::store::certificates::{self, CertificateRow};
-use crate::store::{Changes, Seen, Tx, Work, WorkError, pending};
+use crate::store::{Changes, Tx, WorkError, pending};
 use crate::trust::Contents;
 use crate::wire::timestamp;
 
-/// From the first call with a new key on, the one that it replaces is good for so long: time for every system to follow.
-const OVERLAP: Duration = Duration::days(14);
+pub(in crate::exchange) use first_use::FirstUse;
 
 /// What is registered, for the wire.
-fn reply(row: &CertificateRow, now: OffsetDateTime) -> v1::RegisteredCertificate {
+pub(super) fn reply(row: &CertificateRow, now: OffsetDateTime) -> v1::RegisteredCertificate {
     use v1::CertificateState as Wire;
     let wire = match state(row) {
         KeyState::Announced => Wire::Announced,
@@ -55,12 +57,15 @@ fn reply(row: &CertificateRow, now: OffsetDateTime) -> v1::RegisteredCertificate
         retire_time: row.retires_at.and_then(known),
         replaces: row.replaces.clone(),
         pending: None,
+        revoked_with_it: Vec::new(),
+        withheld_mandates: Vec::new(),
+        via: row.via.clone(),
     }
 }
 
 /// Whether two keys are of the same holder.
 fn same_holder(a: &CertificateRow, b: &CertificateRow) -> bool {
-    (&a.oin, &a.holder, &a.person_ref) == (&b.oin, &b.holder, &b.person_ref)
+    (&a.oin, &a.via, &a.holder, &a.person_ref) == (&b.oin, &b.via, &b.holder, &b.person_ref)
 }
 
 /// `Registry.RegisterCertificate`.
@@ -109,12 +114,15 @@ impl Operation for RegisterCertificate {
             "" => Some(String::new()),
             hash => key_hash(&mut fields, "replaces", hash).map(|hash| hash.to_string()),
         };
+        let principal = principal(&mut fields, &message, leaf.as_ref().map(|(oin, _)| oin));
         let asked = message.encode_to_vec();
         fields.done((|| {
-            let (oin, Contents { leaf, issuer, .. }) = leaf?;
+            let (shown, Contents { leaf, issuer, .. }) = leaf?;
+            let (oin, via) = principal?.map_or_else(|| (shown.clone(), String::new()), |oin| (oin, shown.to_string()));
             let row = CertificateRow {
                 key_hash: leaf.key_hash.to_string(),
                 oin: oin.to_string(),
+                via,
                 holder: code?.to_owned(),
                 person_ref: person_ref?,
                 system: system?,
@@ -125,6 +133,7 @@ impl Operation for RegisterCertificate {
                 used_at: None,
                 anchor_set: String::new(),
                 replaces: replaces?,
+                renewed: false,
                 retires_at: None,
                 revoked_at: None,
                 warned: 0,
@@ -194,6 +203,7 @@ impl RegisterCertificate {
         if facts.registry.get(&self.oin).is_none() {
             return Err(Refusal::malformed("certificate", "the OIN of a registered partner (RegisterPartner first)"));
         }
+        may_act_for(facts, &self.oin, &self.row.via)?;
         let certificates = &facts.registry.certificates;
         let replaced = self.row.replaces.parse().ok().and_then(|hash: KeyHash| certificates.get(&hash));
         let is_good = replaced.is_some_and(|old| {
@@ -227,12 +237,17 @@ impl RegisterCertificate {
 
     /// For whoever is to confirm it.
     pub(super) fn summary(&self) -> String {
-        let CertificateRow { holder, person_ref, key_hash, .. } = &self.row;
-        format!("partners/{} gets a certificate for {holder} {person_ref}, key {key_hash}", self.oin)
+        let CertificateRow { holder, person_ref, key_hash, replaces, .. } = &self.row;
+        let instead = match replaces.as_str() {
+            "" => String::new(),
+            // It retires: whoever confirms this ends another key.
+            old => format!("; it replaces key {old}, which is refused 14 days after the first call with the new one"),
+        };
+        format!("partners/{} gets a certificate for {holder} {person_ref}, key {key_hash}{instead}", self.oin)
     }
 }
 
-fn key_hash(fields: &mut Fields, field: &str, text: &str) -> Option<KeyHash> {
+pub(super) fn key_hash(fields: &mut Fields, field: &str, text: &str) -> Option<KeyHash> {
     let hash = text.parse().ok();
     if hash.is_none() {
         fields.wrong(field, "SHA-256 of the public key, 64 hexadecimal digits");
@@ -241,63 +256,11 @@ fn key_hash(fields: &mut Fields, field: &str, text: &str) -> Option<KeyHash> {
 }
 
 /// A registered certificate, for what ends its use.
-fn known<'r>(facts: &'r Facts, hash: &KeyHash, own: &'static str) -> Result<&'r CertificateRow, Refusal> {
+pub(super) fn known<'r>(facts: &'r Facts, hash: &KeyHash, own: &'static str) -> Result<&'r CertificateRow, Refusal> {
     if *hash == facts.caller.key_hash() {
         return Err(Refusal::precondition(own));
     }
     facts.registry.certificates.get(hash).ok_or_else(Refusal::not_found)
-}
-
-/// `Registry.RevokeCertificate`.
-pub struct RevokeCertificate {
-    request_id: String,
-    key_hash: KeyHash,
-}
-
-impl Operation for RevokeCertificate {
-    type Message = v1::RevokeCertificateRequest;
-    type Reply = v1::RegisteredCertificate;
-    type Rows = ();
-    type Plan = CertificateRow;
-
-    fn parse(message: Self::Message) -> Result<Self, Refusal> {
-        let mut fields = Fields::default();
-        let request_id = fields.uuid("request_id", &message.request_id);
-        let key_hash = key_hash(&mut fields, "key_hash", &message.key_hash);
-        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
-    }
-
-    fn changes(&self, _: &Decided<Self>) -> Changes {
-        Changes::Registry
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
-    }
-
-    fn decide(
-        &self,
-        _: &Exchange,
-        facts: &Facts,
-        (): &(),
-        admitted: Admitted,
-    ) -> Result<(Ground, CertificateRow), Refusal> {
-        let row = known(facts, &self.key_hash, "an operator does not revoke the key it is using")?;
-        let revoked_at = row.revoked_at.or(Some(micros(facts.now)));
-        Ok((admitted.office(), CertificateRow { revoked_at, ..row.clone() }))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        draft: &mut Draft,
-    ) -> Result<v1::RegisteredCertificate, WorkError> {
-        certificates::revoke(tx, &done.plan.key_hash, micros(done.facts.now)).await?;
-        draft.source.clone_from(&done.plan.oin);
-        Ok(reply(&done.plan, done.facts.now))
-    }
 }
 
 /// `Registry.RetireCertificate`.
@@ -439,55 +402,4 @@ fn page<'r>(all: &'r BTreeMap<KeyHash, CertificateRow>, asked: &ListCertificates
     page.truncate(asked.page_size);
     let next = page.last().filter(|_| !is_last).map(|row| row.key_hash.clone()).unwrap_or_default();
     (page, next)
-}
-
-/// The first call with a key: from now on it is active, and what it replaces has so much time left.
-pub(in crate::exchange) struct FirstUse {
-    row: CertificateRow,
-    /// The key that it replaces, and until when that one is good.
-    retires: Option<(String, i64)>,
-    anchor_set: String,
-    rev: i64,
-    at: i64,
-}
-
-impl FirstUse {
-    /// Of a key that the registry knows as announced.
-    pub(in crate::exchange) fn of(registry: &Registry, key: &KeyHash, set: &str, now: OffsetDateTime) -> Option<Self> {
-        let row = registry.certificates.get(key)?;
-        let old = row.replaces.parse().ok().and_then(|hash: KeyHash| registry.certificates.get(&hash));
-        let old = old.filter(|old| old.revoked_at.is_none() && old.retires_at.is_none());
-        let retires = old.map(|old| (old.key_hash.clone(), micros(now + OVERLAP).min(old.expires_at)));
-        Some(Self { row: row.clone(), retires, anchor_set: set.to_owned(), rev: registry.rev, at: micros(now) })
-    }
-}
-
-impl Work for FirstUse {
-    type Output = ();
-
-    fn seen(&self) -> Seen {
-        Seen { registry: Some(self.rev), changes: Changes::Registry, ..Seen::default() }
-    }
-
-    async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
-        certificates::first_use(tx, &self.row.key_hash, &self.anchor_set, self.at).await?;
-        if let Some((old, at)) = &self.retires {
-            certificates::retire(tx, old, *at).await?;
-        }
-        let motivation = match &self.retires {
-            None => "first call with this key",
-            Some(_) => "first call with this key; the one that it replaces retires",
-        };
-        // Nobody asked for it: whoever holds its own calls against the log would miss this one.
-        let draft = Draft {
-            method: RegisterCertificate::METHOD,
-            action: Some(Action::Update),
-            source: self.row.oin.clone(),
-            user_ref: self.row.person_ref.clone(),
-            key_hash: self.row.key_hash.clone(),
-            motivation: motivation.to_owned(),
-            ..Draft::default()
-        };
-        Ok(((), draft))
-    }
 }

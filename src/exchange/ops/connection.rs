@@ -80,6 +80,7 @@ impl Operation for TestConnection {
                 refused_from: minimum.and_then(|minimum| minimum.refused_from).map(timestamp),
                 covenant: hub.covenant.version().number,
             }),
+            acts_on_behalf_of: caller.via().map(|_| caller.oin().to_string()).unwrap_or_default(),
         })
     }
 }

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::super::facts::{Goods, Seat};
 use super::super::{Decided, Exchange, Facts, Found, Operation, Target};
-use super::directory::{cert_signature, is_callers_leaf};
+use super::directory::is_callers_leaf;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::case::Party;
@@ -15,7 +15,7 @@ use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Article, Category, Form, Oin, Role};
-use crate::seal::certificate_signature::{Domain, verify};
+use crate::seal::certificate_signature::{CertSignature, Domain, verify};
 use crate::store::{Changes, Tx, WorkError};
 use crate::wire::{partner_name, timestamp};
 
@@ -134,7 +134,7 @@ impl Operation for SignCovenant {
             return Err(Refusal::malformed("certificate_chain", "the certificate with which the caller is connected"));
         }
         let leaf = message.certificate_chain.first().map(|der| CertificateDer::from(der.as_slice()));
-        let signature = cert_signature(message.signature_scheme, &message.signature);
+        let signature = CertSignature::from_wire(message.signature_scheme, &message.signature);
         let good = leaf.zip(signature).is_some_and(|(leaf, signature)| {
             verify(&leaf, Domain::Covenant, &message.content_hash, &signature).is_ok()
         });

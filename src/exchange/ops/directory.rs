@@ -5,13 +5,14 @@ use rustls_pki_types::CertificateDer;
 use super::super::{Decided, Exchange, Facts, Operation};
 use crate::api::v1;
 use crate::audit::Draft;
-use crate::clock::{Clock as _, micros};
+use crate::clock::{Clock as _, SystemClock, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
+use crate::mandate::{Moment, NotSpeaking, speaks_for};
 use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::Entry;
-use crate::seal::certificate_signature::{CertSignature, Scheme};
+use crate::seal::certificate_signature::CertSignature;
 use crate::seal::{KeySet, SignedKeySet};
 use crate::store::{Changes, Tx, WorkError};
 use crate::wire::{Numbered as _, partner_name, timestamp};
@@ -28,21 +29,19 @@ pub(super) fn partner_reply(oin: &Oin, entry: &Entry) -> v1::Partner {
         standing_roles: entry.standing_roles.iter().map(|role| role.number()).collect(),
         keys: entry.keys.clone(),
         pending: None,
+        withdraw_time: entry.partner.withdrawn_at.map(timestamp),
+        successor: entry.succession.as_ref().map(|by| partner_name(by.successor.as_str())).unwrap_or_default(),
+        succeed_time: entry.succession.as_ref().map(|by| timestamp(by.effective)),
+        open_cases: None,
     }
 }
 
 /// Checks a published set against the certificate that it brings, for this organisation. Whether that certificate may
 /// speak for the organisation was checked when the set was published: the registry knows its key.
 pub(super) fn verify_keys(keys: &v1::KeySet, oin: &Oin) -> Option<KeySet> {
-    let signature = cert_signature(keys.signature_scheme, &keys.signature)?;
+    let signature = CertSignature::from_wire(keys.signature_scheme, &keys.signature)?;
     let leaf = CertificateDer::from(keys.certificate_chain.first()?.as_slice());
     KeySet::verify(&SignedKeySet { bytes: keys.document.clone(), signature }, &leaf, oin).ok()
-}
-
-/// A certificate signature from the wire.
-pub(super) fn cert_signature(scheme: u32, signature: &[u8]) -> Option<CertSignature> {
-    let scheme = Scheme::from_code(u16::try_from(scheme).ok()?)?;
-    Some(CertSignature { scheme, signature: signature.to_vec() })
 }
 
 /// Whether the leaf that signed is the very certificate key with which the caller is connected.
@@ -185,8 +184,22 @@ impl Operation for PublishKeys {
             ));
         }
         // The same test as every peer's agent will make: a set that they refuse would stop them from sending at all.
-        if !self.chain_holds(hub) {
-            return Err(Refusal::malformed("keys.certificate_chain", "at most 4 certificates that lead to an anchor"));
+        // Certificates follow the machine's clock, not a demo network's.
+        let covenant = &hub.covenant.version().name;
+        let moment = Moment { covenant, machine: SystemClock.now(), network: facts.now };
+        let (trust, mandate) = (hub.settings.trust.borrow().clone(), self.keys.mandate.as_ref());
+        match speaks_for(&trust, &self.keys.certificate_chain, mandate, oin, moment) {
+            Ok(()) if self.is_registered(facts) => {}
+            Ok(()) | Err(NotSpeaking::Mandate(_) | NotSpeaking::Other) => {
+                return Err(Refusal::malformed(
+                    "keys.mandate",
+                    "of a supplier the mandate in force, as it is registered",
+                ));
+            }
+            Err(NotSpeaking::Certificate(_) | NotSpeaking::Chain) => {
+                let expected = "at most 4 certificates that lead to an anchor";
+                return Err(Refusal::malformed("keys.certificate_chain", expected));
+            }
         }
         let Some(new) = verify_keys(&self.keys, oin) else {
             return Err(Refusal::malformed(
@@ -195,9 +208,15 @@ impl Operation for PublishKeys {
             ));
         };
         let mut entry = facts.registry.get(oin).ok_or_else(Refusal::not_found)?.clone();
-        let known = entry.keys.as_ref().and_then(|keys| verify_keys(keys, oin));
-        if known.is_some_and(|known| known != new && !new.succeeds(&known)) {
-            return Err(Refusal::malformed("keys.document", "the same keys, or a later epoch than those published"));
+        // Also with a set that nobody is shown any more: peers that saw it refuse other keys of the same epoch.
+        let known = facts.registry.last_keys.get(oin).and_then(|keys| verify_keys(keys, oin));
+        if let Some(known) = known.filter(|known| *known != new) {
+            let next = known.epoch().number().saturating_add(1);
+            // Nor do they take a set that skips one.
+            if !new.succeeds(&known) || new.epoch().number() != next {
+                let expected = format!("the keys that were published last, or new ones of the next epoch: {next}");
+                return Err(Refusal::malformed("keys.document", expected));
+            }
         }
         entry.keys = Some(self.keys.clone());
         Ok((admitted.office(), entry))
@@ -220,17 +239,11 @@ impl Operation for PublishKeys {
 }
 
 impl PublishKeys {
-    fn chain_holds(&self, hub: &Exchange) -> bool {
-        let chain: Vec<CertificateDer<'_>> =
-            self.keys.certificate_chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let short = chain.len() <= LONGEST_CHAIN && chain.iter().all(|der| der.len() <= LARGEST_CERTIFICATE);
-        let read = chain.iter().all(|der| crate::identity::certificate::Leaf::read(der).is_ok());
-        // Certificates follow the machine's clock, not a demo network's.
-        short && read && hub.settings.trust.borrow().judge(&chain, crate::clock::SystemClock.now()).is_ok()
+    /// Whether the mandate is the one that is registered; of whoever calls for itself, that there is none.
+    fn is_registered(&self, facts: &Facts) -> bool {
+        let Some(supplier) = facts.caller.via() else { return self.keys.mandate.is_none() };
+        let row = facts.registry.mandate(facts.caller.oin(), supplier);
+        let known = row.and_then(|row| v1::Mandate::decode(&*row.message).ok());
+        known.is_some() && known == self.keys.mandate
     }
 }
-
-/// Certificates in a chain, at most.
-const LONGEST_CHAIN: usize = 4;
-/// Bytes of one of them, at most.
-const LARGEST_CERTIFICATE: usize = 8 * 1024;

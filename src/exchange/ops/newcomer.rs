@@ -3,61 +3,67 @@
 use prost::Message as _;
 use uuid::Uuid;
 
-use super::super::facts::{Goods, Seat};
+use super::super::facts::{Goods, Scene, Seat};
 use super::super::{Decided, Exchange, Facts, Found, Operation, Target};
 use super::publish::published_keys;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::case::{Assignment, CaseFile, Party};
-use crate::clock::micros;
+use crate::clock::{from_micros, micros};
 use crate::covenant::Permit;
+use crate::covenant::facts::Standing;
 use crate::form::{Context, Fields};
 use crate::ground::{Ground, Refusal};
 use crate::method::Admitted;
 use crate::party::{Article, Oin, Role};
 use crate::reason::Reason;
-use crate::seal::{Expectation, SignedAddition, SignedHeader};
+use crate::seal::{Expectation, OPENS_FOR, SignedAddition, SignedHeader};
 use crate::store::record::{RecipientRow, RecordRow, SealRequestRow};
 use crate::store::{Reader, StoreError, Tx, WorkError, inbox, record};
 
 /// Records that the holder of a new role may open, as the covenant stands after the role was given.
 pub(super) fn may_open(
     hub: &Exchange,
-    facts: &Facts,
+    scene: &Scene,
     case: &CaseFile,
     newcomer: &Assignment,
     records: &[RecordRow],
 ) -> Vec<RecordRow> {
-    let after = Facts {
-        now: facts.now,
-        caller: facts.caller.clone(),
-        registry: std::sync::Arc::clone(&facts.registry),
+    let after = Scene {
+        now: scene.now,
+        registry: std::sync::Arc::clone(&scene.registry),
         found: Found::Case(std::sync::Arc::new(case.clone())),
-        record: None,
     };
-    let seat = Facts::seat_of(newcomer);
+    let seat = Scene::seat_of(newcomer);
     let open = |row: &&RecordRow| ask(hub, &after, row, &seat).is_ok();
     records.iter().filter(open).cloned().collect()
 }
 
-/// Puts a newcomer on the list of each record's author.
+/// Puts a newcomer on the list of each record's author, as far as its agent would seal it still: for who takes the author's place
+/// always, for anybody else while the record is young.
 pub(super) async fn request(
     tx: &mut Tx<'_>,
-    facts: &Facts,
+    scene: &Scene,
     records: &[RecordRow],
     oin: &Oin,
     role: Role,
 ) -> Result<(), StoreError> {
-    for row in records.iter().filter(|row| row.author_oin != oin.as_str()) {
+    for row in records.iter().filter(|row| row.author_oin != oin.as_str() && is_asked(scene, row, oin)) {
         let (author, id) = (&row.author_oin, &row.record_id);
-        record::request_seal(tx, author, id, oin.as_str(), role.code(), micros(facts.now)).await?;
+        record::request_seal(tx, author, id, oin.as_str(), role.code(), micros(scene.now)).await?;
     }
     Ok(())
 }
 
+/// Whether the author's agent, which goes by the age of what it sealed, is asked to seal it for somebody.
+fn is_asked(scene: &Scene, row: &RecordRow, oin: &Oin) -> bool {
+    let young = scene.now - from_micros(row.created_at) <= OPENS_FOR;
+    young || row.author_oin.parse::<Oin>().is_ok_and(|author| scene.registry.heir(&author, scene.now) == oin)
+}
+
 /// Whether a record may go to a seat now: both halves, in the record's own article and purpose. No motivation is at hand,
 /// so what needs one (C09–C13) is never opened to newcomers by itself.
-pub(super) fn ask(hub: &Exchange, facts: &Facts, row: &RecordRow, seat: &Seat) -> Result<Permit, Refusal> {
+pub(super) fn ask(hub: &Exchange, scene: &Scene, row: &RecordRow, seat: &Seat) -> Result<Permit, Refusal> {
     let fault = || Refusal { fault: true, ..Refusal::denied(Reason::LogUnavailable) };
     let roles: Vec<&str> = row.roles.split_whitespace().collect();
     if !roles.is_empty() && !seat.role.is_some_and(|role| roles.contains(&role.code())) {
@@ -65,15 +71,47 @@ pub(super) fn ask(hub: &Exchange, facts: &Facts, row: &RecordRow, seat: &Seat) -
     }
     let context = context_of(row).ok_or_else(fault)?;
     let author: Oin = row.author_oin.parse().map_err(|_| fault())?;
+    // Who took the author's place sits in its seat, so that what it wrote does not close with it.
+    let author = scene.registry.heir(&author, scene.now);
     let goods = Goods {
         category: row.category.parse().map_err(|_| fault())?,
         form: row.form.parse().map_err(|_| fault())?,
         source_external: row.source_external.as_deref().and_then(|kind| kind.parse().ok()),
-        expired: row.expires_at.is_some_and(|end| end <= micros(facts.now)),
+        expired: row.has_expired(scene.now),
     };
-    let sender = facts.seat(hub, &author, context.role);
-    let (send, receive) = facts.exchange(hub, &context, goods, &sender, seat, 1)?;
+    let sender = scene.seat(hub, author, context.role);
+    let (send, receive) = scene.exchange(hub, &context, goods, &sender, seat, 1)?;
     Ok(send.and(receive))
+}
+
+/// Whether somebody in a role sits in the author's place: the record is its own then, under another number.
+fn is_heir(scene: &Scene, row: &RecordRow, oin: &Oin, role: Role) -> bool {
+    let author: Option<Oin> = row.author_oin.parse().ok().filter(|author| author != oin);
+    author.is_some_and(|author| scene.registry.heir(&author, scene.now) == oin) && role.code() == row.author_role
+}
+
+/// Whether the caller may have a record now that it is a recipient of: as the covenant says; or, in the author's place, as the author
+/// may read back what it wrote.
+pub(super) fn may_have(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow) -> Result<Permit, Refusal> {
+    match super::records::exchange_now(hub, facts, context, row) {
+        Err(_) if is_heir(facts, row, facts.caller.oin(), context.role) => {
+            super::records::own_record(hub, facts, context, row)
+        }
+        decided => decided,
+    }
+}
+
+/// Whether a record may be sealed for who waits for it. No permit stands behind what goes to who sits in the author's place:
+/// nothing is exchanged, and the succession is the ground, as operators gave it.
+fn may_seal(hub: &Exchange, scene: &Scene, row: &RecordRow, seat: &Seat) -> Result<Option<Permit>, Refusal> {
+    let heir = match (&seat.party, seat.role) {
+        (Party::Partner(oin), Some(role)) => seat.standing == Standing::Participant && is_heir(scene, row, oin, role),
+        _ => false,
+    };
+    match ask(hub, scene, row, seat) {
+        Err(_) if heir && !row.has_expired(scene.now) => Ok(None),
+        decided => decided.map(Some),
+    }
 }
 
 fn context_of(row: &RecordRow) -> Option<Context> {
@@ -98,7 +136,8 @@ pub struct AddRecipient {
 impl Operation for AddRecipient {
     type Message = v1::AddRecipientRequest;
     type Reply = v1::AddRecipientResponse;
-    type Rows = Vec<SealRequestRow>;
+    /// Whether the newcomer waits, in the role that the author signed.
+    type Rows = bool;
     type Plan = RecipientRow;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
@@ -136,36 +175,36 @@ impl Operation for AddRecipient {
         }
     }
 
-    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Self::Rows, StoreError> {
-        record::seal_requests(reader, facts.caller.oin().as_str()).await
+    async fn gather(&self, _: &Exchange, _: &Facts, reader: &mut Reader) -> Result<bool, StoreError> {
+        let Some(role) = self.role() else { return Ok(false) };
+        record::waits(reader, &self.record.to_string(), self.newcomer.as_str(), role.code()).await
     }
 
     fn decide(
         &self,
         hub: &Exchange,
         facts: &Facts,
-        waiting: &Self::Rows,
-        _: Admitted,
+        waits: &bool,
+        admitted: Admitted,
     ) -> Result<(Ground, RecipientRow), Refusal> {
         let mine = facts.record.as_ref().filter(|(row, _)| row.author_oin == facts.caller.oin().as_str());
         let (Some((row, _)), Some(case)) = (mine, facts.case()) else {
             return Err(Refusal::denied(Reason::CaseUnknown));
         };
-        let asked = |w: &&SealRequestRow| w.record_id == row.record_id && w.oin == self.newcomer.as_str();
-        let Some(role) = waiting.iter().find(asked).and_then(|w| w.role.parse::<Role>().ok()) else {
+        let Some(role) = self.role().filter(|_| *waits) else {
             return Err(Refusal::precondition("nobody waits for this record"));
         };
         let seat = facts.seat(hub, &self.newcomer, role);
-        let permit = ask(hub, facts, row, &seat)?;
+        let permit = may_seal(hub, facts, row, &seat)?;
         self.check(hub, facts, case, row)?;
-        let clauses = permit.clauses().collect::<Vec<_>>().join(" ");
+        let clauses = permit.iter().flat_map(Permit::clauses).collect::<Vec<_>>().join(" ");
         let recipient = RecipientRow {
             oin: self.newcomer.to_string(),
             role: role.code().to_owned(),
             external_kind: String::new(),
             clauses,
         };
-        Ok((Ground::permit(permit), recipient))
+        Ok((permit.map_or_else(|| admitted.office(), Ground::permit), recipient))
     }
 
     async fn apply(
@@ -179,7 +218,7 @@ impl Operation for AddRecipient {
         let id = self.record.to_string();
         record::insert_recipient(tx, &id, recipient, micros(facts.now));
         record::insert_key(tx, &id, self.newcomer.as_str(), &self.key.encode_to_vec());
-        record::seal_done(tx, &id, self.newcomer.as_str()).await?;
+        record::seal_done(tx, &id, self.newcomer.as_str(), &recipient.role).await?;
         let item = inbox::NewItem {
             oin: self.newcomer.to_string(),
             case_id: facts.case().map(|case| case.id.clone()),
@@ -194,6 +233,11 @@ impl Operation for AddRecipient {
 }
 
 impl AddRecipient {
+    /// In which role the author adds it, by its own word.
+    const fn role(&self) -> Option<Role> {
+        self.addition.addition().recipient.role
+    }
+
     /// The author signed this addition, to this record, for this newcomer's own name of the case.
     fn check(&self, hub: &Exchange, facts: &Facts, case: &CaseFile, row: &RecordRow) -> Result<(), Refusal> {
         let wrong = || Refusal::malformed("key.addition", "an addition to this record for the newcomer, by its author");
@@ -214,7 +258,10 @@ pub(in crate::exchange) fn still_open(
     waiting: &SealRequestRow,
 ) -> bool {
     let seat = waiting.oin.parse().ok().zip(waiting.role.parse().ok()).map(|(oin, role)| facts.seat(hub, &oin, role));
-    seat.is_some_and(|seat| ask(hub, facts, row, &seat).is_ok())
+    seat.is_some_and(|seat| {
+        let is_asked = matches!(&seat.party, Party::Partner(oin) if is_asked(facts, row, oin));
+        is_asked && may_seal(hub, facts, row, &seat).is_ok()
+    })
 }
 
 /// What the author's agent is told of one newcomer.
@@ -227,12 +274,8 @@ pub(in crate::exchange) fn seal_request(
     use crate::wire::Numbered as _;
     let newcomer: Oin = waiting.oin.parse().ok()?;
     let role: Role = waiting.role.parse().ok()?;
-    let seat = Seat {
-        party: Party::Partner(newcomer),
-        role: Some(role),
-        standing: crate::covenant::facts::Standing::Participant,
-        involved: false,
-    };
+    let seat =
+        Seat { party: Party::Partner(newcomer), role: Some(role), standing: Standing::Participant, involved: false };
     let route = super::route::Route { seat, clauses: Vec::new() };
     let article = Article::new(u8::try_from(row.article).ok()?)?;
     let record: Uuid = row.record_id.parse().ok()?;

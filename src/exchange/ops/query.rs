@@ -210,6 +210,13 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
     let organisation = fields.partner_or_none("organisation", &message.organisation);
     let requester = fields.partner_or_none("requester", &message.requester);
     let source = fields.partner_or_none("source", &message.source);
+    let via = optional(&message.via, |text| {
+        let via = text.parse::<Oin>().ok();
+        if via.is_none() {
+            fields.wrong("via", "20 digits, or nothing");
+        }
+        via
+    });
     let user_ref = optional(&message.user_ref, |text| fields.reference("user_ref", text));
     let purpose = optional(&message.purpose, |text| fields.reference("purpose", text));
     let article = optional(&message.article, |text| fields.article("article", text));
@@ -232,14 +239,14 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
     let (from, until, short) = period(fields, message)?;
     let selective = [&message.case, &message.subject, &message.organisation, &message.requester, &message.source]
         .into_iter()
-        .chain([&message.user_ref, &message.event, &message.trace_id])
+        .chain([&message.user_ref, &message.event, &message.trace_id, &message.via])
         .any(|text| !text.is_empty())
         || outcome.is_some_and(|outcome| outcome != "allowed")
         || message.emergency;
     if !selective && !short {
         fields.wrong(
             "",
-            "a case, subject, organisation, requester, source, user_ref, event, trace_id, an outcome that is not allowed, \
+            "a case, subject, organisation, requester, source, user_ref, event, trace_id, via, an outcome that is not allowed, \
              emergency, or a time range of at most 31 days",
         );
     }
@@ -250,6 +257,7 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
         organisation: organisation?.map(|oin| oin.to_string()),
         requester: requester?.map(|oin| oin.to_string()),
         source: source?.map(|oin| oin.to_string()),
+        via: via?.map(|oin| oin.to_string()),
         event_id: event_id?,
         about: about?,
         user_ref: user_ref?,
@@ -370,6 +378,7 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         trace_id: line.trace_id.clone(),
         source: if line.source.is_empty() { String::new() } else { partner_name(&line.source) },
         erased: words(&line.erased),
+        via: line.via.clone(),
         listed: line.listed.iter().filter_map(|id| cases.get(id)).map(|(name, _)| format!("cases/{name}")).collect(),
     }
 }

@@ -1,6 +1,6 @@
 //! Listing, fetching and asking for records.
 
-use super::super::facts::{Goods, Seat};
+use super::super::facts::{Goods, Scene, Seat};
 use super::super::{Decided, Exchange, Facts, Operation, Target};
 use super::{Change, change_of_case};
 use crate::api::v1;
@@ -50,7 +50,12 @@ pub(super) fn any_form(answers: impl Iterator<Item = Result<Permit, Refusal>>) -
 }
 
 /// Asks both halves of an exchange that happened once, as they stand now.
-fn exchange_now(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow) -> Result<Permit, Refusal> {
+pub(super) fn exchange_now(
+    hub: &Exchange,
+    facts: &Facts,
+    context: &Context,
+    row: &RecordRow,
+) -> Result<Permit, Refusal> {
     let (category, form, author, role) =
         match (row.category.parse(), row.form.parse(), row.author_oin.parse(), row.author_role.parse()) {
             (Ok(category), Ok(form), Ok(author), Ok(role)) => (category, form, author, role),
@@ -60,7 +65,7 @@ fn exchange_now(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRo
         category,
         form,
         source_external: row.source_external.as_deref().and_then(|kind| kind.parse().ok()),
-        expired: row.expires_at.is_some_and(|end| end <= micros(facts.now)),
+        expired: row.has_expired(facts.now),
     };
     let author: Oin = author;
     // The author may have left the case since: what it sent lawfully stays receivable, so only the receiving half is asked.
@@ -84,7 +89,7 @@ pub(in crate::exchange) fn show(
         // Whether the reader states a reason is asked when it fetches; here the record is only announced.
         reason: ANNOUNCED.to_owned(),
     };
-    exchange_now(hub, facts, &context, row).is_ok().then(|| record_reply(row, case))
+    super::newcomer::may_have(hub, facts, &context, row).is_ok().then(|| record_reply(row, case))
 }
 
 const ANNOUNCED: &str = "aankondiging in de eigen inbox";
@@ -189,15 +194,15 @@ impl FetchRecord {
             return Err(Refusal::denied(Reason::PurposeMismatch));
         }
         if addressed {
-            exchange_now(hub, facts, &self.context, row)
+            super::newcomer::may_have(hub, facts, &self.context, row)
         } else {
             own_record(hub, facts, &self.context, row)
         }
     }
 }
 
-/// What an organisation wrote itself, it may read back as long as it may still send it.
-fn own_record(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow) -> Result<Permit, Refusal> {
+/// What an organisation wrote itself, it may read back as long as it may still send it, and it is kept.
+pub(super) fn own_record(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow) -> Result<Permit, Refusal> {
     let (Ok(category), Ok(form)) = (row.category.parse(), row.form.parse()) else {
         return Err(Refusal { fault: true, ..Refusal::denied(Reason::LogUnavailable) });
     };
@@ -210,7 +215,8 @@ fn own_record(hub: &Exchange, facts: &Facts, context: &Context, row: &RecordRow)
         named: Vec::new(),
         source_external: row.source_external.as_deref().and_then(|kind| kind.parse().ok()),
     };
-    Ok(wanted.plan(hub, facts)?.permit)
+    let permit = wanted.plan(hub, facts)?.permit;
+    if row.has_expired(facts.now) { Err(Refusal::denied(Reason::RetentionElapsed)) } else { Ok(permit) }
 }
 
 /// `Records.ListRecords`.
@@ -330,7 +336,7 @@ fn could_receive(
 ) -> Result<Permit, Refusal> {
     let me = facts.seat_of_caller(hub, context);
     let mut senders: Vec<Seat> =
-        facts.case().map(|case| case.active(facts.now, hub.terms()).map(Facts::seat_of).collect()).unwrap_or_default();
+        facts.case().map(|case| case.active(facts.now, hub.terms()).map(Scene::seat_of).collect()).unwrap_or_default();
     if senders.is_empty() {
         // Outside any case, or in nobody's: the question is asked all the same, so that the refusal is the covenant's.
         senders.push(me.clone());
@@ -448,7 +454,7 @@ impl RequestRecords {
         let named = |seat: &Seat| {
             self.sources.is_empty() || self.sources.iter().any(|oin| seat.party == Party::Partner(oin.clone()))
         };
-        case.active(facts.now, hub.terms()).map(Facts::seat_of).filter(|seat| seat != me && named(seat)).collect()
+        case.active(facts.now, hub.terms()).map(Scene::seat_of).filter(|seat| seat != me && named(seat)).collect()
     }
 
     /// Why nobody may be asked: what stands against receiving says more than what stands against one sender.

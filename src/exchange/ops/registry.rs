@@ -18,12 +18,13 @@ use crate::method::Admitted;
 use crate::party::{Oin, OrgKind, PartnerStatus, Role};
 use crate::registry::Entry;
 use crate::store::registry::{self, PartnerRow};
-use crate::store::{Changes, StoreError, Tx, WorkError, pending};
+use crate::store::{Changes, Tx, WorkError, pending};
 use crate::trust::{Contents, List, Set, Trust};
-use crate::wire::timestamp;
+use crate::wire::{partner_name, timestamp};
 
 /// `Registry.RegisterPartner`.
 pub struct RegisterPartner {
+    asked: Vec<u8>,
     request_id: String,
     oin: Oin,
     name: String,
@@ -36,7 +37,7 @@ impl Operation for RegisterPartner {
     type Message = v1::RegisterPartnerRequest;
     type Reply = v1::Partner;
     type Rows = ();
-    type Plan = Entry;
+    type Plan = Step<Entry>;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -53,8 +54,10 @@ impl Operation for RegisterPartner {
             fields.wrong("standing_roles", "roles that exist outside a case: R03, R04, R05, R11, R13");
         }
         let effective = fields.moment_or_none("effective_time", message.effective_time.as_ref());
+        let asked = message.encode_to_vec();
         fields.done((|| {
             Some(Self {
+                asked,
                 request_id: request_id?,
                 oin: oin?,
                 name: name?,
@@ -65,8 +68,8 @@ impl Operation for RegisterPartner {
         })())
     }
 
-    fn changes(&self, _: &Decided<Self>) -> Changes {
-        Changes::Registry
+    fn changes(&self, done: &Decided<Self>) -> Changes {
+        done.plan.changes()
     }
 
     fn request_id(&self) -> Option<&str> {
@@ -74,17 +77,63 @@ impl Operation for RegisterPartner {
     }
 
     fn describe(&self, _: &Facts, draft: &mut Draft) {
+        self.name(draft);
+    }
+
+    fn decide(
+        &self,
+        _: &Exchange,
+        facts: &Facts,
+        (): &(),
+        admitted: Admitted,
+    ) -> Result<(Ground, Step<Entry>), Refusal> {
+        let entry = self.judge(facts)?;
+        // Whoever names itself R11 sees what goes to no case of its own: that is nobody's alone to give.
+        let held = facts.registry.get(&self.oin).map_or(&[][..], |known| &known.standing_roles);
+        let gives = self.standing_roles.iter().any(|role| !held.contains(role));
+        let takes_two = gives && facts.registry.takes_two();
+        Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entry)?))
+    }
+
+    async fn apply(
+        &self,
+        _: &Exchange,
+        tx: &mut Tx<'_>,
+        done: &Decided<Self>,
+        _: &mut Draft,
+    ) -> Result<v1::Partner, WorkError> {
+        match &done.plan {
+            Step::Now(entry) => self.carry_out(tx, entry).await,
+            Step::Asked(change) => {
+                pending::add(tx, change).await?;
+                // As it stands: of one that is new, nothing but its name.
+                let name = partner_name(self.oin.as_str());
+                let known = done.facts.registry.get(&self.oin);
+                let known =
+                    known.map_or_else(|| v1::Partner { name, ..Default::default() }, |it| partner_reply(&self.oin, it));
+                Ok(v1::Partner { pending: Some(pending_change(change)), ..known })
+            }
+        }
+    }
+}
+
+impl RegisterPartner {
+    pub(super) const METHOD: &str = "sluis.v1.Registry/RegisterPartner";
+
+    /// Whom the event is about.
+    pub(super) fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
     }
 
-    fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Entry), Refusal> {
-        let entry = match facts.registry.get(&self.oin) {
+    /// The partner as it would be.
+    pub(super) fn judge(&self, facts: &Facts) -> Result<Entry, Refusal> {
+        Ok(match facts.registry.get(&self.oin) {
             Some(known) if known.partner.kind != self.kind => {
                 return Err(Refusal::malformed("kind", "the kind as registered: it does not change"));
             }
             Some(known) => {
                 let partner = Partner { name: self.name.clone(), ..known.partner.clone() };
-                Entry { partner, standing_roles: self.standing_roles.clone(), keys: known.keys.clone() }
+                Entry { partner, standing_roles: self.standing_roles.clone(), ..known.clone() }
             }
             None => Entry {
                 partner: Partner {
@@ -97,19 +146,12 @@ impl Operation for RegisterPartner {
                 },
                 standing_roles: self.standing_roles.clone(),
                 keys: None,
+                succession: None,
             },
-        };
-        Ok((admitted.office(), entry))
+        })
     }
 
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::Partner, WorkError> {
-        let entry = &done.plan;
+    pub(super) async fn carry_out(&self, tx: &mut Tx<'_>, entry: &Entry) -> Result<v1::Partner, WorkError> {
         let row = PartnerRow {
             oin: self.oin.to_string(),
             display_name: self.name.clone(),
@@ -122,6 +164,12 @@ impl Operation for RegisterPartner {
         };
         registry::put_partner(tx, &row).await?;
         Ok(partner_reply(&self.oin, entry))
+    }
+
+    /// For whoever is to confirm it.
+    pub(super) fn summary(&self) -> String {
+        let roles = self.standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(", ");
+        format!("partners/{} ({}), {}, has the standing roles {roles}", self.oin, self.name, self.kind.code())
     }
 }
 
@@ -173,114 +221,4 @@ pub fn anchor_sets(trust: &Trust) -> Vec<v1::AnchorSet> {
         lists: set.lists().iter().map(list).collect(),
     };
     trust.sets().iter().map(set).collect()
-}
-
-/// `Registry.SetPartnerStatus`.
-pub struct SetPartnerStatus {
-    asked: Vec<u8>,
-    request_id: String,
-    oin: Oin,
-    status: PartnerStatus,
-    reason: String,
-}
-
-impl Operation for SetPartnerStatus {
-    type Message = v1::SetPartnerStatusRequest;
-    type Reply = v1::Partner;
-    type Rows = ();
-    type Plan = Step<Entry>;
-
-    fn parse(message: Self::Message) -> Result<Self, Refusal> {
-        let mut fields = Fields::default();
-        let request_id = fields.uuid("request_id", &message.request_id);
-        let oin = fields.partner("name", &message.name);
-        let status = fields.word("status", message.status);
-        let reason = fields.text("reason", &message.reason, 500);
-        if message.reason.trim().is_empty() {
-            fields.wrong("reason", "a motivation");
-        }
-        let asked = message.encode_to_vec();
-        fields.done((|| Some(Self { asked, request_id: request_id?, oin: oin?, status: status?, reason: reason? }))())
-    }
-
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
-    }
-
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
-    }
-
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    fn decide(
-        &self,
-        _: &Exchange,
-        facts: &Facts,
-        (): &(),
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entry>), Refusal> {
-        let entry = self.judge(facts)?;
-        let step = Step::of(facts, facts.registry.takes_two(), Self::METHOD, &self.asked, entry)?;
-        Ok((admitted.office(), step))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::Partner, WorkError> {
-        match &done.plan {
-            Step::Now(entry) => self.carry_out(tx, entry, done.facts.now).await,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                let known = done.facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
-                Ok(v1::Partner { pending: Some(pending_change(change)), ..partner_reply(&self.oin, known) })
-            }
-        }
-    }
-}
-
-impl SetPartnerStatus {
-    pub(super) const METHOD: &str = "sluis.v1.Registry/SetPartnerStatus";
-
-    /// Whom the event is about, and why.
-    pub(super) fn name(&self, draft: &mut Draft) {
-        draft.source = self.oin.to_string();
-        draft.motivation.clone_from(&self.reason);
-    }
-
-    /// The partner as it would be.
-    pub(super) fn judge(&self, facts: &Facts) -> Result<Entry, Refusal> {
-        if self.oin == *facts.caller.oin() && self.status != PartnerStatus::Active {
-            return Err(Refusal::precondition("an operator does not cut off its own organisation"));
-        }
-        let known = facts.registry.get(&self.oin).ok_or_else(Refusal::not_found)?;
-        if known.partner.status == PartnerStatus::Withdrawn && self.status != PartnerStatus::Withdrawn {
-            return Err(Refusal::precondition("a partner that left joins anew under article 39"));
-        }
-        let mut entry = known.clone();
-        entry.partner.status = self.status;
-        Ok(entry)
-    }
-
-    pub(super) async fn carry_out(
-        &self,
-        tx: &mut Tx<'_>,
-        entry: &Entry,
-        now: OffsetDateTime,
-    ) -> Result<v1::Partner, WorkError> {
-        let withdrawn = (self.status == PartnerStatus::Withdrawn).then_some(micros(now));
-        registry::set_status(tx, self.oin.as_str(), self.status.code(), withdrawn).await?;
-        Ok(partner_reply(&self.oin, entry))
-    }
-
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
-        format!("partners/{} becomes {}: {}", self.oin, self.status.code(), self.reason)
-    }
 }

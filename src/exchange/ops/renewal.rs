@@ -5,6 +5,7 @@ use rustls_pki_types::CertificateDer;
 use time::Duration;
 
 use super::super::{Decided, Exchange, Facts, Operation};
+use super::mandates::may_act_for;
 use crate::api::v1;
 use crate::api::v1::answer_certificate_request_request::Answer;
 use crate::api::v1::certificate_request::State;
@@ -13,10 +14,11 @@ use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::identity::certificate::Leaf;
-use crate::identity::signing_request::requested_key_hash;
+use crate::identity::signing_request::{NoRequest, requested_key_hash};
 use crate::identity::{KeyHash, KeyState};
 use crate::method::Admitted;
 use crate::registry::{needs_two, state};
+use crate::seal::certificate_signature::{CertSignature, Domain, verify};
 use crate::store::certificates::{self, CertificateRow};
 use crate::store::renewal::{self, RequestRow};
 use crate::store::{Changes, Reader, StoreError, Tx, WorkError};
@@ -25,7 +27,12 @@ use crate::wire::timestamp;
 
 /// Answers are kept for so long: whoever asked fetches them meanwhile.
 const KEPT: Duration = Duration::days(30);
+/// Requests of one organisation that wait, at most: it has several systems, and a CA that answers within the hour.
+const WAITING: i64 = 8;
+/// Requests with one certificate in a day, at most.
+const A_DAY: i64 = 6;
 const TWO: &str = "certificates of operators, issuers and network officers are registered by two operators";
+const TAKEN_BACK: &str = "what was issued was revoked since, or is to retire; ask with another key";
 /// Certificates in a chain, at most.
 const LONGEST: usize = 4;
 
@@ -44,6 +51,8 @@ fn reply(row: &RequestRow) -> v1::CertificateRequest {
         key_hash: row.new_key_hash.clone(),
         signing_request: row.signing_request.clone(),
         certificate: row.certificate.clone(),
+        signature_scheme: u32::try_from(row.signature_scheme).unwrap_or_default(),
+        signature: row.signature.clone(),
         create_time: Some(timestamp(from_micros(row.asked_at))),
         chain,
         refusal: row.refusal.clone(),
@@ -54,6 +63,7 @@ fn reply(row: &RequestRow) -> v1::CertificateRequest {
 pub struct RenewCertificate {
     signing_request: Vec<u8>,
     certificate: Vec<u8>,
+    proof: CertSignature,
     leaf: Leaf,
     key: KeyHash,
 }
@@ -75,18 +85,25 @@ impl Operation for RenewCertificate {
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
         let key = requested_key_hash(&message.signing_request);
-        if key.is_none() {
-            fields.wrong(
-                "signing_request",
-                "PKCS#10, DER, at most 8 KiB, signed with its own key (P-256, P-384, Ed25519)",
-            );
+        match key {
+            Ok(_) => {}
+            Err(NoRequest::Unsigned) => {
+                fields.wrong("signing_request", "PKCS#10, DER, at most 8 KiB, signed with its own key");
+            }
+            Err(NoRequest::Kind) => fields.wrong("signing_request", "a key of P-256, P-384 or Ed25519; not RSA"),
         }
         let leaf = Leaf::read(&message.certificate).ok();
         if leaf.is_none() {
             fields.wrong("certificate", "DER of the certificate with which the caller is connected");
         }
         let (signing_request, certificate) = (message.signing_request, message.certificate);
-        fields.done((|| Some(Self { signing_request, certificate, leaf: leaf?, key: key? }))())
+        let proof = CertSignature::from_wire(message.signature_scheme, &message.signature).filter(|proof| {
+            verify(&CertificateDer::from(certificate.as_slice()), Domain::Renewal, &signing_request, proof).is_ok()
+        });
+        if proof.is_none() {
+            fields.wrong("signature", "made with the key of the certificate, over the signing request");
+        }
+        fields.done((|| Some(Self { signing_request, certificate, proof: proof?, leaf: leaf?, key: key.ok()? }))())
     }
 
     async fn gather(&self, _: &Exchange, _: &Facts, reader: &mut Reader) -> Result<Option<RequestRow>, StoreError> {
@@ -109,7 +126,7 @@ impl Operation for RenewCertificate {
             return Err(Refusal::precondition(TWO));
         }
         if let Some(row) = known.as_ref().filter(|row| row.key_hash == caller.key_hash().to_string()) {
-            return Ok((admitted.office(), Renewal::Known(row.clone())));
+            return Ok((admitted.office(), Renewal::Known(as_of_now(facts, row, &self.key))));
         }
         if known.is_some() || facts.registry.certificates.contains_key(&self.key) {
             return Err(Refusal::malformed("signing_request", "a key that nobody has used before"));
@@ -122,6 +139,8 @@ impl Operation for RenewCertificate {
             new_key_hash: self.key.to_string(),
             signing_request: self.signing_request.clone(),
             certificate: self.certificate.clone(),
+            signature_scheme: self.proof.scheme.code().into(),
+            signature: self.proof.signature.clone(),
             asked_at: micros(facts.now),
             answered_at: None,
             chain: Vec::new(),
@@ -140,6 +159,20 @@ impl Operation for RenewCertificate {
         match &done.plan {
             Renewal::Known(row) => Ok(reply(row)),
             Renewal::New(row) => {
+                // Counted where nobody else counts at the same time.
+                let asked = renewal::asked(tx, row, micros(done.facts.now - Duration::DAY)).await?;
+                if asked.of_key >= A_DAY {
+                    return Err(WorkError::Refused(Refusal::limited(
+                        "with one certificate the next one is asked for six times in a day at most",
+                        6 * 3600,
+                    )));
+                }
+                if asked.waiting >= WAITING {
+                    return Err(WorkError::Refused(Refusal::limited(
+                        "of one organisation eight requests wait for the CA at most; one that was answered makes room",
+                        600,
+                    )));
+                }
                 renewal::add(tx, row, micros(done.facts.now - KEPT)).await?;
                 Ok(reply(row))
             }
@@ -280,17 +313,34 @@ impl Operation for AnswerCertificateRequest {
     }
 }
 
+/// An answer as it counts now. A certificate whose key was revoked since, or is to retire, is not handed out: whoever asked would put it
+/// in the place of a good one.
+fn as_of_now(facts: &Facts, row: &RequestRow, key: &KeyHash) -> RequestRow {
+    match facts.registry.certificates.get(key) {
+        Some(issued) if !is_in_force(issued) => {
+            RequestRow { chain: Vec::new(), refusal: TAKEN_BACK.to_owned(), ..row.clone() }
+        }
+        _ => row.clone(),
+    }
+}
+
+fn is_in_force(row: &CertificateRow) -> bool {
+    matches!(state(row), KeyState::Announced | KeyState::Active)
+}
+
 /// The entry of a key that may have a successor: one that is in force, of a partner that takes part, and that has none yet. A key
 /// that got out would otherwise become many, and outlive what was done about it.
 fn may_renew<'f>(facts: &'f Facts, key: &KeyHash) -> Result<&'f CertificateRow, Refusal> {
     let registry = &facts.registry;
-    let row = registry.certificates.get(key).filter(|row| matches!(state(row), KeyState::Announced | KeyState::Active));
+    let row = registry.certificates.get(key).filter(|row| is_in_force(row));
     let row = row.ok_or_else(|| Refusal::precondition("the certificate that is renewed is revoked or retires"))?;
     let partner = row.oin.parse().ok().and_then(|oin| registry.get(&oin));
-    if !partner.is_some_and(|entry| entry.takes_part(facts.now)) {
+    if !partner.is_some_and(|entry| entry.is_member(facts.now)) {
         return Err(Refusal::precondition("its organisation does not take part"));
     }
-    let has_one = |other: &CertificateRow| other.replaces == row.key_hash && other.revoked_at.is_none();
+    let oin = row.oin.parse().map_err(|_| Refusal::precondition("its organisation does not take part"))?;
+    may_act_for(facts, &oin, &row.via)?;
+    let has_one = |other: &CertificateRow| other.replaces == row.key_hash && is_in_force(other);
     if registry.certificates.values().any(has_one) {
         return Err(Refusal::precondition("it has a successor already: use that one, or have it revoked"));
     }
@@ -318,10 +368,12 @@ impl AnswerCertificateRequest {
         let wrong = || Refusal::malformed("issued", "a certificate for the key and organisation that asked");
         let der = chain.first().ok_or_else(wrong)?;
         let Contents { leaf, issuer, .. } = Contents::read(der).map_err(|_| wrong())?;
-        if leaf.key_hash.to_string() != row.new_key_hash || leaf.oin().ok().is_none_or(|oin| oin.as_str() != row.oin) {
+        let old = may_renew(facts, &row.key_hash.parse().map_err(|_| wrong())?)?;
+        // A supplier's next certificate is the supplier's again, and its key acts for the same partner.
+        let shown = if old.via.is_empty() { &old.oin } else { &old.via };
+        if leaf.key_hash.to_string() != row.new_key_hash || leaf.oin().ok().is_none_or(|oin| oin.as_str() != shown) {
             return Err(wrong());
         }
-        let old = may_renew(facts, &row.key_hash.parse().map_err(|_| wrong())?)?;
         if needs_two(&old.holder) && facts.registry.takes_two() {
             return Err(Refusal::precondition(TWO));
         }
@@ -334,6 +386,7 @@ impl AnswerCertificateRequest {
             used_at: None,
             anchor_set: String::new(),
             replaces: old.key_hash.clone(),
+            renewed: true,
             retires_at: None,
             ..old.clone()
         })

@@ -351,6 +351,6 @@ impl Operation for HandOverCase {
 
 /// Distinct partners that hold a role now.
 pub(super) fn active_partners(hub: &Exchange, facts: &Facts, case: &CaseFile) -> Vec<String> {
-    let seats: Vec<facts::Seat> = case.active(facts.now, hub.terms()).map(Facts::seat_of).collect();
+    let seats: Vec<facts::Seat> = case.active(facts.now, hub.terms()).map(facts::Scene::seat_of).collect();
     facts::partners(&seats).into_iter().map(ToString::to_string).collect()
 }

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::super::facts::{Goods, Seat};
+use super::super::facts::{Goods, Scene, Seat};
 use super::super::{Decided, Exchange, Facts, Operation, Target};
 use super::records::furthest;
 use crate::api::v1;
@@ -168,7 +168,7 @@ impl Wanted {
     fn candidates(&self, hub: &Exchange, facts: &Facts, sender: &Seat) -> Vec<Seat> {
         let mut seats: Vec<Seat> = Vec::new();
         if let Some(case) = facts.case() {
-            seats.extend(case.active(facts.now, hub.terms()).map(Facts::seat_of));
+            seats.extend(case.active(facts.now, hub.terms()).map(Scene::seat_of));
         }
         seats.extend(self.offices(facts));
         // What a third party gave the casusregisseur is recorded for the casusregisseur itself (article 25); anything else

@@ -2,6 +2,7 @@ use time::macros::datetime;
 
 use super::*;
 use crate::clock::micros;
+use crate::store::mandate::MandateRow;
 use crate::store::registry::{PartnerRow, Rows};
 
 const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
@@ -11,6 +12,7 @@ const B: &str = "00000099100001420000";
 /// A certificate in use that ends so many days from now.
 fn row(oin: &str, days: i64) -> CertificateRow {
     CertificateRow {
+        via: String::new(),
         key_hash: format!("{:064x}", days.unsigned_abs()),
         oin: oin.to_owned(),
         holder: "organisation".to_owned(),
@@ -23,6 +25,7 @@ fn row(oin: &str, days: i64) -> CertificateRow {
         used_at: Some(1),
         anchor_set: String::new(),
         replaces: String::new(),
+        renewed: false,
         retires_at: None,
         revoked_at: None,
         warned: 0,
@@ -93,6 +96,34 @@ fn only_what_somebody_will_miss_is_spoken_of() {
         assert_eq!(next(&registry, NOW).is_some(), expected, "{certificate:?} of a partner that is {status}");
     }
     assert!(next(&registry(Vec::new(), "active"), NOW).is_none());
+}
+
+/// Whoever forgets the mandate is as much without its supplier as whoever forgets the certificate.
+#[test]
+fn a_suppliers_certificate_ends_with_its_mandate() {
+    let own =
+        |days| Registry { rev: 5, ..registry(vec![CertificateRow { via: B.to_owned(), ..row(A, days) }], "active") };
+    let mandate = |days| MandateRow {
+        mandate_id: "m".to_owned(),
+        principal: A.to_owned(),
+        delegate: B.to_owned(),
+        starts_at: 0,
+        ends_at: micros(NOW + time::Duration::days(days)),
+        key_hash: String::new(),
+        message: Vec::new(),
+        registered_at: 0,
+        cut_at: None,
+    };
+    let said = |certificate, given: Option<i64>| {
+        let registry = Registry { mandates: given.map(mandate).into_iter().collect(), ..own(certificate) };
+        next(&registry, NOW)
+            .map(|ending| (ending.warning.step, ending.row.expires_at == row(A, certificate).expires_at))
+    };
+    assert_eq!(said(300, Some(25)), Some((Step::Days30, true)), "noted where the certificate's own end stands");
+    assert_eq!(said(5, Some(25)), Some((Step::Days7, true)));
+    assert_eq!(said(300, Some(200)), None);
+    assert_eq!(said(300, Some(-1)), None, "over");
+    assert_eq!(said(300, None), None);
 }
 
 #[test]

@@ -263,3 +263,18 @@ proptest! {
         prop_assert_eq!(files, [again.markdown(), again.json().unwrap(), again.csv()]);
     }
 }
+
+#[test]
+fn who_did_it_in_the_organisations_name_is_said_in_plain_words() {
+    let read = |seconds, via: &str| v1::Event { via: via.to_owned(), ..in_case(seconds, "Cases/GetCase", G, &[]) };
+    let events = [read(1, Z), read(2, ""), read(3, Z)];
+    let who = |language| -> Vec<(String, u64)> {
+        let entries = overview(&events, &ask(), language).entries;
+        entries.into_iter().map(|entry| (entry.organisation, entry.count)).collect()
+    };
+    let dutch = [("Gemeente G".to_owned(), 1), ("Gemeente G (via haar leverancier: Aanbieder Z)".to_owned(), 2)];
+    assert_eq!(who(Language::Nl), dutch);
+    assert_eq!(who(Language::En)[1].0, "Gemeente G (through its supplier: Aanbieder Z)");
+    let [entry] = &lines(&[read(1, "00000099900000000009")], &ask())[..] else { panic!("one line") };
+    assert!(entry.organisation.contains("organisation 00000099900000000009"), "{}", entry.organisation);
+}

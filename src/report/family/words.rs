@@ -88,11 +88,28 @@ fn office(method: &str) -> Option<Both> {
         }
         "Registry/RetireCertificate" => ("liet een certificaat aflopen", "let a certificate end"),
         "Registry/ListCertificates" => ("bekeek de certificaten", "looked at the certificates"),
+        "Registry/RegisterMandate" => {
+            ("schreef in wie namens een organisatie werkt", "registered who works in an organisation's name")
+        }
+        "Registry/EndMandate" => (
+            "liet iemand niet meer namens een organisatie werken",
+            "ended that somebody works in an organisation's name",
+        ),
+        "Registry/ListMandates" => {
+            ("bekeek wie namens een organisatie werkt", "looked at who works in an organisation's name")
+        }
         "Registry/ListPendingChanges" => ("bekeek wijzigingen die wachten", "looked at changes that wait"),
         "Registry/ConfirmChange" => ("bevestigde een wijziging", "confirmed a change"),
         "Registry/CancelChange" => ("nam een wijziging terug", "took back a change"),
         "Registry/SetPartnerStatus" => {
-            ("veranderde of een organisatie mag meedoen", "changed whether an organisation may take part")
+            // In a case, only the end of a membership stands under it.
+            ("doet niet meer mee", "takes no part any more")
+        }
+        "Registry/SucceedPartner" => {
+            ("nam de plaats van een andere organisatie in", "took another organisation's place")
+        }
+        "Registry/ListSuccessions" => {
+            ("bekeek welke organisatie een andere opvolgt", "looked at which organisation succeeds another")
         }
         "Registry/ReloadNode" => {
             ("liet de dienst zijn instellingen opnieuw lezen", "made the service read its settings again")

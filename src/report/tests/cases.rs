@@ -34,7 +34,24 @@ fn whoever_acts_without_a_role_is_found() {
     let (good, red) = ((0, Some(Level::Green)), (1, Some(Level::Red)));
     let roster = |seconds, named: &[&str]| in_case(seconds, "Cases/AdvancePhase", G, named);
     let handed = |seconds, by, to| in_case(seconds, "Cases/HandOverCase", by, &[to]);
+    let passed = |seconds, from: &str, to: &[&str]| {
+        let method = if to.is_empty() { "Registry/SetPartnerStatus" } else { "Registry/SucceedPartner" };
+        v1::Event {
+            organisation: String::new(),
+            source: format!("partners/{from}"),
+            ..in_case(seconds, method, "", to)
+        }
+    };
     for (what, events, expected) in [
+        ("an heir", vec![opened(), passed(4, G, &[Z]), reads(5, Z)], good),
+        ("who is succeeded", vec![opened(), passed(4, G, &[Z]), reads(5, G)], red),
+        (
+            "both of its roles pass",
+            vec![opened(), passed(4, G, &[Z]), in_case(5, "Cases/EndRole", N, &[Z]), reads(6, Z)],
+            good,
+        ),
+        ("who left", vec![opened(), assigned(3, Z), passed(4, Z, &[]), reads(5, Z)], red),
+        ("heir of who left", vec![opened(), passed(4, G, &[]), passed(5, G, &[Z]), reads(6, Z)], good),
         ("never", vec![opened(), reads(5, Z)], red),
         ("before", vec![opened(), reads(5, Z), assigned(6, Z)], red),
         ("with", vec![opened(), assigned(4, Z), reads(5, Z)], good),

@@ -332,3 +332,24 @@ fn changes_of_the_register_are_counted_by_what_they_were() {
     let found: Vec<String> = cells(&report, 2).into_iter().map(|row| format!("{} {}", row[2], row[3])).collect();
     assert_eq!(found, ["registered 1", "used for the first time 1", "end set after it was replaced 1", "revoked 1"]);
 }
+
+#[test]
+fn what_a_supplier_did_in_somebodys_name_stands_beside_q1() {
+    let supplier = "00000099900000000009";
+    let via = |event: v1::Event| v1::Event { via: supplier.to_owned(), ..event };
+    let events = [
+        via(in_case(1, "Cases/GetCase", G, &[])),
+        via(in_case(2, "Cases/GetCase", G, &[])),
+        via(refused(3, G, "NOT_INVOLVED")),
+        via(in_case(4, "Cases/GetCase", Z, &[])),
+        in_case(5, "Cases/GetCase", N, &[]),
+    ];
+    let report = one(setting(), Code::Q1, &events);
+    let table = report.tables.iter().position(|table| table.columns.len() == 5).unwrap();
+    let rows = cells(&report, table);
+    let (g, z) = (format!("Gemeente G ({G})"), format!("Aanbieder Z ({Z})"));
+    let expected = [[&*g, supplier, "2026-11", "2", "1"], [&*z, supplier, "2026-11", "1", "0"]];
+    assert_eq!(rows, expected);
+    let without = one(setting(), Code::Q1, &events[4..]);
+    assert_eq!(without.tables.len() + 1, report.tables.len());
+}

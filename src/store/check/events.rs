@@ -113,6 +113,7 @@ impl<'r> Event<'r> {
             && self.is("action", &clear.act)
             && self.is("req_oin", &clear.req)
             && self.is("src_oin", &clear.src)
+            && self.is("via", &clear.via)
             && self.is("purpose", &clear.purpose)
             && self.number("article", clear.article.into())
             && self.number("covenant_version", clear.covenant.into())

@@ -13,6 +13,7 @@ const END: i64 = 1_800_000_000_000_000;
 
 fn row(expires_at: i64) -> CertificateRow {
     CertificateRow {
+        via: String::new(),
         key_hash: "a".repeat(64),
         oin: OIN.to_owned(),
         holder: "organisation".to_owned(),
@@ -25,6 +26,7 @@ fn row(expires_at: i64) -> CertificateRow {
         used_at: None,
         anchor_set: String::new(),
         replaces: String::new(),
+        renewed: false,
         retires_at: None,
         revoked_at: None,
         warned: 0,

@@ -147,14 +147,18 @@ async fn one_address_has_its_own_bound_which_changes_while_serving() {
 #[tokio::test]
 async fn connections_are_bounded() {
     let ca = Ca::new();
-    for limits in [Limits { connections: 1, ..Limits::default() }, Limits { per_partner: 1, ..Limits::default() }] {
+    for limits in [Limits { connections: 1, ..Limits::default() }, Limits { per_key: 1, ..Limits::default() }] {
         let tls = server_tls(&ca, Revocation::RegistryOnly, StillClock::new());
         let server = Server::start(tls, limits).await;
-        let _first = call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.unwrap();
-        assert!(call(&server, client_config(&ca, Some(&ca.issue(ALMELO, |_| {})))).await.is_err());
+        let almelo = ca.issue(ALMELO, |_| {});
+        let _first = call(&server, client_config(&ca, Some(&almelo))).await.unwrap();
+        assert!(call(&server, client_config(&ca, Some(&almelo))).await.is_err());
         server.failed(Failure::Full).await;
-        let other = call(&server, client_config(&ca, Some(&ca.issue(RAALTE, |_| {})))).await;
-        assert_eq!(other.is_ok(), limits.connections > 1, "another partner is not in the way");
+        // Another partner is not in the way, nor is another key of the same one: a supplier has one for each customer.
+        for oin in [RAALTE, ALMELO] {
+            let other = call(&server, client_config(&ca, Some(&ca.issue(oin, |_| {})))).await;
+            assert_eq!(other.is_ok(), limits.connections > 1, "{oin}");
+        }
     }
 }
 

@@ -249,21 +249,23 @@ async fn a_closed_gate_takes_nobody_and_keeps_whom_it_has() {
 #[tokio::test]
 async fn what_a_holder_has_under_way_is_one_count_over_all_of_its_connections() {
     let ca = Ca::new();
-    let limits = Limits { per_partner: 2, ..Limits::default() };
+    let limits = Limits { per_key: 2, ..Limits::default() };
     let (server, mut taken) = gate_of(&ca, limits).await;
-    let config = |oin| client_config(&ca, Some(&ca.issue(oin, |_| {})));
+    let [almelo, raalte, other_key] = [ALMELO, RAALTE, ALMELO].map(|oin| ca.issue(oin, |_| {}));
+    let config = |identity| client_config(&ca, Some(identity));
     let mut connections = Vec::new();
-    for oin in [ALMELO, ALMELO, RAALTE] {
-        let client = call(&server, config(oin)).await.unwrap();
+    for identity in [&almelo, &almelo, &raalte, &other_key] {
+        let client = call(&server, config(identity)).await.unwrap();
         connections.push((client, taken.recv().await.unwrap()));
     }
     let load = |nth: usize| Arc::clone(&connections[nth].1.connect_info().load);
     assert!(Arc::ptr_eq(&load(0), &load(1)) && !Arc::ptr_eq(&load(0), &load(2)));
-    assert!(call(&server, config(ALMELO)).await.is_err(), "no more than two");
+    assert!(!Arc::ptr_eq(&load(0), &load(3)), "another key of the same organisation");
+    assert!(call(&server, config(&almelo)).await.is_err(), "no more than two");
     // Somebody still counts in it when all connections are gone: whoever comes back is counted on.
     let kept = load(0);
     drop(connections);
     assert!(server.gate.connections().is_empty());
-    let _client = call(&server, config(ALMELO)).await.unwrap();
+    let _client = call(&server, config(&almelo)).await.unwrap();
     assert!(Arc::ptr_eq(&taken.recv().await.unwrap().connect_info().load, &kept));
 }

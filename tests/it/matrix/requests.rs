@@ -6,6 +6,7 @@ use sluis::api::v1;
 use super::table::Cell;
 use crate::calls::Client;
 use crate::direct::{AANMELDING, Draft, FASE, Players, ROL, TOESTEMMING, Why, consent, regime, subject, why};
+use crate::mandates::{OTHER_SUPPLIER, SUPPLIER, delegated, mandate};
 use crate::network::{Database, GI, Holder, Network, Party, ask_status, id, publish_keys, renewal};
 
 /// Parties of every standing.
@@ -22,6 +23,8 @@ pub(super) struct Stage<'n> {
     unregistered: Holder,
     leaver: Party,
     second_operator: Holder,
+    /// Of the usual municipality, the institution and the office.
+    suppliers: [Holder; 3],
 }
 
 /// A call that is ready to be made.
@@ -70,7 +73,16 @@ impl<'n> Stage<'n> {
         let unsigned = network.registered("00000099100001440000", Gemeente).await;
         network.publish_keys(&unsigned).await;
         network.officer.greet().await;
+        let suppliers = [
+            delegated(network, &players.gemeente.holder, SUPPLIER).await.holder,
+            delegated(network, &gi.holder, SUPPLIER).await.holder,
+            delegated(network, &network.netwerk.holder, SUPPLIER).await.holder,
+        ];
+        for supplier in &suppliers {
+            supplier.greet().await;
+        }
         Self {
+            suppliers,
             second_operator: network.second_operator().await,
             outsider: network.partner(crate::network::ANDERE_GEMEENTE, Gemeente).await,
             leaver: network.registered("00000099100001450000", Gemeente).await,
@@ -93,6 +105,8 @@ impl<'n> Stage<'n> {
             Cell::Unsigned => Some(self.unsigned.oin().as_str()),
             Cell::NoRole => Some(self.outsider.oin().as_str()),
             Cell::Unregistered => Some(crate::network::GEMEENTE),
+            // In its customer's name; which one is the row's.
+            Cell::Supplier => None,
             _ => None,
         }
     }
@@ -137,6 +151,11 @@ impl<'n> Stage<'n> {
             Cell::WrongRole if !acts_in_role(rpc) => match kind {
                 Kind::Operator => self.players.gemeente.client(),
                 _ => &self.network.operator.client,
+            },
+            Cell::Supplier => match kind {
+                Kind::Gi => &self.suppliers[1].client,
+                Kind::Netwerk => &self.suppliers[2].client,
+                Kind::Gemeente | Kind::Officer | Kind::Operator => &self.suppliers[0].client,
             },
             Cell::WrongRole | Cell::WrongPhase | Cell::Right => match kind {
                 Kind::Officer => &self.network.officer.client,
@@ -458,8 +477,8 @@ impl<'n> Stage<'n> {
             "Certificates/RenewCertificate" => one(&renewal(&given.caller.holder).1),
             "Certificates/ListCertificateRequests" => one(&v1::ListCertificateRequestsRequest {}),
             "Certificates/AnswerCertificateRequest" => {
-                let (holder, request_id) = (&self.players.gemeente.holder, id());
-                let (_, request) = renewal(holder);
+                let (holder, request_id) = (self.network.succeeded(self.players.gemeente.oin().as_str()).await, id());
+                let (_, request) = renewal(&holder);
                 let asked = holder.client.call::<_, v1::CertificateRequest>("Certificates/RenewCertificate", &request);
                 let name = asked.await.unwrap().message.name;
                 let answer = Some(v1::answer_certificate_request_request::Answer::Refused("proef".to_owned()));
@@ -498,6 +517,24 @@ impl<'n> Stage<'n> {
                 one(&v1::RetireCertificateRequest { request_id, key_hash, retire_time: None })
             }
             "Registry/ListCertificates" => one(&v1::ListCertificatesRequest::default()),
+            "Registry/ListMandates" => one(&v1::ListMandatesRequest {}),
+            "Registry/RegisterMandate" => {
+                let mandate = Some(mandate(&self.gi.holder, SUPPLIER, 10));
+                one(&v1::RegisterMandateRequest { request_id, mandate })
+            }
+            "Registry/EndMandate" => {
+                let mandate = Some(mandate(&self.gi.holder, OTHER_SUPPLIER, 10));
+                let asked = v1::RegisterMandateRequest { request_id: id(), mandate };
+                let operator = &self.network.operator.client;
+                let asked =
+                    operator.call::<_, v1::RegisteredMandate>("Registry/RegisterMandate", &asked).await.unwrap();
+                let v1::RegisteredMandate { name, pending, .. } = asked.message;
+                let confirm = v1::ConfirmChangeRequest { request_id: id(), name: pending.unwrap().name };
+                let second = &self.second_operator.client;
+                let done = second.call::<_, v1::ConfirmChangeResponse>("Registry/ConfirmChange", &confirm);
+                done.await.unwrap();
+                one(&v1::EndMandateRequest { request_id, name, reason: "proef".to_owned() })
+            }
             "Registry/ListPendingChanges" => one(&v1::ListPendingChangesRequest {}),
             "Registry/ConfirmChange" | "Registry/CancelChange" => {
                 let status = v1::PartnerStatus::Suspended;
@@ -514,7 +551,17 @@ impl<'n> Stage<'n> {
                 name: self.leaver.name(),
                 status: v1::PartnerStatus::Suspended as i32,
                 reason: "proef".to_owned(),
+                effective_time: None,
             }),
+            "Registry/SucceedPartner" => one(&v1::SucceedPartnerRequest {
+                request_id,
+                name: self.leaver.name(),
+                successor: self.outsider.name(),
+                effective_time: None,
+                leave_time: None,
+                reason: "proef".to_owned(),
+            }),
+            "Registry/ListSuccessions" => one(&v1::ListSuccessionsRequest::default()),
             "Registry/ReloadNode" => one(&v1::ReloadNodeRequest {}),
             "Registry/ListRefusals" => one(&v1::ListRefusalsRequest {}),
             "Simulation/AdvanceClock" => one(&v1::AdvanceClockRequest {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::{Format, Line, write};
-use super::{OIN, OTHER, full, uuid};
+use super::{OIN, OTHER, SUPPLIER, full, uuid};
 
 #[test]
 fn formats_have_codes_files_and_types() {
@@ -125,7 +125,7 @@ fn mapping() -> Vec<(&'static str, Value, &'static str, &'static str, &'static s
         (
             "recipients",
             json!(OTHER),
-            "/agent/6/who/identifier/value",
+            "/agent/7/who/identifier/value",
             "",
             "/attributes/dpl.nen7513.participants/4/participantObjectID",
         ),
@@ -168,7 +168,7 @@ fn mapping() -> Vec<(&'static str, Value, &'static str, &'static str, &'static s
             "/trace_id",
             "/trace_id",
         ),
-        ("source", json!(OTHER), "/agent/4/who/identifier/value", "", ""),
+        ("source", json!(OTHER), "/agent/5/who/identifier/value", "", ""),
         (
             "source",
             json!(other),
@@ -186,6 +186,15 @@ fn mapping() -> Vec<(&'static str, Value, &'static str, &'static str, &'static s
         ("listed", json!("listed-2"), "/entity/7/what/identifier/value", "", ""),
         ("listed", json!("6"), "/entity/7/lifecycle/code", "", ""),
         ("listed", json!("listed"), "/entity/7/detail/0/valueString", "", ""),
+        ("via", json!(SUPPLIER), "/agent/3/who/identifier/value", "", ""),
+        ("via", json!("AGNT"), "/agent/3/type/coding/0/code", "", ""),
+        (
+            "via",
+            json!(format!("urn:sluis:oin:{SUPPLIER}")),
+            "",
+            "/attributes/dpl.sluis.via",
+            "/attributes/dpl.nen7513.users/0/userVia",
+        ),
     ]
 }
 
