@@ -17,6 +17,8 @@ use crate::telemetry::Chain;
 use crate::tlog::Resource;
 
 const NO_FILE: &str = "the log has no such file";
+/// Of a log that is seconds old, or whose witnesses have not come yet: nothing is wrong, and asking later helps.
+const NO_CHECKPOINT: &str = "the log has shown no checkpoint yet: its first events are being signed";
 const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 /// A full tile never changes; everything else may be longer a moment later.
@@ -70,6 +72,7 @@ async fn file(hub: &Arc<Exchange>, call: &Call, file: Resource) -> Response<Body
                 let kind = if matches!(file, Resource::Tile { .. }) { BYTES } else { TEXT };
                 whole(StatusCode::OK, kind, if file.is_full() { FOR_EVER } else { NOT_AT_ALL }, bytes)
             }
+            Ok(None) if file == Resource::Checkpoint => refused(&Status::not_found(NO_CHECKPOINT)),
             Ok(None) => refused(&Status::not_found(NO_FILE)),
             Err(refusal) => refused(&status(&refusal)),
         },

@@ -198,7 +198,9 @@ async fn a_report_is_of_what_the_hub_gave_and_not_of_what_was_asked_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_verified_as_of_its_copy() {
     let office = Office::open().await;
-    let key = Log::of(office.players.gemeente.client()).await.key.to_string();
+    let log = Log::of(office.players.gemeente.client()).await;
+    log.newest(&office.events[0]).await;
+    let key = log.key.to_string();
     let dir = office.shown("copy").await;
     let (code, said) = office.audit("fg-gemeente", "copy", &["--dir", &dir]).await;
     assert_eq!(code, Some(0), "{said}");
