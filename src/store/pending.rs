@@ -19,6 +19,8 @@ pub struct PendingRow {
     pub oin: String,
     /// The operator.
     pub person_ref: String,
+    /// How that stood which it changes.
+    pub stood: String,
     /// Microseconds.
     pub asked_at: i64,
     /// Microseconds.
@@ -38,6 +40,7 @@ fn read(row: &AnyRow) -> Result<PendingRow, sqlx::Error> {
         request: row.try_get("request")?,
         oin: row.try_get("oin")?,
         person_ref: row.try_get("person_ref")?,
+        stood: row.try_get("stood")?,
         asked_at: row.try_get("asked_at")?,
         ends_at: row.try_get("ends_at")?,
     })
@@ -48,14 +51,15 @@ pub async fn add(tx: &mut Tx<'_>, row: &PendingRow) -> Result<(), StoreError> {
     let conn = tx.conn().await?;
     query("DELETE FROM pending_change WHERE ends_at <= $1").bind(row.asked_at).execute(conn).await?;
     query(
-        "INSERT INTO pending_change (change_id, method, request, oin, person_ref, asked_at, ends_at) \
-         VALUES ($1,$2,$3,$4,$5,$6,$7)",
+        "INSERT INTO pending_change (change_id, method, request, oin, person_ref, stood, asked_at, ends_at) \
+         VALUES ($1,$2,$3,$4,$5,$6,$7,$8)",
     )
     .bind(&row.change_id)
     .bind(&row.method)
     .bind(&row.request)
     .bind(&row.oin)
     .bind(&row.person_ref)
+    .bind(&row.stood)
     .bind(row.asked_at)
     .bind(row.ends_at)
     .execute(tx.conn().await?)

@@ -20,6 +20,7 @@ use crate::api::v1::records_server::Records;
 use crate::api::v1::registry_server::Registry;
 use crate::api::v1::simulation_server::Simulation;
 use crate::api::v1::*;
+use crate::exchange::ops::changes::Propose;
 use crate::exchange::ops::{
     audit, case_read, case_state, certificates, changes, connection as testing, consents, covenants, directory, erase,
     evidence, inbox, mandates, membership, newcomer, pseudonyms, publish, query, records, refer, registry, renewal,
@@ -293,10 +294,10 @@ impl Audit for Hub {
 #[tonic::async_trait]
 impl Registry for Hub {
     async fn register_partner(&self, r: Request<RegisterPartnerRequest>) -> Reply<Partner> {
-        self.unary::<registry::RegisterPartner>(r).await
+        self.unary::<Propose<registry::RegisterPartner>>(r).await
     }
     async fn register_certificate(&self, r: Request<RegisterCertificateRequest>) -> Reply<RegisteredCertificate> {
-        self.unary::<certificates::RegisterCertificate>(r).await
+        self.unary::<Propose<certificates::RegisterCertificate>>(r).await
     }
     async fn revoke_certificate(&self, r: Request<RevokeCertificateRequest>) -> Reply<RegisteredCertificate> {
         self.unary::<revocation::RevokeCertificate>(r).await
@@ -311,7 +312,7 @@ impl Registry for Hub {
         self.unary::<changes::ListPendingChanges>(r).await
     }
     async fn register_mandate(&self, r: Request<RegisterMandateRequest>) -> Reply<RegisteredMandate> {
-        self.unary::<mandates::RegisterMandate>(r).await
+        self.unary::<Propose<mandates::RegisterMandate>>(r).await
     }
     async fn end_mandate(&self, r: Request<EndMandateRequest>) -> Reply<RegisteredMandate> {
         self.unary::<mandates::EndMandate>(r).await
@@ -326,10 +327,10 @@ impl Registry for Hub {
         self.unary::<changes::CancelChange>(r).await
     }
     async fn set_partner_status(&self, r: Request<SetPartnerStatusRequest>) -> Reply<Partner> {
-        self.unary::<membership::SetPartnerStatus>(r).await
+        self.unary::<Propose<membership::SetPartnerStatus>>(r).await
     }
     async fn succeed_partner(&self, r: Request<SucceedPartnerRequest>) -> Reply<Partner> {
-        self.unary::<succession::SucceedPartner>(r).await
+        self.unary::<Propose<succession::SucceedPartner>>(r).await
     }
     async fn list_successions(&self, r: Request<ListSuccessionsRequest>) -> Reply<ListSuccessionsResponse> {
         self.unary::<succession::ListSuccessions>(r).await

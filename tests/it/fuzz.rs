@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 use sluis::exchange::Operation;
+use sluis::exchange::ops::changes::Propose;
 use sluis::exchange::ops::{
     audit, case_read, case_state, certificates, changes, connection, consents, covenants, directory, erase, evidence,
     inbox, mandates, membership, newcomer, pseudonyms, query, records, refer, registry, renewal, revocation, roles,
@@ -60,19 +61,19 @@ fn every_operation(bytes: &[u8]) {
     feed::<audit::ReportRefusal>(bytes);
     feed::<evidence::ProveEvents>(bytes);
     feed::<evidence::ReadEntries>(bytes);
-    feed::<registry::RegisterPartner>(bytes);
-    feed::<certificates::RegisterCertificate>(bytes);
+    feed::<Propose<registry::RegisterPartner>>(bytes);
+    feed::<Propose<certificates::RegisterCertificate>>(bytes);
     feed::<revocation::RevokeCertificate>(bytes);
     feed::<certificates::RetireCertificate>(bytes);
     feed::<certificates::ListCertificates>(bytes);
-    feed::<mandates::RegisterMandate>(bytes);
+    feed::<Propose<mandates::RegisterMandate>>(bytes);
     feed::<mandates::EndMandate>(bytes);
     feed::<changes::ConfirmChange>(bytes);
     feed::<changes::CancelChange>(bytes);
     feed::<renewal::RenewCertificate>(bytes);
     feed::<renewal::AnswerCertificateRequest>(bytes);
-    feed::<membership::SetPartnerStatus>(bytes);
-    feed::<succession::SucceedPartner>(bytes);
+    feed::<Propose<membership::SetPartnerStatus>>(bytes);
+    feed::<Propose<succession::SucceedPartner>>(bytes);
     feed::<succession::ListSuccessions>(bytes);
     feed::<registry::ReloadNode>(bytes);
     feed::<registry::ListRefusals>(bytes);

@@ -5,11 +5,10 @@ mod first_use;
 
 use std::collections::BTreeMap;
 
-use prost::Message as _;
 use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::changes::{Step, pending_change};
+use super::changes::Proposal;
 use super::mandates::{may_act_for, principal};
 use crate::api::v1;
 use crate::audit::Draft;
@@ -22,7 +21,8 @@ use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::{Registry, holder_code, holder_kind, needs_two, state};
 use crate::store::certificates::{self, CertificateRow};
-use crate::store::{Changes, Tx, WorkError, pending};
+use crate::store::succession::OpenCases;
+use crate::store::{Changes, StoreError, Tx, WorkError};
 use crate::trust::Contents;
 use crate::wire::timestamp;
 
@@ -70,7 +70,6 @@ fn same_holder(a: &CertificateRow, b: &CertificateRow) -> bool {
 
 /// `Registry.RegisterCertificate`.
 pub struct RegisterCertificate {
-    asked: Vec<u8>,
     request_id: String,
     leaf: Leaf,
     row: CertificateRow,
@@ -80,11 +79,11 @@ pub struct RegisterCertificate {
 /// A certificate as it will stand in the register.
 pub struct Entered(CertificateRow);
 
-impl Operation for RegisterCertificate {
+impl Proposal for RegisterCertificate {
+    const METHOD: &str = "sluis.v1.Registry/RegisterCertificate";
     type Message = v1::RegisterCertificateRequest;
     type Reply = v1::RegisteredCertificate;
-    type Rows = ();
-    type Plan = Step<Entered>;
+    type Judged = Entered;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -115,7 +114,6 @@ impl Operation for RegisterCertificate {
             hash => key_hash(&mut fields, "replaces", hash).map(|hash| hash.to_string()),
         };
         let principal = principal(&mut fields, &message, leaf.as_ref().map(|(oin, _)| oin));
-        let asked = message.encode_to_vec();
         fields.done((|| {
             let (shown, Contents { leaf, issuer, .. }) = leaf?;
             let (oin, via) = principal?.map_or_else(|| (shown.clone(), String::new()), |oin| (oin, shown.to_string()));
@@ -138,65 +136,24 @@ impl Operation for RegisterCertificate {
                 revoked_at: None,
                 warned: 0,
             };
-            Some(Self { asked, request_id: request_id?, leaf, row, oin })
+            Some(Self { request_id: request_id?, leaf, row, oin })
         })())
     }
 
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
+    /// Another certificate for a key that is registered gives nobody anything new.
+    fn takes_two(&self, registry: &Registry) -> bool {
+        needs_two(&self.row.holder) && !registry.certificates.contains_key(&self.leaf.key_hash)
     }
 
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    fn decide(
-        &self,
-        _: &Exchange,
-        facts: &Facts,
-        (): &(),
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entered>), Refusal> {
-        let entered = self.judge(facts)?;
-        // Another certificate for a key that is registered gives nobody anything new.
-        let is_new = !facts.registry.certificates.contains_key(&self.leaf.key_hash);
-        let takes_two = is_new && needs_two(&self.row.holder) && facts.registry.takes_two();
-        Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entered)?))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::RegisteredCertificate, WorkError> {
-        match &done.plan {
-            Step::Now(entered) => self.carry_out(tx, entered, done.facts.now).await,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                let state = v1::CertificateState::Unspecified as i32;
-                let reply = reply(&self.row, done.facts.now);
-                Ok(v1::RegisteredCertificate { pending: Some(pending_change(change)), state, ..reply })
-            }
-        }
-    }
-}
-
-impl RegisterCertificate {
-    pub(super) const METHOD: &str = "sluis.v1.Registry/RegisterCertificate";
-
-    /// Whom the event is about.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
     }
 
-    /// The entry as it would be.
-    pub(super) fn judge(&self, facts: &Facts) -> Result<Entered, Refusal> {
+    fn judge(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {
         if self.leaf.check_validity(SystemClock.now()).is_err() {
             return Err(Refusal::malformed("certificate", "a certificate that is valid now"));
         }
@@ -225,18 +182,28 @@ impl RegisterCertificate {
         }
     }
 
-    pub(super) async fn carry_out(
+    async fn carry_out(
         &self,
         tx: &mut Tx<'_>,
         Entered(row): &Entered,
-        now: OffsetDateTime,
+        facts: &Facts,
+        _: OpenCases,
     ) -> Result<v1::RegisteredCertificate, WorkError> {
         certificates::put(tx, row).await?;
-        Ok(reply(row, now))
+        Ok(reply(row, facts.now))
     }
 
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
+    fn asked(
+        &self,
+        facts: &Facts,
+        _: OpenCases,
+        pending: v1::PendingChange,
+    ) -> Result<v1::RegisteredCertificate, StoreError> {
+        let state = v1::CertificateState::Unspecified as i32;
+        Ok(v1::RegisteredCertificate { pending: Some(pending), state, ..reply(&self.row, facts.now) })
+    }
+
+    fn summary(&self) -> String {
         let CertificateRow { holder, person_ref, key_hash, replaces, .. } = &self.row;
         let instead = match replaces.as_str() {
             "" => String::new(),

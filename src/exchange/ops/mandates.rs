@@ -3,7 +3,7 @@
 use prost::Message as _;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::changes::{Step, pending_change};
+use super::changes::Proposal;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::{Clock as _, SystemClock, from_micros, micros};
@@ -16,7 +16,8 @@ use crate::registry::Registry;
 use crate::seal::Mandate;
 use crate::store::certificates::CertificateRow;
 use crate::store::mandate::{self as rows, MandateRow};
-use crate::store::{Changes, Tx, WorkError, pending, renewal};
+use crate::store::succession::OpenCases;
+use crate::store::{Changes, StoreError, Tx, WorkError, renewal};
 use crate::trust::Contents;
 use crate::wire::timestamp;
 use time::OffsetDateTime;
@@ -91,7 +92,6 @@ fn reply(registry: &Registry, row: &MandateRow, now: OffsetDateTime) -> v1::Regi
 
 /// `Registry.RegisterMandate`.
 pub struct RegisterMandate {
-    asked: Vec<u8>,
     request_id: String,
     message: v1::Mandate,
     told: Mandate,
@@ -101,16 +101,15 @@ pub struct RegisterMandate {
 /// A mandate as it will stand in the register.
 pub struct Entered(MandateRow);
 
-impl Operation for RegisterMandate {
+impl Proposal for RegisterMandate {
+    const METHOD: &str = "sluis.v1.Registry/RegisterMandate";
     type Message = v1::RegisterMandateRequest;
     type Reply = v1::RegisteredMandate;
-    type Rows = ();
-    type Plan = Step<Entered>;
+    type Judged = Entered;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
         let request_id = fields.uuid("request_id", &message.request_id);
-        let asked = message.encode_to_vec();
         let mandate = message.mandate.unwrap_or_default();
         let told = mandate::told(&mandate).ok();
         if told.is_none() {
@@ -122,65 +121,26 @@ impl Operation for RegisterMandate {
         }
         fields.done((|| {
             let key_hash = signer?.leaf.key_hash.to_string();
-            Some(Self { asked, request_id: request_id?, message: mandate, told: told?, key_hash })
+            Some(Self { request_id: request_id?, message: mandate, told: told?, key_hash })
         })())
     }
 
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
-    }
-
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    fn decide(
-        &self,
-        hub: &Exchange,
-        facts: &Facts,
-        (): &(),
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entered>), Refusal> {
-        let entered = self.judge(hub, facts)?;
-        let step = Step::of(facts, facts.registry.takes_two(), Self::METHOD, &self.asked, entered)?;
-        Ok((admitted.office(), step))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::RegisteredMandate, WorkError> {
-        match &done.plan {
-            Step::Now(entered) => self.carry_out(tx, entered, &done.facts).await,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                let row = self.row(done.facts.now);
-                let reply = reply(&done.facts.registry, &row, done.facts.now);
-                let (in_force, key_hashes) = (false, Vec::new());
-                Ok(v1::RegisteredMandate { pending: Some(pending_change(change)), in_force, key_hashes, ..reply })
-            }
-        }
-    }
-}
-
-impl RegisterMandate {
-    pub(super) const METHOD: &str = "sluis.v1.Registry/RegisterMandate";
-
-    /// Whom the event is about, and what.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    fn name(&self, draft: &mut Draft) {
         draft.source = self.told.principal().to_string();
         draft.motivation = format!("mandate {} to {}", self.told.id(), self.told.delegate());
     }
 
-    /// The entry as it would be.
-    pub(super) fn judge(&self, hub: &Exchange, facts: &Facts) -> Result<Entered, Refusal> {
+    /// The mandate whose place it takes.
+    fn stands(&self, registry: &Registry) -> String {
+        let known = registry.mandate(self.told.principal(), self.told.delegate());
+        known.map(|row| row.mandate_id.clone()).unwrap_or_default()
+    }
+
+    fn judge(&self, hub: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {
         let principal = self.told.principal();
         if facts.registry.get(principal).is_none() {
             return Err(Refusal::malformed("mandate", "of a registered partner"));
@@ -210,6 +170,35 @@ impl RegisterMandate {
         Ok(Entered(row))
     }
 
+    async fn carry_out(
+        &self,
+        tx: &mut Tx<'_>,
+        Entered(row): &Entered,
+        facts: &Facts,
+        _: OpenCases,
+    ) -> Result<v1::RegisteredMandate, WorkError> {
+        rows::put(tx, row).await?;
+        Ok(reply(&facts.registry, row, facts.now))
+    }
+
+    fn asked(
+        &self,
+        facts: &Facts,
+        _: OpenCases,
+        pending: v1::PendingChange,
+    ) -> Result<v1::RegisteredMandate, StoreError> {
+        let reply = reply(&facts.registry, &self.row(facts.now), facts.now);
+        let (in_force, key_hashes) = (false, Vec::new());
+        Ok(v1::RegisteredMandate { pending: Some(pending), in_force, key_hashes, ..reply })
+    }
+
+    fn summary(&self) -> String {
+        let (delegate, ends) = (self.told.delegate(), self.told.ends().date());
+        format!("{delegate} may act in the name of partners/{} until {ends}", self.told.principal())
+    }
+}
+
+impl RegisterMandate {
     fn row(&self, now: OffsetDateTime) -> MandateRow {
         MandateRow {
             mandate_id: self.told.id().to_string(),
@@ -222,22 +211,6 @@ impl RegisterMandate {
             registered_at: micros(now),
             cut_at: None,
         }
-    }
-
-    pub(super) async fn carry_out(
-        &self,
-        tx: &mut Tx<'_>,
-        Entered(row): &Entered,
-        facts: &Facts,
-    ) -> Result<v1::RegisteredMandate, WorkError> {
-        rows::put(tx, row).await?;
-        Ok(reply(&facts.registry, row, facts.now))
-    }
-
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
-        let (delegate, ends) = (self.told.delegate(), self.told.ends().date());
-        format!("{delegate} may act in the name of partners/{} until {ends}", self.told.principal())
     }
 }
 

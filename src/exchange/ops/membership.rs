@@ -1,27 +1,24 @@
 //! Suspending a partner, letting it take part again, and the end of its membership, at once or at a moment to come (article 39).
 
-use prost::Message as _;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::super::{Decided, Exchange, Facts, Operation};
-use super::changes::{Step, pending_change};
+use super::super::{Exchange, Facts};
+use super::changes::Proposal;
 use super::directory::partner_reply;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
 use crate::covenant::consent::add_months;
 use crate::form::Fields;
-use crate::ground::{Ground, Refusal};
-use crate::method::Admitted;
+use crate::ground::Refusal;
 use crate::party::{Oin, PartnerStatus};
-use crate::registry::Entry;
+use crate::registry::{Entry, Registry};
 use crate::store::succession::{self, OpenCases};
-use crate::store::{Changes, Reader, StoreError, Tx, WorkError, pending, registry, renewal};
+use crate::store::{StoreError, Tx, WorkError, registry, renewal};
 
 /// `Registry.SetPartnerStatus`.
 pub struct SetPartnerStatus {
-    asked: Vec<u8>,
     request_id: String,
     oin: Oin,
     status: PartnerStatus,
@@ -29,11 +26,11 @@ pub struct SetPartnerStatus {
     reason: String,
 }
 
-impl Operation for SetPartnerStatus {
+impl Proposal for SetPartnerStatus {
+    const METHOD: &str = "sluis.v1.Registry/SetPartnerStatus";
     type Message = v1::SetPartnerStatusRequest;
     type Reply = v1::Partner;
-    type Rows = OpenCases;
-    type Plan = Step<Entry>;
+    type Judged = Entry;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -48,79 +45,27 @@ impl Operation for SetPartnerStatus {
         if at.flatten().is_some() && status != Some(PartnerStatus::Withdrawn) {
             fields.wrong("effective_time", "nothing, but with WITHDRAWN");
         }
-        let asked = message.encode_to_vec();
-        fields.done((|| {
-            Some(Self { asked, request_id: request_id?, oin: oin?, status: status?, at: at?, reason: reason? })
-        })())
+        fields.done((|| Some(Self { request_id: request_id?, oin: oin?, status: status?, at: at?, reason: reason? }))())
     }
 
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
+    fn leaves(&self) -> Option<&Oin> {
+        Some(&self.oin)
     }
 
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<OpenCases, StoreError> {
-        succession::open_cases(reader, self.oin.as_str(), micros(facts.now)).await
-    }
-
-    fn decide(
-        &self,
-        _: &Exchange,
-        facts: &Facts,
-        open: &OpenCases,
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entry>), Refusal> {
-        let entry = self.judge(facts, *open)?;
-        let step = Step::of(facts, facts.registry.takes_two(), Self::METHOD, &self.asked, entry)?;
-        Ok((admitted.office(), step))
-    }
-
-    async fn apply(
-        &self,
-        hub: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        draft: &mut Draft,
-    ) -> Result<v1::Partner, WorkError> {
-        draft.motivation += &self.takes_back(&done.facts);
-        let partner = match &done.plan {
-            Step::Now(entry) => self.carry_out(tx, entry, done.facts.now).await?,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                let known = done.facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
-                let mut pending = pending_change(change);
-                pending.summary += &self.more(hub, &done.facts, done.rows);
-                v1::Partner { pending: Some(pending), ..partner_reply(&self.oin, known) }
-            }
-        };
-        let leaves = self.status == PartnerStatus::Withdrawn;
-        Ok(v1::Partner { open_cases: leaves.then(|| open_cases(done.rows)), ..partner })
-    }
-}
-
-impl SetPartnerStatus {
-    pub(in crate::exchange) const METHOD: &str = "sluis.v1.Registry/SetPartnerStatus";
-
-    /// Whom it is about.
-    pub(super) const fn oin(&self) -> &Oin {
-        &self.oin
-    }
-
-    /// Whom the event is about, and why.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
         draft.motivation.clone_from(&self.reason);
     }
 
-    /// The partner as it would be.
-    pub(super) fn judge(&self, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {
+    fn stands(&self, registry: &Registry) -> String {
+        standing(registry, &self.oin)
+    }
+
+    fn judge(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {
         if self.oin == *facts.caller.oin() && self.status != PartnerStatus::Active {
             return Err(Refusal::precondition("an operator does not cut off its own organisation"));
         }
@@ -128,19 +73,19 @@ impl SetPartnerStatus {
         stand(known, self.status, self.at, open, facts.now)
     }
 
-    /// What it undoes, for the second operator and for the log.
-    pub(super) fn takes_back(&self, facts: &Facts) -> String {
+    fn undoes(&self, facts: &Facts) -> String {
         let known = facts.registry.get(&self.oin).filter(|_| self.status == PartnerStatus::Active);
         known.map(takes_back).unwrap_or_default()
     }
 
-    pub(super) async fn carry_out(
+    async fn carry_out(
         &self,
         tx: &mut Tx<'_>,
         entry: &Entry,
-        now: OffsetDateTime,
+        facts: &Facts,
+        open: OpenCases,
     ) -> Result<v1::Partner, WorkError> {
-        let partner = &entry.partner;
+        let (partner, now) = (&entry.partner, facts.now);
         if partner.status == PartnerStatus::Withdrawn && partner.withdrawn_at == Some(now) {
             succession::check_holds_none(tx, self.oin.as_str(), micros(now)).await?;
         }
@@ -153,19 +98,22 @@ impl SetPartnerStatus {
             renewal::refuse_of_partner(tx, self.oin.as_str(), "its organisation does not take part", micros(now))
                 .await?;
         }
-        Ok(partner_reply(&self.oin, entry))
+        Ok(self.reply(entry, open))
     }
 
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
+    fn asked(&self, facts: &Facts, open: OpenCases, pending: v1::PendingChange) -> Result<v1::Partner, StoreError> {
+        let known = facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
+        Ok(v1::Partner { pending: Some(pending), ..self.reply(known, open) })
+    }
+
+    fn summary(&self) -> String {
         let at = self.at.map(|at| format!(" at {}", moment(at))).unwrap_or_default();
         format!("partners/{} becomes {}{at}: {}", self.oin, self.status.code(), self.reason)
     }
 
-    /// And what follows from it, as things stand now.
-    pub(super) fn more(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> String {
+    fn more(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> String {
         if self.status != PartnerStatus::Withdrawn {
-            return self.takes_back(facts);
+            return self.undoes(facts);
         }
         let now = facts.now;
         let months = hub.terms().terms.exit_notice_months;
@@ -174,6 +122,22 @@ impl SetPartnerStatus {
         let notice = if is_short { format!("; less than the {months} months of article 39") } else { String::new() };
         in_words(open) + &notice
     }
+}
+
+impl SetPartnerStatus {
+    fn reply(&self, entry: &Entry, open: OpenCases) -> v1::Partner {
+        let leaves = self.status == PartnerStatus::Withdrawn;
+        v1::Partner { open_cases: leaves.then(|| open_cases(open)), ..partner_reply(&self.oin, entry) }
+    }
+}
+
+/// How a partner stands, as far as operators have said so.
+pub(super) fn standing(registry: &Registry, oin: &Oin) -> String {
+    let Some(Entry { partner, standing_roles, succession, .. }) = registry.get(oin) else { return String::new() };
+    let leaves = partner.withdrawn_at.map(moment).unwrap_or_default();
+    let by = succession.as_ref().map(|by| format!("{} {}", by.successor, moment(by.effective))).unwrap_or_default();
+    let roles = standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(" ");
+    format!("{}, {}; leaves {leaves}; succeeded by {by}; {roles}", partner.name, partner.status.code())
 }
 
 /// What an active partner loses that was said of it before.

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::super::Exchange;
 use super::super::facts::{Found, Scene};
+use super::changes::Proposal as _;
 use super::membership::SetPartnerStatus;
 use super::newcomer;
 use super::notice::{Kind, concerns, tell, tell_end};

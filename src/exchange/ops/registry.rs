@@ -6,8 +6,9 @@ use prost::Message;
 use time::OffsetDateTime;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::changes::{Step, pending_change};
+use super::changes::Proposal;
 use super::directory::partner_reply;
+use super::membership::standing;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
@@ -16,15 +17,15 @@ use crate::ground::{Ground, Refusal};
 use crate::identity::Partner;
 use crate::method::Admitted;
 use crate::party::{Oin, OrgKind, PartnerStatus, Role};
-use crate::registry::Entry;
+use crate::registry::{Entry, Registry};
 use crate::store::registry::{self, PartnerRow};
-use crate::store::{Changes, Tx, WorkError, pending};
+use crate::store::succession::OpenCases;
+use crate::store::{StoreError, Tx, WorkError};
 use crate::trust::{Contents, List, Set, Trust};
 use crate::wire::{partner_name, timestamp};
 
 /// `Registry.RegisterPartner`.
 pub struct RegisterPartner {
-    asked: Vec<u8>,
     request_id: String,
     oin: Oin,
     name: String,
@@ -33,11 +34,11 @@ pub struct RegisterPartner {
     effective: Option<OffsetDateTime>,
 }
 
-impl Operation for RegisterPartner {
+impl Proposal for RegisterPartner {
+    const METHOD: &str = "sluis.v1.Registry/RegisterPartner";
     type Message = v1::RegisterPartnerRequest;
     type Reply = v1::Partner;
-    type Rows = ();
-    type Plan = Step<Entry>;
+    type Judged = Entry;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -54,10 +55,8 @@ impl Operation for RegisterPartner {
             fields.wrong("standing_roles", "roles that exist outside a case: R03, R04, R05, R11, R13");
         }
         let effective = fields.moment_or_none("effective_time", message.effective_time.as_ref());
-        let asked = message.encode_to_vec();
         fields.done((|| {
             Some(Self {
-                asked,
                 request_id: request_id?,
                 oin: oin?,
                 name: name?,
@@ -68,65 +67,25 @@ impl Operation for RegisterPartner {
         })())
     }
 
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
+    /// Whoever names itself R11 sees what goes to no case of its own: that is nobody's alone to give.
+    fn takes_two(&self, registry: &Registry) -> bool {
+        let held = registry.get(&self.oin).map_or(&[][..], |known| &known.standing_roles);
+        self.standing_roles.iter().any(|role| !held.contains(role))
     }
 
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    fn decide(
-        &self,
-        _: &Exchange,
-        facts: &Facts,
-        (): &(),
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entry>), Refusal> {
-        let entry = self.judge(facts)?;
-        // Whoever names itself R11 sees what goes to no case of its own: that is nobody's alone to give.
-        let held = facts.registry.get(&self.oin).map_or(&[][..], |known| &known.standing_roles);
-        let gives = self.standing_roles.iter().any(|role| !held.contains(role));
-        let takes_two = gives && facts.registry.takes_two();
-        Ok((admitted.office(), Step::of(facts, takes_two, Self::METHOD, &self.asked, entry)?))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::Partner, WorkError> {
-        match &done.plan {
-            Step::Now(entry) => self.carry_out(tx, entry).await,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                // As it stands: of one that is new, nothing but its name.
-                let name = partner_name(self.oin.as_str());
-                let known = done.facts.registry.get(&self.oin);
-                let known =
-                    known.map_or_else(|| v1::Partner { name, ..Default::default() }, |it| partner_reply(&self.oin, it));
-                Ok(v1::Partner { pending: Some(pending_change(change)), ..known })
-            }
-        }
-    }
-}
-
-impl RegisterPartner {
-    pub(super) const METHOD: &str = "sluis.v1.Registry/RegisterPartner";
-
-    /// Whom the event is about.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
     }
 
-    /// The partner as it would be.
-    pub(super) fn judge(&self, facts: &Facts) -> Result<Entry, Refusal> {
+    fn stands(&self, registry: &Registry) -> String {
+        standing(registry, &self.oin)
+    }
+
+    fn judge(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entry, Refusal> {
         Ok(match facts.registry.get(&self.oin) {
             Some(known) if known.partner.kind != self.kind => {
                 return Err(Refusal::malformed("kind", "the kind as registered: it does not change"));
@@ -151,7 +110,13 @@ impl RegisterPartner {
         })
     }
 
-    pub(super) async fn carry_out(&self, tx: &mut Tx<'_>, entry: &Entry) -> Result<v1::Partner, WorkError> {
+    async fn carry_out(
+        &self,
+        tx: &mut Tx<'_>,
+        entry: &Entry,
+        _: &Facts,
+        _: OpenCases,
+    ) -> Result<v1::Partner, WorkError> {
         let row = PartnerRow {
             oin: self.oin.to_string(),
             display_name: self.name.clone(),
@@ -166,8 +131,15 @@ impl RegisterPartner {
         Ok(partner_reply(&self.oin, entry))
     }
 
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
+    /// As it stands: of one that is new, nothing but its name.
+    fn asked(&self, facts: &Facts, _: OpenCases, pending: v1::PendingChange) -> Result<v1::Partner, StoreError> {
+        let name = partner_name(self.oin.as_str());
+        let known = facts.registry.get(&self.oin).map(|known| partner_reply(&self.oin, known));
+        let known = known.unwrap_or_else(|| v1::Partner { name, ..Default::default() });
+        Ok(v1::Partner { pending: Some(pending), ..known })
+    }
+
+    fn summary(&self) -> String {
         let roles = self.standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(", ");
         format!("partners/{} ({}), {}, has the standing roles {roles}", self.oin, self.name, self.kind.code())
     }

@@ -1,13 +1,12 @@
 //! One partner takes another's place: a merger, or the same organisation under a new OIN. This records it and shows how far it
 //! is; what follows in each case is [`crate::hub`]'s to do ([`super::passing`]).
 
-use prost::Message as _;
 use time::{Duration, OffsetDateTime};
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::changes::{Step, pending_change};
+use super::changes::Proposal;
 use super::directory::partner_reply;
-use super::membership::{in_words, moment, open_cases};
+use super::membership::{in_words, moment, open_cases, standing};
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
@@ -17,7 +16,7 @@ use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::{Entry, Registry, Succession};
 use crate::store::succession::{self, OpenCases, SuccessionRow};
-use crate::store::{Changes, Reader, StoreError, Tx, WorkError, pending};
+use crate::store::{Reader, StoreError, Tx, WorkError};
 use crate::wire::{partner_name, timestamp};
 
 /// How long a partner stays that is succeeded, if nobody says otherwise: as long as records are opened to newcomers.
@@ -25,7 +24,6 @@ const STAYS: Duration = crate::seal::OPENS_FOR;
 
 /// `Registry.SucceedPartner`.
 pub struct SucceedPartner {
-    asked: Vec<u8>,
     request_id: String,
     oin: Oin,
     successor: Oin,
@@ -34,11 +32,11 @@ pub struct SucceedPartner {
     reason: String,
 }
 
-impl Operation for SucceedPartner {
+impl Proposal for SucceedPartner {
+    const METHOD: &str = "sluis.v1.Registry/SucceedPartner";
     type Message = v1::SucceedPartnerRequest;
     type Reply = v1::Partner;
-    type Rows = OpenCases;
-    type Plan = Step<Entry>;
+    type Judged = Entry;
 
     fn parse(message: Self::Message) -> Result<Self, Refusal> {
         let mut fields = Fields::default();
@@ -51,99 +49,79 @@ impl Operation for SucceedPartner {
         if message.reason.trim().is_empty() {
             fields.wrong("reason", "a motivation");
         }
-        let asked = message.encode_to_vec();
         fields.done((|| {
             let (oin, successor, at, leaves) = (oin?, successor?, at?, leaves?);
-            Some(Self { asked, request_id: request_id?, oin, successor, at, leaves, reason: reason? })
+            Some(Self { request_id: request_id?, oin, successor, at, leaves, reason: reason? })
         })())
     }
 
-    fn changes(&self, done: &Decided<Self>) -> Changes {
-        done.plan.changes()
+    fn request_id(&self) -> &str {
+        &self.request_id
     }
 
-    fn request_id(&self) -> Option<&str> {
-        Some(&self.request_id)
+    fn leaves(&self) -> Option<&Oin> {
+        Some(&self.oin)
     }
 
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.name(draft);
-    }
-
-    async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<OpenCases, StoreError> {
-        succession::open_cases(reader, self.oin.as_str(), micros(facts.now)).await
-    }
-
-    fn decide(
-        &self,
-        hub: &Exchange,
-        facts: &Facts,
-        _: &OpenCases,
-        admitted: Admitted,
-    ) -> Result<(Ground, Step<Entry>), Refusal> {
-        let entry = self.judge(hub, facts)?;
-        let step = Step::of(facts, facts.registry.takes_two(), Self::METHOD, &self.asked, entry)?;
-        Ok((admitted.office(), step))
-    }
-
-    async fn apply(
-        &self,
-        _: &Exchange,
-        tx: &mut Tx<'_>,
-        done: &Decided<Self>,
-        _: &mut Draft,
-    ) -> Result<v1::Partner, WorkError> {
-        let partner = match &done.plan {
-            Step::Now(entry) => self.carry_out(tx, entry).await?,
-            Step::Asked(change) => {
-                pending::add(tx, change).await?;
-                let known = done.facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
-                let mut pending = pending_change(change);
-                pending.summary += &self.more(&done.facts, done.rows);
-                v1::Partner { pending: Some(pending), ..partner_reply(&self.oin, known) }
-            }
-        };
-        Ok(v1::Partner { open_cases: Some(open_cases(done.rows)), ..partner })
-    }
-}
-
-impl SucceedPartner {
-    pub(in crate::exchange) const METHOD: &str = "sluis.v1.Registry/SucceedPartner";
-
-    /// Whom it is about.
-    pub(super) const fn oin(&self) -> &Oin {
-        &self.oin
-    }
-
-    /// Whom the event is about, and why.
-    pub(super) fn name(&self, draft: &mut Draft) {
+    fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
         draft.recipients = vec![self.successor.to_string()];
         draft.motivation.clone_from(&self.reason);
     }
 
-    /// For whoever is to confirm it.
-    pub(super) fn summary(&self) -> String {
+    fn stands(&self, registry: &Registry) -> String {
+        standing(registry, &self.oin)
+    }
+
+    fn summary(&self) -> String {
         let at = self.at.map(|at| format!(" at {}", moment(at))).unwrap_or_default();
         let leaves = self.leaves.map(|at| format!(", and leaves at {}", moment(at))).unwrap_or_default();
         format!("partners/{} takes the place of partners/{}{at}{leaves}: {}", self.successor, self.oin, self.reason)
     }
 
-    /// And what follows from it, as things stand now.
-    pub(super) fn more(&self, facts: &Facts, open: OpenCases) -> String {
+    fn more(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> String {
         let entry = facts.registry.get(&self.oin).filter(|entry| entry.left(facts.now).is_none());
         let standing = entry.into_iter().flat_map(|entry| &entry.standing_roles);
         in_words(open) + &standing.map(|role| format!("; {} goes over", role.code())).collect::<String>()
     }
 
-    /// The partner as it would be.
-    pub(super) fn judge(&self, hub: &Exchange, facts: &Facts) -> Result<Entry, Refusal> {
+    fn judge(&self, hub: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entry, Refusal> {
         if self.oin == *facts.caller.oin() {
             return Err(Refusal::precondition("an operator does not cut off its own organisation"));
         }
         self.succeeded(&facts.registry, hub.covenant.version().number, facts.now)
     }
 
+    async fn carry_out(
+        &self,
+        tx: &mut Tx<'_>,
+        entry: &Entry,
+        _: &Facts,
+        open: OpenCases,
+    ) -> Result<v1::Partner, WorkError> {
+        let by = entry.succession.as_ref().ok_or(StoreError::Inconsistent("succession"))?;
+        let row = SuccessionRow {
+            oin: self.oin.to_string(),
+            successor: by.successor.to_string(),
+            effective_at: micros(by.effective),
+            settled_at: None,
+        };
+        succession::put(tx, &row, entry.partner.withdrawn_at.map(micros)).await?;
+        Ok(self.reply(entry, open))
+    }
+
+    fn asked(&self, facts: &Facts, open: OpenCases, pending: v1::PendingChange) -> Result<v1::Partner, StoreError> {
+        let known = facts.registry.get(&self.oin).ok_or(StoreError::Inconsistent("partner"))?;
+        Ok(v1::Partner { pending: Some(pending), ..self.reply(known, open) })
+    }
+}
+
+impl SucceedPartner {
+    fn reply(&self, entry: &Entry, open: OpenCases) -> v1::Partner {
+        v1::Partner { open_cases: Some(open_cases(open)), ..partner_reply(&self.oin, entry) }
+    }
+
+    /// The partner as it would be.
     fn succeeded(&self, registry: &Registry, covenant: u32, now: OffsetDateTime) -> Result<Entry, Refusal> {
         let refused = |why| Err(Refusal::precondition(why));
         let mut entry = registry.get(&self.oin).ok_or_else(Refusal::not_found)?.clone();
@@ -183,18 +161,6 @@ impl SucceedPartner {
         }
         entry.succession = Some(Succession { successor: self.successor.clone(), effective: at, settled: false });
         Ok(entry)
-    }
-
-    pub(super) async fn carry_out(&self, tx: &mut Tx<'_>, entry: &Entry) -> Result<v1::Partner, WorkError> {
-        let by = entry.succession.as_ref().ok_or(StoreError::Inconsistent("succession"))?;
-        let row = SuccessionRow {
-            oin: self.oin.to_string(),
-            successor: by.successor.to_string(),
-            effective_at: micros(by.effective),
-            settled_at: None,
-        };
-        succession::put(tx, &row, entry.partner.withdrawn_at.map(micros)).await?;
-        Ok(partner_reply(&self.oin, entry))
     }
 }
 

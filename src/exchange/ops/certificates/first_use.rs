@@ -2,6 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 
+use super::super::changes::Proposal as _;
 use super::RegisterCertificate;
 use crate::audit::{Action, Draft};
 use crate::clock::micros;
