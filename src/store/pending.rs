@@ -19,8 +19,10 @@ pub struct PendingRow {
     pub oin: String,
     /// The operator.
     pub person_ref: String,
-    /// How that stood which it changes.
-    pub stood: String,
+    /// What it is about; nothing where other changes do not matter to it.
+    pub about: String,
+    /// Microseconds; when another change of that was carried out.
+    pub superseded_at: Option<i64>,
     /// Microseconds.
     pub asked_at: i64,
     /// Microseconds.
@@ -40,7 +42,8 @@ fn read(row: &AnyRow) -> Result<PendingRow, sqlx::Error> {
         request: row.try_get("request")?,
         oin: row.try_get("oin")?,
         person_ref: row.try_get("person_ref")?,
-        stood: row.try_get("stood")?,
+        about: row.try_get("about")?,
+        superseded_at: row.try_get("superseded_at")?,
         asked_at: row.try_get("asked_at")?,
         ends_at: row.try_get("ends_at")?,
     })
@@ -51,7 +54,7 @@ pub async fn add(tx: &mut Tx<'_>, row: &PendingRow) -> Result<(), StoreError> {
     let conn = tx.conn().await?;
     query("DELETE FROM pending_change WHERE ends_at <= $1").bind(row.asked_at).execute(conn).await?;
     query(
-        "INSERT INTO pending_change (change_id, method, request, oin, person_ref, stood, asked_at, ends_at) \
+        "INSERT INTO pending_change (change_id, method, request, oin, person_ref, about, asked_at, ends_at) \
          VALUES ($1,$2,$3,$4,$5,$6,$7,$8)",
     )
     .bind(&row.change_id)
@@ -59,11 +62,21 @@ pub async fn add(tx: &mut Tx<'_>, row: &PendingRow) -> Result<(), StoreError> {
     .bind(&row.request)
     .bind(&row.oin)
     .bind(&row.person_ref)
-    .bind(&row.stood)
+    .bind(&row.about)
     .bind(row.asked_at)
     .bind(row.ends_at)
     .execute(tx.conn().await?)
     .await?;
+    Ok(())
+}
+
+/// Marks all that wait about this as overtaken by a change that is carried out.
+pub async fn supersede(tx: &mut Tx<'_>, about: &str, at: i64) -> Result<(), StoreError> {
+    query("UPDATE pending_change SET superseded_at = $1 WHERE about = $2 AND superseded_at IS NULL")
+        .bind(at)
+        .bind(about)
+        .execute(tx.conn().await?)
+        .await?;
     Ok(())
 }
 

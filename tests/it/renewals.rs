@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::calls::{Client, event_of, fields, reason};
 use crate::certificates::{answer, calls, confirm, entry, issued, register, retire, serve, waiting};
-use crate::network::{ANDERE_GEMEENTE, GEMEENTE, Holder, Network, ask_status, id, now, renewal};
+use crate::network::{ANDERE_GEMEENTE, GEMEENTE, Holder, Network, Party, ask_status, id, now, renewal};
 
 use v1::CertificateState as State;
 use v1::OrganisationKind::Gemeente;
@@ -250,6 +250,34 @@ async fn what_a_revoked_operator_asked_for_is_not_confirmed() {
     let cancel = v1::CancelChangeRequest { request_id: id(), name: change.name };
     second.client.call::<_, v1::PendingChange>("Registry/CancelChange", &cancel).await.unwrap();
     assert!(waiting(&second.client).await.is_empty());
+    calls(party.client()).await.unwrap();
+    network.holds_together().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_before_another_change_of_the_same_is_not_confirmed() {
+    use v1::PartnerStatus::{Active, Suspended};
+    let network = Network::start().await;
+    let party = network.partner(GEMEENTE, Gemeente).await;
+    let other = network.partner(ANDERE_GEMEENTE, Gemeente).await;
+    let (first, second) = (&network.operator.client, network.second_operator().await);
+    let asked =
+        async |status, who: &Party| ask_status(first, who.oin(), status).await.unwrap().message.pending.unwrap().name;
+    let becomes = async |status| confirm(&second.client, &asked(status, &party).await).await.unwrap();
+    becomes(Suspended).await;
+    // Asked for, and overtaken: it is suspended again, for another reason, and stands as it stood.
+    let old = asked(Active, &party).await;
+    let of_other = asked(Suspended, &other).await;
+    becomes(Active).await;
+    becomes(Suspended).await;
+    let status = confirm(&second.client, &old).await.unwrap_err();
+    assert!(status.code() == Code::FailedPrecondition && status.message().contains("changed since"), "{status:?}");
+    let listed = waiting(&second.client).await;
+    let obstacle = |name: &str| listed.iter().find(|it| it.name == name).unwrap().obstacle.clone();
+    assert!(obstacle(&old).contains("ask anew") && obstacle(&of_other).is_empty(), "{listed:?}");
+    calls(party.client()).await.unwrap_err();
+    confirm(&second.client, &of_other).await.unwrap();
+    becomes(Active).await;
     calls(party.client()).await.unwrap();
     network.holds_together().await;
 }

@@ -59,10 +59,10 @@ pub trait Proposal: Send + Sync + Sized + 'static {
     /// What it changes, judged by the facts of now. Pure.
     fn judge(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> Result<Self::Judged, Refusal>;
 
-    /// How that stands now which it changes, in words that nobody reads: who confirms it is to confirm what was asked for, and
-    /// not what that has become.
-    fn stands(&self, _registry: &Registry) -> String {
-        String::new()
+    /// What it is about. Once another change of that is carried out, this one is not confirmed any more: whoever confirms it is
+    /// to see what its asker saw.
+    fn about(&self) -> Option<String> {
+        None
     }
 
     /// For whoever is to confirm it.
@@ -158,7 +158,7 @@ impl<P: Proposal> Operation for Propose<P> {
         let (facts, open) = (&done.facts, done.rows);
         draft.motivation += &self.change.undoes(facts);
         match &done.plan {
-            Step::Now(judged) => self.change.carry_out(tx, judged, facts, open).await,
+            Step::Now(judged) => carry_out(&self.change, tx, judged, facts, open).await,
             Step::Asked(row) => {
                 pending::add(tx, row).await?;
                 let summary = self.change.summary() + &self.change.more(hub, facts, open);
@@ -177,11 +177,26 @@ impl<P: Proposal> Propose<P> {
             request: self.request.clone(),
             oin: facts.caller.oin().to_string(),
             person_ref: person.to_owned(),
-            stood: self.change.stands(&facts.registry),
+            about: self.change.about().unwrap_or_default(),
+            superseded_at: None,
             asked_at: micros(facts.now),
             ends_at: micros(facts.now + WAITS),
         })
     }
+}
+
+/// Carries a change out; what else waits about the same is too late.
+async fn carry_out<P: Proposal>(
+    change: &P,
+    tx: &mut Tx<'_>,
+    judged: &P::Judged,
+    facts: &Facts,
+    open: OpenCases,
+) -> Result<P::Reply, WorkError> {
+    if let Some(about) = change.about() {
+        pending::supersede(tx, &about, micros(facts.now)).await?;
+    }
+    change.carry_out(tx, judged, facts, open).await
 }
 
 fn person(caller: &Caller) -> Option<&str> {

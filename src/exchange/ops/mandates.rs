@@ -17,9 +17,9 @@ use crate::seal::Mandate;
 use crate::store::certificates::CertificateRow;
 use crate::store::mandate::{self as rows, MandateRow};
 use crate::store::succession::OpenCases;
-use crate::store::{Changes, StoreError, Tx, WorkError, renewal};
+use crate::store::{Changes, StoreError, Tx, WorkError, pending, renewal};
 use crate::trust::Contents;
-use crate::wire::timestamp;
+use crate::wire::{partner_name, timestamp};
 use time::OffsetDateTime;
 
 /// The partner in whose name a certificate is to be used; the inner `None`: its organisation's own.
@@ -54,6 +54,11 @@ pub(super) fn may_act_for(facts: &Facts, principal: &Oin, via: &str) -> Result<(
     Err(Refusal::precondition(
         "no mandate of the partner to the organisation in the certificate is in force: RegisterMandate first, and neither is suspended",
     ))
+}
+
+/// What all mandates of one partner to one supplier are about.
+fn between(principal: &str, delegate: &str) -> String {
+    format!("{} {delegate}", partner_name(principal))
 }
 
 /// The keys that may be used under a mandate, as long as that is in force.
@@ -134,10 +139,8 @@ impl Proposal for RegisterMandate {
         draft.motivation = format!("mandate {} to {}", self.told.id(), self.told.delegate());
     }
 
-    /// The mandate whose place it takes.
-    fn stands(&self, registry: &Registry) -> String {
-        let known = registry.mandate(self.told.principal(), self.told.delegate());
-        known.map(|row| row.mandate_id.clone()).unwrap_or_default()
+    fn about(&self) -> Option<String> {
+        Some(between(self.told.principal().as_str(), self.told.delegate().as_str()))
     }
 
     fn judge(&self, hub: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {
@@ -282,6 +285,8 @@ impl Operation for EndMandate {
     ) -> Result<v1::RegisteredMandate, WorkError> {
         let (Ended { row, keys }, at) = (&done.plan, micros(done.facts.now));
         rows::end(tx, &row.principal, &row.delegate, at).await?;
+        // One that was asked for before is not to undo this.
+        pending::supersede(tx, &between(&row.principal, &row.delegate), at).await?;
         for key in keys {
             renewal::refuse_of_key(tx, key, TOLD, at).await?;
         }

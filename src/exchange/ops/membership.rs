@@ -13,9 +13,10 @@ use crate::covenant::consent::add_months;
 use crate::form::Fields;
 use crate::ground::Refusal;
 use crate::party::{Oin, PartnerStatus};
-use crate::registry::{Entry, Registry};
+use crate::registry::Entry;
 use crate::store::succession::{self, OpenCases};
 use crate::store::{StoreError, Tx, WorkError, registry, renewal};
+use crate::wire::partner_name;
 
 /// `Registry.SetPartnerStatus`.
 pub struct SetPartnerStatus {
@@ -61,8 +62,8 @@ impl Proposal for SetPartnerStatus {
         draft.motivation.clone_from(&self.reason);
     }
 
-    fn stands(&self, registry: &Registry) -> String {
-        standing(registry, &self.oin)
+    fn about(&self) -> Option<String> {
+        Some(partner_name(self.oin.as_str()))
     }
 
     fn judge(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {
@@ -129,15 +130,6 @@ impl SetPartnerStatus {
         let leaves = self.status == PartnerStatus::Withdrawn;
         v1::Partner { open_cases: leaves.then(|| open_cases(open)), ..partner_reply(&self.oin, entry) }
     }
-}
-
-/// How a partner stands, as far as operators have said so.
-pub(super) fn standing(registry: &Registry, oin: &Oin) -> String {
-    let Some(Entry { partner, standing_roles, succession, .. }) = registry.get(oin) else { return String::new() };
-    let leaves = partner.withdrawn_at.map(moment).unwrap_or_default();
-    let by = succession.as_ref().map(|by| format!("{} {}", by.successor, moment(by.effective))).unwrap_or_default();
-    let roles = standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(" ");
-    format!("{}, {}; leaves {leaves}; succeeded by {by}; {roles}", partner.name, partner.status.code())
 }
 
 /// What an active partner loses that was said of it before.

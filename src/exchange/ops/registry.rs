@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use super::super::{Decided, Exchange, Facts, Operation};
 use super::changes::Proposal;
 use super::directory::partner_reply;
-use super::membership::standing;
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
@@ -81,8 +80,8 @@ impl Proposal for RegisterPartner {
         draft.source = self.oin.to_string();
     }
 
-    fn stands(&self, registry: &Registry) -> String {
-        standing(registry, &self.oin)
+    fn about(&self) -> Option<String> {
+        Some(partner_name(self.oin.as_str()))
     }
 
     fn judge(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entry, Refusal> {

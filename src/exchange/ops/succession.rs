@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use super::super::{Decided, Exchange, Facts, Operation};
 use super::changes::Proposal;
 use super::directory::partner_reply;
-use super::membership::{in_words, moment, open_cases, standing};
+use super::membership::{in_words, moment, open_cases};
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
@@ -69,8 +69,8 @@ impl Proposal for SucceedPartner {
         draft.motivation.clone_from(&self.reason);
     }
 
-    fn stands(&self, registry: &Registry) -> String {
-        standing(registry, &self.oin)
+    fn about(&self) -> Option<String> {
+        Some(partner_name(self.oin.as_str()))
     }
 
     fn summary(&self) -> String {

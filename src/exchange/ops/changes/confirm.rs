@@ -11,7 +11,7 @@ use super::super::mandates::RegisterMandate;
 use super::super::membership::SetPartnerStatus;
 use super::super::registry::RegisterPartner;
 use super::super::succession::SucceedPartner;
-use super::{Proposal, open, pending_change, person};
+use super::{Proposal, carry_out, open, pending_change, person};
 use crate::api::v1;
 use crate::api::v1::confirm_change_response::Changed;
 use crate::audit::Draft;
@@ -73,7 +73,6 @@ const fn of<P: Proposal>() -> (&'static str, Read) {
 trait Waits: Send + Sync {
     fn leaves(&self) -> Option<&Oin>;
     fn name(&self, draft: &mut Draft);
-    fn stands(&self, registry: &Registry) -> String;
     fn summary(&self) -> String;
     fn more(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> String;
     fn judge(self: Box<Self>, hub: &Exchange, facts: &Facts, open: OpenCases) -> Result<Box<dyn Judged>, Refusal>;
@@ -86,10 +85,6 @@ impl<P: Proposal> Waits for P {
 
     fn name(&self, draft: &mut Draft) {
         Proposal::name(self, draft);
-    }
-
-    fn stands(&self, registry: &Registry) -> String {
-        Proposal::stands(self, registry)
     }
 
     fn summary(&self) -> String {
@@ -130,14 +125,14 @@ impl<P: Proposal> Judged for Good<P> {
         Box::pin(async move {
             Proposal::name(&self.change, draft);
             draft.motivation += &self.change.undoes(facts);
-            self.change.carry_out(tx, &self.judged, facts, open).await.map(Into::into)
+            carry_out(&self.change, tx, &self.judged, facts, open).await.map(Into::into)
         })
     }
 }
 
 /// Why what somebody asked for is not confirmed any more: a second pair of eyes is worth nothing where the first may have been a
 /// thief's, or saw something else.
-fn obstacle(registry: &Registry, row: &PendingRow, change: &dyn Waits, now: OffsetDateTime) -> Option<&'static str> {
+fn obstacle(registry: &Registry, row: &PendingRow, now: OffsetDateTime) -> Option<&'static str> {
     let entry = row.oin.parse().ok().and_then(|oin| registry.get(&oin));
     if !entry.is_some_and(|entry| entry.takes_part(now)) {
         return Some("the organisation of the operator that asked does not take part: it can only be taken back");
@@ -152,8 +147,7 @@ fn obstacle(registry: &Registry, row: &PendingRow, change: &dyn Waits, now: Offs
     if !keys.any(|key| state(key).holds(now)) {
         return Some("whoever asked is an operator no more: it can only be taken back");
     }
-    let has_changed = change.stands(registry) != row.stood;
-    has_changed.then_some("what it is about was changed since it was asked for: take it back, and ask anew")
+    row.superseded_at.map(|_| "what it is about was changed since: take it back, and ask anew")
 }
 
 /// Changes that wait, each with what is open of who leaves by it.
@@ -219,7 +213,7 @@ impl Operation for ConfirmChange {
             return Err(Refusal::precondition("another operator confirms: a second person, with an own key"));
         }
         let change = read(row).ok_or_else(Refusal::not_found)?;
-        if let Some(why) = obstacle(&facts.registry, row, &*change, facts.now) {
+        if let Some(why) = obstacle(&facts.registry, row, facts.now) {
             return Err(Refusal::precondition(why));
         }
         Ok((admitted.office(), Confirmed(change.judge(hub, facts, *open)?, *open)))
@@ -341,7 +335,7 @@ fn shown(hub: &Exchange, facts: &Facts, row: &PendingRow, open: OpenCases) -> v1
         return v1::PendingChange { obstacle: obstacle.to_owned(), ..pending_change(row, String::new()) };
     };
     let summary = change.summary() + &change.more(hub, facts, open);
-    let obstacle = obstacle(&facts.registry, row, &*change, facts.now).unwrap_or_default().to_owned();
+    let obstacle = obstacle(&facts.registry, row, facts.now).unwrap_or_default().to_owned();
     v1::PendingChange { obstacle, ..pending_change(row, summary) }
 }
 

@@ -5,12 +5,11 @@ use time::macros::datetime;
 
 use super::*;
 use crate::identity::Partner;
-use crate::party::{OrgKind, PartnerStatus, Role};
-use crate::registry::{Entry, Succession};
+use crate::party::{OrgKind, PartnerStatus};
+use crate::registry::Entry;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const ASKED: OffsetDateTime = datetime!(2026-06-01 11:00 UTC);
-const GEMEENTE: &str = "00000099100000010000";
 const NETWERK: &str = "00000099400000010000";
 
 fn key(nth: u8) -> CertificateRow {
@@ -57,21 +56,11 @@ fn row() -> PendingRow {
         request: Vec::new(),
         oin: NETWERK.to_owned(),
         person_ref: "anna".to_owned(),
-        stood: String::new(),
+        about: String::new(),
+        superseded_at: None,
         asked_at: micros(ASKED),
         ends_at: micros(NOW + Duration::DAY),
     }
-}
-
-fn asked(status: v1::PartnerStatus) -> Change {
-    let message = v1::SetPartnerStatusRequest {
-        request_id: uuid::Uuid::new_v4().to_string(),
-        name: format!("partners/{GEMEENTE}"),
-        status: status as i32,
-        reason: "ernstig risico".to_owned(),
-        ..Default::default()
-    };
-    Box::new(SetPartnerStatus::parse(message).unwrap())
 }
 
 #[test]
@@ -95,44 +84,11 @@ fn whoever_asked_is_still_an_operator_with_all_its_keys() {
         ("suspended", Suspended, vec![key(1)], Some("does not take part")),
         ("gone", Withdrawn, vec![key(1)], Some("does not take part")),
     ] {
-        let found = obstacle(&registry(status, keys), &row, &*asked(v1::PartnerStatus::Active), NOW);
+        let found = obstacle(&registry(status, keys), &row, NOW);
         assert_eq!(found.is_some(), said.is_some(), "{what}: {found:?}");
         assert!(said.is_none_or(|said| found.unwrap().contains(said)), "{what}: {found:?}");
     }
-}
-
-#[test]
-fn what_it_is_about_stands_as_when_it_was_asked_for() {
-    let gemeente: Oin = GEMEENTE.parse().unwrap();
-    let with = |change: &dyn Fn(&mut Entry)| {
-        let mut registry = registry(PartnerStatus::Active, vec![key(1)]);
-        let mut entry = registry.partners.values().next().unwrap().clone();
-        entry.partner.kind = OrgKind::Gemeente;
-        change(&mut entry);
-        registry.partners.insert(gemeente.clone(), entry);
-        registry
-    };
-    let change = asked(v1::PartnerStatus::Active);
-    let row = PendingRow { stood: change.stands(&with(&|_| ())), ..row() };
-    let by = Succession { successor: NETWERK.parse().unwrap(), effective: NOW, settled: false };
-    type Set<'a> = &'a dyn Fn(&mut Entry);
-    let table: [(&str, bool, Set<'_>); 8] = [
-        ("as it was", true, &|_| ()),
-        ("has signed the covenant", true, &|it| it.partner.accepted_covenant = Some(2)),
-        ("was suspended", false, &|it| it.partner.status = PartnerStatus::Suspended),
-        ("was renamed", false, &|it| it.partner.name = "Zwolle".to_owned()),
-        ("leaves", false, &|it| it.partner.withdrawn_at = Some(NOW + Duration::DAY)),
-        ("leaves by now", false, &|it| it.partner.withdrawn_at = Some(NOW)),
-        ("is succeeded", false, &|it| it.succession = Some(by.clone())),
-        ("has another role", false, &|it| it.standing_roles = vec![Role::R11]),
-    ];
-    for (what, is_same, change_it) in table {
-        let found = obstacle(&with(change_it), &row, &*change, NOW);
-        assert_eq!(found.is_none(), is_same, "{what}: {found:?}");
-        assert!(found.is_none_or(|said| said.contains("was changed since")), "{what}: {found:?}");
-    }
-    let never_seen = obstacle(&registry(PartnerStatus::Active, vec![key(1)]), &row, &*change, NOW);
-    assert!(never_seen.is_some());
-    let from_before = PendingRow { stood: "-".to_owned(), ..row };
-    assert!(obstacle(&with(&|_| ()), &from_before, &*change, NOW).is_some(), "nobody knows what its asker saw");
+    let superseded = PendingRow { superseded_at: Some(micros(NOW)), ..row };
+    let found = obstacle(&registry(Active, vec![key(1)]), &superseded, NOW);
+    assert!(found.is_some_and(|said| said.contains("was changed since")), "{found:?}");
 }
