@@ -184,6 +184,7 @@ pub(crate) static CASES: &[Case] = &[
         4,
         13,
     ),
+    case("query-user-postgres", "query by employee, PostgreSQL, c=4", HUB_QUERIES_POSTGRES, Query(By::User), 4, 13),
 ];
 
 /// The case of this name.

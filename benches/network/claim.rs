@@ -116,4 +116,5 @@ pub(crate) static CLAIMS: &[Claim] = &[
     claim("officer's query by employee", "query-user", &[], Millis, Some(AtMost(50.0))),
     claim("query by case, PostgreSQL", "query-case-postgres", &[], Millis, Some(AtMost(50.0))),
     claim("query by subject, PostgreSQL", "query-subject-postgres", &[], Millis, Some(AtMost(50.0))),
+    claim("query by employee, PostgreSQL", "query-user-postgres", &[], Millis, Some(AtMost(50.0))),
 ];

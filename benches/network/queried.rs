@@ -58,7 +58,7 @@ pub(crate) async fn fill(conn: &mut AnyConnection, events: u64, on_postgres: boo
     sqlx::query("DROP TABLE bench_case").execute(&mut *conn).await?;
     if on_postgres {
         // As autovacuum would, after minutes.
-        sqlx::query("ANALYZE").execute(&mut *conn).await?;
+        sqlx::query("VACUUM ANALYZE").execute(&mut *conn).await?;
     }
     Ok(())
 }

@@ -14,9 +14,6 @@ use crate::witnesses::{WITNESSES, policy_file};
 use crate::world::World;
 use crate::{Failed, Options, etcd, history, hub, queried, say, witnesses};
 
-/// Events at most in the log on PostgreSQL that things are looked up in.
-const ON_POSTGRES: u64 = 1_000_000;
-
 /// The servers of a run.
 #[derive(Default)]
 pub(crate) struct Servers {
@@ -125,9 +122,12 @@ impl Servers {
     async fn queries_on_postgres(&mut self, folder: &Path, name: &str, options: &Options) -> Result<Hub, Failed> {
         let access = self.postgres()?.database(folder).await?;
         let mut database = connect(&access).await?;
-        let events = options.queried().min(ON_POSTGRES);
-        say(&format!("writing a log of {events} events on PostgreSQL to look things up in"))?;
-        queried::fill(&mut database, events, true).await?;
+        let started = Instant::now();
+        say(&format!("writing a log of {} events on PostgreSQL to look things up in", options.queried()))?;
+        queried::fill(&mut database, options.queried(), true).await?;
+        let size: i64 =
+            sqlx::query_scalar("SELECT pg_database_size(current_database())").fetch_one(&mut database).await?;
+        say(&format!("it took {} s and {} MiB", started.elapsed().as_secs(), size >> 20))?;
         let node = start(folder, name, &hub::Store::postgres(&access), None).await?;
         Ok(Hub { nodes: vec![node], witnesses: Vec::new(), database, on_postgres: true })
     }
