@@ -12,11 +12,13 @@ use super::error::EyesError;
 use super::files::{Staged, alone, check_free, replace};
 use super::key::{CaKey, FileKey, Kept};
 use super::office::{Office, check_signing, requested_key};
+use super::operator::Operator;
+use super::paper::Paper;
 use super::profile::{Level, Made, Profile};
-use super::proposal::Paper;
+use super::proposal::{Proposal, Replacement};
 use super::register::{Entry, Eyes, Serial, Stamp};
 use super::secret::SecretFrom;
-use super::settings::{Settings, Signing};
+use super::settings::{Change, Settings, Signing};
 use crate::identity::certificate::{Environment, Leaf};
 
 /// An opened authority. Has no `Debug`: it holds the key.
@@ -125,12 +127,41 @@ impl Authority {
     ///
     /// # Errors
     /// As [`Self::issue`], and whatever the two did not do; see [`EyesError`].
-    pub fn sign_paper(&self, paper: &Paper, now: OffsetDateTime) -> Result<Issued, CaError> {
+    pub fn sign_paper(&self, paper: &Paper<Proposal>, now: OffsetDateTime) -> Result<Issued, CaError> {
         let (proposal, profile) = paper.check(&self.office, now)?;
         let eyes = paper.eyes()?;
         let public = requested_key(&proposal.request).ok_or(EyesError::OtherKey)?;
         let (name, days) = (proposal.file.as_str(), proposal.wish.days);
         self.make(&Order { name, profile: &profile, days, public, private: None, eyes: Some(eyes) }, now)
+    }
+
+    /// Has other operators from now on, as two of them agreed. What they agreed on before is signed if both are operators still.
+    ///
+    /// # Errors
+    /// Whatever the two did not do; see [`EyesError`].
+    pub fn replace_operators(&self, paper: &Paper<Replacement>, now: OffsetDateTime) -> Result<Change, CaError> {
+        let alone = alone(&self.office.folder)?;
+        // As it stands now that nobody else writes.
+        let office = Office::read(&self.office.folder, self.office.level)?;
+        let (_, roster) = paper.check_agreed(&office, now)?;
+        let before = office.roster()?.clone();
+        let change = Change {
+            at: Stamp::new(now),
+            joined: roster.without(&before),
+            left: before
+                .all()
+                .iter()
+                .map(Operator::name)
+                .filter(|name| roster.by_name(name).is_none())
+                .map(str::to_owned)
+                .collect(),
+            eyes: paper.eyes()?,
+        };
+        let mut settings = Settings { signing: Signing::FourEyes(roster), ..office.settings };
+        settings.changes.push(change.clone());
+        let text = settings.text(self.issuer.key())?;
+        replace(&self.office.own("toml"), text.as_bytes(), 0o644, &alone)?;
+        Ok(change)
     }
 
     /// Puts the key under a passphrase, and writes down who signs from now on. The plain file is replaced as a whole.
@@ -146,7 +177,8 @@ impl Authority {
         check_signing(&signing, office.level, office.environment())?;
         let alone = alone(&office.folder)?;
         let text = key.locked(secret)?;
-        let settings = Settings { signing, crl_url: office.settings.crl_url.clone(), token: None };
+        let Settings { crl_url, changes, .. } = &office.settings;
+        let settings = Settings { signing, crl_url: crl_url.clone(), token: None, changes: changes.clone() };
         // First what a plain key can do without: between the two the directory is as it was, or stricter.
         replace(&office.own("toml"), settings.text(key)?.as_bytes(), 0o644, &alone)?;
         replace(&office.own("key"), text.as_bytes(), 0o600, &alone)

@@ -185,19 +185,27 @@ pub enum EyesError {
     OwnSystems,
     #[error("{}: is damaged, or was changed by somebody else than this authority; take it from the backup", .0.display())]
     Settings(PathBuf),
-    #[error("{}: no proposal of `sluis ca request`", .0.display())]
+    #[error("{}: no proposal of `sluis ca request` or `sluis ca operators`", .0.display())]
     NotAProposal(PathBuf),
     #[error("{}: is the key of nobody who may propose or approve here (key hash {hash})", path.display())]
     Stranger { path: PathBuf, hash: KeyHash },
     #[error("{0} proposed this and can't approve it too: another operator does")]
     SamePerson(String),
-    #[error("the proposal was changed after {0} signed it: make a new one with `sluis ca request`")]
+    #[error("the proposal was changed after {0} signed it: make a new one")]
     Changed(String),
+    #[error("{0} is no operator here: `sluis ca operators` shows who is")]
+    NoOperator(String),
+    #[error(
+        "nothing would change: name who comes with --add NAME=FILE, with an own key, and who goes with --remove NAME"
+    )]
+    NothingChanges,
+    #[error("the operators have changed since this was proposed: propose it anew")]
+    Overtaken,
     #[error("nobody has approved this yet: another operator runs `sluis ca approve`")]
     NotApproved,
     #[error("this is approved already; the authority runs `sluis ca sign`")]
     AlreadyApproved,
-    #[error("the proposal ended on {0}: make a new one with `sluis ca request`")]
+    #[error("the proposal ended on {0}: make a new one")]
     Expired(String),
     #[error("the proposal is dated {0}, which is still to come: check the clocks of both machines")]
     FromTheFuture(String),

@@ -44,7 +44,7 @@ impl Plan {
             NewKey::Token(token, _) => Some(token.clone()),
             NewKey::Plain | NewKey::Locked(_) => None,
         };
-        Settings { signing: self.signing.clone(), crl_url: self.crl_url.clone(), token }
+        Settings { signing: self.signing.clone(), crl_url: self.crl_url.clone(), token, changes: Vec::new() }
     }
 
     const fn kept(&self) -> Kept {

@@ -15,7 +15,7 @@ use super::journal::Journal;
 use super::operator::Roster;
 use super::profile::{Level, Name, Profile};
 use super::register::Entry;
-use super::settings::{Settings, Signing};
+use super::settings::{Change, Settings, Signing};
 use crate::identity::certificate::{Environment, KeyHash, is_test};
 use crate::identity::signing_request;
 
@@ -121,6 +121,11 @@ impl Office {
             Signing::FourEyes(roster) => Ok(roster),
             Signing::Alone | Signing::OwnSystems => Err(EyesError::NotNeeded.into()),
         }
+    }
+
+    /// How its operators have changed, oldest first.
+    pub fn changes(&self) -> &[Change] {
+        &self.settings.changes
     }
 
     /// Every certificate that it made, oldest first.

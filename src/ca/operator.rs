@@ -142,6 +142,12 @@ impl Roster {
         &self.0
     }
 
+    /// Names of those whose key `before` did not have.
+    pub fn without(&self, before: &Self) -> Vec<String> {
+        let known = |one: &&Operator| !before.0.iter().any(|other| other.key_hash() == one.key_hash());
+        self.0.iter().filter(known).map(|one| one.name().to_owned()).collect()
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&Operator> {
         self.0.iter().find(|operator| operator.name() == name)
     }

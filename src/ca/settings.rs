@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::CaError;
 use super::operator::{Operator, Roster, is_signed};
 use super::profile::CrlUrl;
+use super::register::{Eyes, Stamp};
 use super::token::TokenKey;
 
 /// Who may have a certificate signed.
@@ -28,6 +29,22 @@ pub(super) struct Settings {
     pub(super) signing: Signing,
     pub(super) crl_url: Option<CrlUrl>,
     pub(super) token: Option<TokenKey>,
+    /// Oldest first.
+    pub(super) changes: Vec<Change>,
+}
+
+/// Operators came or went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// When the authority wrote it down.
+    pub at: Stamp,
+    /// Names of who came, or got another key.
+    pub joined: Vec<String>,
+    /// Names of who went.
+    pub left: Vec<String>,
+    /// Who agreed on it.
+    pub eyes: Eyes,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,12 +69,14 @@ struct Stored {
     token: Option<TokenKey>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     operators: Vec<Operator>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<Change>,
 }
 
 impl Settings {
     /// Of an authority that was made before there were settings: a key in a file, and nobody looked.
     pub(super) const fn before() -> Self {
-        Self { signing: Signing::Alone, crl_url: None, token: None }
+        Self { signing: Signing::Alone, crl_url: None, token: None, changes: Vec::new() }
     }
 
     /// Reads the file of the authority with this public key; `None` for anything that does not make sense, or that it did not sign.
@@ -71,7 +90,7 @@ impl Settings {
             Who::Alone | Who::OwnSystems => return None,
         };
         let crl_url = stored.crl_url.map(|url| url.parse()).transpose().ok()?;
-        let settings = Self { signing, crl_url, token: stored.token };
+        let settings = Self { signing, crl_url, token: stored.token, changes: stored.changes };
         is_signed(key, &settings.sealed().ok()?, &seal).then_some(settings)
     }
 
@@ -81,7 +100,7 @@ impl Settings {
         let stored = Stored { token: self.token.clone(), seal: Some(seal), ..self.stored() };
         let text = toml::to_string(&stored).map_err(|_| CaError::NoText)?;
         Ok(format!(
-            "# Written and signed by `sluis ca`. Only where the token is may be changed; for other operators, make a new issuing CA.\n{text}"
+            "# Written and signed by `sluis ca`. Only where the token is may be changed; for other operators: `sluis ca operators`.\n{text}"
         ))
     }
 
@@ -98,6 +117,6 @@ impl Settings {
             Signing::FourEyes(roster) => (Who::FourEyes, roster.all().to_vec()),
         };
         let crl_url = self.crl_url.as_ref().map(|url| url.as_str().to_owned());
-        Stored { signing, crl_url, token: None, seal: None, operators }
+        Stored { signing, crl_url, token: None, seal: None, operators, changes: self.changes.clone() }
     }
 }

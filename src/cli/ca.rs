@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use crate::ca::{Authority, CaError, Kept, Level, Office, SecretFrom};
 
 mod make;
+mod operators;
 mod revoke;
 pub mod serve;
 mod sign;
@@ -37,13 +38,15 @@ enum Command {
     Protect(make::ProtectArgs),
     /// Make an operator's own key, with which proposals are signed.
     Operator(make::OperatorArgs),
+    /// Show who proposes and approves, or propose that somebody else does.
+    Operators(operators::OperatorsArgs),
     /// Make a certificate at once, where one person may: for tests, and for one organisation's own systems.
     Issue(sign::IssueArgs),
     /// Propose a certificate for the key of a signing request, as an operator.
     Request(sign::RequestArgs),
     /// Approve what another operator proposed.
     Approve(sign::ApproveArgs),
-    /// Make the certificate that two operators agreed on.
+    /// Carry out what two operators agreed on.
     Sign(sign::SignArgs),
     /// Renew certificates that holders ask the hub for, until this is stopped.
     Serve(Box<serve::ServeArgs>),
@@ -97,6 +100,7 @@ pub fn run(args: CaArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(),
         Command::Operator(args) => make::operator(args, out),
         Command::Issue(args) => sign::issue(args, now, out),
         Command::Request(args) => sign::request(args, now, out),
+        Command::Operators(args) => operators::operators(args, now, out),
         Command::Approve(args) => sign::approve(&args, now, out),
         Command::Sign(args) => sign::sign(args, now, out),
         // It waits for others, and is started elsewhere.

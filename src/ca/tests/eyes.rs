@@ -38,7 +38,7 @@ impl Bureau {
         Hand::open(self.office().roster()?, &key, &from(self.folder.path()))
     }
 
-    fn propose(&self, file: &str, by: &str) -> Result<Paper, CaError> {
+    fn propose(&self, file: &str, by: &str) -> Result<Paper<Proposal>, CaError> {
         let wish = Wish {
             profile: "organisation".to_owned(),
             name: Some("Gemeente Almelo".to_owned()),
@@ -51,13 +51,43 @@ impl Bureau {
         Paper::propose(self.office(), &request, (file.to_owned(), wish), &self.hand(by)?, NOW)
     }
 
-    fn agreed(&self, file: &str) -> Paper {
+    fn agreed(&self, file: &str) -> Paper<Proposal> {
         self.propose(file, "anna").unwrap().approve(self.office(), &self.hand("bert").unwrap(), NOW).unwrap()
     }
 }
 
+impl Bureau {
+    /// The authority as its files say it is now.
+    fn now(&self) -> Office {
+        Office::read(&self.folder.path().join("ca"), Level::Issuing).unwrap()
+    }
+
+    fn operator(&self, name: &str, file: &str) -> Operator {
+        Operator::from_argument(&format!("{name}={}/{file}.pub", self.folder.path().display())).unwrap()
+    }
+
+    fn hand_now(&self, file: &str) -> Result<Hand, CaError> {
+        let key = self.folder.path().join(format!("{file}.key"));
+        Hand::open(self.now().roster()?, &key, &from(self.folder.path()))
+    }
+
+    fn replace(&self, add: &[(&str, &str)], remove: &[&str], by: &str) -> Result<Paper<Replacement>, CaError> {
+        let add = add.iter().map(|(name, file)| self.operator(name, file)).collect();
+        let remove: Vec<String> = remove.iter().map(|name| (*name).to_owned()).collect();
+        Paper::replace(&self.now(), (add, &remove), &self.hand_now(by)?, NOW)
+    }
+
+    fn approved(&self, paper: Paper<Replacement>, by: &str) -> Paper<Replacement> {
+        paper.approve(&self.now(), &self.hand_now(by).unwrap(), NOW).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.now().roster().unwrap().all().iter().map(|one| one.name().to_owned()).collect()
+    }
+}
+
 /// A paper that was changed on its way.
-fn changed(paper: &Paper, from: &str, to: &str) -> Paper {
+fn changed<M: Matter>(paper: &Paper<M>, from: &str, to: &str) -> Paper<M> {
     let text = serde_json::to_string(paper).unwrap();
     assert!(text.contains(from), "{from} is not in {text}");
     serde_json::from_str(&text.replacen(from, to, 1)).unwrap()
@@ -93,7 +123,7 @@ fn nothing_less_is_signed() {
     let bureau = Bureau::new();
     let office = bureau.office();
     let (proposed, agreed) = (bureau.propose("a", "anna").unwrap(), bureau.agreed("b"));
-    let sign = |paper: &Paper, now| bureau.authority.sign_paper(paper, now).err().unwrap();
+    let sign = |paper: &Paper<Proposal>, now| bureau.authority.sign_paper(paper, now).err().unwrap();
     let other = Bureau::new();
     let later = NOW + Duration::days(8);
     let hash = proposed.check(office, NOW).unwrap().0.key_hash.clone();
@@ -133,7 +163,11 @@ fn nothing_less_is_signed() {
         ),
         ("the key was changed", sign(&changed(&agreed, &hash, &other_hash), NOW), was_changed),
         ("its end was changed", sign(&changed(&agreed, "2026-06-08", "2027-06-08"), NOW), was_changed),
-        ("the approver was changed", sign(&changed(&agreed, "\"by\":\"bert\"", "\"by\":\"carla\""), NOW), was_changed),
+        (
+            "the approver was changed",
+            sign(&changed(&agreed, "\"by\":\"bert\"", "\"by\":\"carla\""), NOW),
+            |it| matches!(it, EyesError::NoOperator(name) if name == "carla"),
+        ),
         ("it ended", sign(&agreed, later), |it| matches!(it, EyesError::Expired(_))),
         ("it is still to come", sign(&agreed, NOW - Duration::days(1)), |it| matches!(it, EyesError::FromTheFuture(_))),
         ("another authority", other.authority.sign_paper(&agreed, NOW).err().unwrap(), |it| {
@@ -257,4 +291,69 @@ fn operators_can_not_be_written_into_a_file() {
             }
         }
     }
+}
+
+#[test]
+fn operators_agree_on_who_they_are() {
+    let bureau = Bureau::new();
+    let before = bureau.agreed("almelo");
+    let paper = bureau.approved(bureau.replace(&[("carla", "carla")], &["anna"], "anna").unwrap(), "bert");
+    let change = bureau.authority.replace_operators(&paper, NOW).unwrap();
+    assert_eq!(
+        (change.joined.as_slice(), change.left.as_slice()),
+        (&["carla".to_owned()][..], &["anna".to_owned()][..])
+    );
+    assert_eq!((change.eyes.proposed_by.as_str(), change.eyes.approved_by.as_str()), ("anna", "bert"));
+    assert_eq!((bureau.names(), bureau.now().changes()), (vec!["bert".to_owned(), "carla".to_owned()], &[change][..]));
+
+    // Whoever is gone neither signs nor has signed; whoever came does both.
+    assert!(matches!(bureau.hand_now("anna"), Err(CaError::Eyes(EyesError::Stranger { .. }))));
+    let opened = |office| Authority::open_with(office, &from(bureau.folder.path())).unwrap();
+    let authority = opened(bureau.now());
+    let refused = authority.sign_paper(&before, NOW).err().unwrap();
+    assert!(matches!(&refused, CaError::Eyes(EyesError::NoOperator(name)) if name == "anna"), "{refused}");
+    let again = authority.replace_operators(&paper, NOW).err().unwrap();
+    assert!(matches!(&again, CaError::Eyes(EyesError::NoOperator(name)) if name == "anna"), "{again}");
+
+    // Another key for the same name; what is replayed after that has been overtaken.
+    operator_key(bureau.folder.path(), "carla2", &NewKey::Plain).unwrap();
+    let there = bureau.approved(bureau.replace(&[("carla", "carla2")], &["carla"], "carla").unwrap(), "bert");
+    let change = authority.replace_operators(&there, NOW).unwrap();
+    assert_eq!((change.joined.as_slice(), change.left.is_empty()), (&["carla".to_owned()][..], true));
+    let back = bureau.approved(bureau.replace(&[("carla", "carla")], &["carla"], "bert").unwrap(), "carla2");
+    authority.replace_operators(&back, NOW).unwrap();
+    let replayed = authority.replace_operators(&there, NOW).err().unwrap();
+    assert!(matches!(replayed, CaError::Eyes(EyesError::Overtaken)), "{replayed}");
+    assert_eq!(bureau.now().changes().len(), 3);
+}
+
+#[test]
+fn nobody_becomes_an_operator_alone() {
+    let bureau = Bureau::new();
+    let good = bureau.replace(&[("carla", "carla")], &[], "anna").unwrap();
+    let agreed = bureau.approved(good.clone(), "bert");
+    let carla = serde_json::to_string(&bureau.operator("carla", "carla")).unwrap();
+    operator_key(bureau.folder.path(), "evil", &NewKey::Plain).unwrap();
+    let evil = serde_json::to_string(&bureau.operator("carla", "evil")).unwrap();
+    type Is = fn(&EyesError) -> bool;
+    let apply = |paper: &Paper<Replacement>, now| bureau.authority.replace_operators(paper, now).err().unwrap();
+    let propose = |add: &[(&str, &str)], remove: &[&str]| bureau.replace(add, remove, "anna").err().unwrap();
+    let same = good.clone().approve(&bureau.now(), &bureau.hand_now("anna").unwrap(), NOW).err().unwrap();
+    let cases: [(&str, CaError, Is); 9] = [
+        ("nobody approved", apply(&good, NOW), |it| matches!(it, EyesError::NotApproved)),
+        ("the same person", same, |it| matches!(it, EyesError::SamePerson(_))),
+        ("another key", apply(&changed(&agreed, &carla, &evil), NOW), |it| matches!(it, EyesError::Changed(_))),
+        ("it ended", apply(&agreed, NOW + Duration::days(8)), |it| matches!(it, EyesError::Expired(_))),
+        ("another authority", Bureau::new().authority.replace_operators(&agreed, NOW).err().unwrap(), |it| {
+            matches!(it, EyesError::OtherAuthority)
+        }),
+        ("one left", propose(&[], &["anna"]), |it| matches!(it, EyesError::TooFew)),
+        ("nobody leaves", propose(&[("x", "evil")], &["dirk"]), |it| matches!(it, EyesError::NoOperator(_))),
+        ("twice", propose(&[("x", "bert")], &[]), |it| matches!(it, EyesError::SameOperator)),
+        ("nothing", propose(&[], &[]), |it| matches!(it, EyesError::NothingChanges)),
+    ];
+    for (name, error, is) in &cases {
+        assert!(matches!(error, CaError::Eyes(error) if is(error)), "{name}: {error}");
+    }
+    assert_eq!((bureau.names(), bureau.now().changes()), (vec!["anna".to_owned(), "bert".to_owned()], &[][..]));
 }

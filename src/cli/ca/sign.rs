@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Opening, Place, open};
-use crate::ca::{CaError, DEFAULT_DAYS, Hand, Issued, Level, Office, Paper, SecretFrom, Wish};
+use super::{Opening, Place, open, operators};
+use crate::ca::{
+    AnyPaper, CaError, DEFAULT_DAYS, Hand, Issued, Level, Matter, Office, Paper, Proposal, SecretFrom, Wish,
+};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum ProfileName {
@@ -62,13 +64,13 @@ pub(super) struct IssueArgs {
 
 /// The operator's own key.
 #[derive(Debug, Args)]
-struct OperatorKey {
+pub(super) struct OperatorKey {
     /// Your own private key, as `sluis ca operator` made it.
     #[arg(long)]
-    key: PathBuf,
+    pub(super) key: PathBuf,
     /// File that only you may read, with the passphrase of your own key; without it you are asked.
     #[arg(long)]
-    passphrase_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -115,7 +117,7 @@ impl WishArgs {
 }
 
 impl OperatorKey {
-    fn hand(&self, office: &Office) -> Result<Hand, CaError> {
+    pub(super) fn hand(&self, office: &Office) -> Result<Hand, CaError> {
         Hand::open(office.roster()?, &self.key, &SecretFrom::operator(self.passphrase_file.clone()))
     }
 }
@@ -142,16 +144,37 @@ pub(super) fn request(args: RequestArgs, now: OffsetDateTime, out: &mut dyn Writ
     let paper = Paper::propose(&office, &args.request, (file, wish), &hand, now)?;
     paper.write(&path)?;
     describe(&paper, &office, &path, now, out)?;
+    proposed(&path, out)
+}
+
+pub(super) fn proposed(path: &Path, out: &mut dyn Write) -> Result<(), CaError> {
     writeln!(out, "next         another operator: sluis ca approve {}", path.display())?;
     Ok(())
 }
 
 pub(super) fn approve(args: &ApproveArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), CaError> {
     let office = Office::read(&args.place.dir, Level::Issuing)?;
-    let paper = Paper::read(&args.proposal)?;
     // What is approved is shown before the key for it is asked for.
-    describe(&paper, &office, &args.proposal, now, out)?;
-    let paper = paper.approve(&office, &args.operator.hand(&office)?, now)?;
+    match AnyPaper::read(&args.proposal)? {
+        AnyPaper::Certificate(paper) => {
+            describe(&paper, &office, &args.proposal, now, out)?;
+            approved(*paper, &office, args, now, out)
+        }
+        AnyPaper::Operators(paper) => {
+            operators::describe(&paper, &office, &args.proposal, now, out)?;
+            approved(paper, &office, args, now, out)
+        }
+    }
+}
+
+fn approved<M: Matter>(
+    paper: Paper<M>,
+    office: &Office,
+    args: &ApproveArgs,
+    now: OffsetDateTime,
+    out: &mut dyn Write,
+) -> Result<(), CaError> {
+    let paper = paper.approve(office, &args.operator.hand(office)?, now)?;
     paper.rewrite(&args.proposal)?;
     writeln!(out, "approved by  {}", paper.signers().1.unwrap_or_default())?;
     writeln!(out, "next         the authority: sluis ca sign {}", args.proposal.display())?;
@@ -160,19 +183,31 @@ pub(super) fn approve(args: &ApproveArgs, now: OffsetDateTime, out: &mut dyn Wri
 
 pub(super) fn sign(args: SignArgs, now: OffsetDateTime, out: &mut dyn Write) -> Result<(), CaError> {
     let office = Office::read(&args.place.dir, Level::Issuing)?;
-    let paper = Paper::read(&args.proposal)?;
-    paper.check_agreed(&office, now)?;
-    let authority = open(office, &SecretFrom::issuing(args.opening.passphrase_file), out)?;
-    let issued = authority.sign_paper(&paper, now)?;
+    let secret = SecretFrom::issuing(args.opening.passphrase_file);
+    match AnyPaper::read(&args.proposal)? {
+        AnyPaper::Certificate(paper) => {
+            paper.check_agreed(&office, now)?;
+            show(&open(office, &secret, out)?.sign_paper(&paper, now)?, out)?;
+            agreed(&paper, out)
+        }
+        AnyPaper::Operators(paper) => {
+            paper.check_agreed(&office, now)?;
+            let change = open(office, &secret, out)?.replace_operators(&paper, now)?;
+            operators::show(&change, out)?;
+            agreed(&paper, out)
+        }
+    }
+}
+
+fn agreed<M: Matter>(paper: &Paper<M>, out: &mut dyn Write) -> Result<(), CaError> {
     let (proposed, approved) = paper.signers();
-    show(&issued, out)?;
     writeln!(out, "operators    {proposed} proposed, {} approved", approved.unwrap_or_default())?;
     Ok(())
 }
 
 /// What would be signed.
 fn describe(
-    paper: &Paper,
+    paper: &Paper<Proposal>,
     office: &Office,
     file: &Path,
     now: OffsetDateTime,

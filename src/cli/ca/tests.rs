@@ -173,6 +173,35 @@ fn two_people_make_a_certificate_and_take_it_back() {
 }
 
 #[test]
+fn two_people_let_a_third_take_a_place() {
+    let folder = tempfile::tempdir().unwrap();
+    prepare(folder.path());
+    sluis_ca(folder.path(), PRODUCTION).unwrap();
+    sluis_ca(folder.path(), "operator carla --insecure-plain-key").unwrap();
+    let out = sluis_ca(folder.path(), "operators").unwrap();
+    assert!(out.contains("operator     anna, key ") && out.lines().count() == 2, "{out}");
+    let line = "operators --add carla=@/carla.pub --remove anna --key @/anna.key";
+    assert!(sluis_ca(folder.path(), "operators --remove anna").unwrap_err().contains("--key"));
+    let out = sluis_ca(folder.path(), line).unwrap();
+    for line in ["proposed by  anna", "no more      anna, key ", "operator     carla, key ", "as before    bert"] {
+        assert!(out.contains(line), "{line:?} is not in {out}");
+    }
+    let paper = "@/operators.proposal";
+    let early = sluis_ca(folder.path(), &format!("sign {paper} --passphrase-file @/passphrase")).unwrap_err();
+    assert!(early.contains("sluis ca approve"), "{early}");
+    let out = sluis_ca(folder.path(), &format!("approve {paper} --key @/bert.key")).unwrap();
+    assert!(out.contains("no more      anna") && out.contains("approved by  bert"), "{out}");
+    let out = sluis_ca(folder.path(), &format!("sign {paper} --passphrase-file @/passphrase")).unwrap();
+    assert!(out.contains("carla joined, anna left") && out.contains("anna proposed, bert approved"), "{out}");
+    let out = sluis_ca(folder.path(), "operators").unwrap();
+    assert!(out.contains("operator     carla") && !out.contains("operator     anna"), "{out}");
+    assert!(out.contains("changed      2026-06-01T12:00:00Z: carla joined, anna left"), "{out}");
+    let gone = sluis_ca(folder.path(), "request @/zorg.csr local a --name A --key @/anna.key").unwrap_err();
+    assert!(gone.contains("nobody who may propose"), "{gone}");
+    sluis_ca(folder.path(), "request @/zorg.csr local a --name A --key @/carla.key").unwrap();
+}
+
+#[test]
 fn an_old_authority_is_protected() {
     let folder = tempfile::tempdir().unwrap();
     prepare(folder.path());
