@@ -11,7 +11,7 @@ use sluis::api::v1;
 use sluis::clock::{Clock as _, SystemClock, TlsClock};
 use sluis::identity::certificate::Environment;
 use sluis::tls::files::own_authority;
-use sluis::tls::{Gate, Identity, Limits, PeerInfo, ServerTls};
+use sluis::tls::{Gate, Identity, Limits, PeerInfo, PerAddress, ServerTls};
 use tokio::net::TcpListener;
 use tokio_stream::Stream;
 use tonic::body::Body;
@@ -43,7 +43,9 @@ pub(crate) async fn serve(
     let echo = Arc::new(Echo::new(world, step)?);
     let listener = TcpListener::bind((HOST, 0)).await?;
     let address = listener.local_addr()?.to_string();
-    let limits = Limits { per_key: 2048, ..Limits::default() };
+    // Everybody is at one address.
+    let per_address = PerAddress { handshakes: 256, per_second: 1_000_000 };
+    let limits = Limits { per_key: 2048, per_address, ..Limits::default() };
     let (_gate, incoming) = Gate::open(listener, tls, limits);
     let routes = Routes::new(Part::<0>(Arc::clone(&echo)))
         .add_service(Part::<1>(Arc::clone(&echo)))

@@ -116,6 +116,8 @@ operator = "{ca}/operator.pem"
 organisation_name = "Meetbureau"
 [limits]
 connections_per_partner = 2048
+handshakes_per_address = 256
+connections_per_address_second = 1000000
 calls_per_partner = 1024
 drain_seconds = 1
 "#,

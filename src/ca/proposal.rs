@@ -155,6 +155,9 @@ impl Paper<Replacement> {
         }
         let stay = roster.all().iter().filter(|one| !remove.iter().any(|name| name == one.name()));
         let operators: Vec<Operator> = stay.cloned().chain(add).collect();
+        if operators.len() < 2 {
+            return Err(EyesError::TooFewStay.into());
+        }
         let proposal = Replacement {
             id: hex::encode(random()?),
             authority: office.key_hash().to_string(),

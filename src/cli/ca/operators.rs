@@ -27,7 +27,7 @@ pub(super) struct OperatorsArgs {
     /// File that only you may read, with the passphrase of your own key; without it you are asked.
     #[arg(long, requires = "key")]
     passphrase_file: Option<PathBuf>,
-    /// File for the proposal; operators.proposal in the authority's directory when not given.
+    /// File for the proposal; operators-N.proposal in the authority's directory when not given, N counting the changes.
     #[arg(long, requires = "key")]
     proposal: Option<PathBuf>,
 }
@@ -37,7 +37,10 @@ pub(super) fn operators(args: OperatorsArgs, now: OffsetDateTime, out: &mut dyn 
     let Some(key) = args.key else { return list(&office, out) };
     let hand = OperatorKey { key, passphrase_file: args.passphrase_file }.hand(&office)?;
     let add = args.add.iter().map(|text| Operator::from_argument(text)).collect::<Result<Vec<_>, _>>()?;
-    let path = args.proposal.unwrap_or_else(|| args.place.dir.join("operators.proposal"));
+    let path = args.proposal.unwrap_or_else(|| {
+        let nth = office.changes().len() + 1;
+        args.place.dir.join(format!("operators-{nth}.proposal"))
+    });
     let paper = Paper::replace(&office, (add, &args.remove), &hand, now)?;
     paper.write(&path)?;
     describe(&paper, &office, &path, now, out)?;
