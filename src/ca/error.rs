@@ -195,6 +195,8 @@ pub enum EyesError {
     Changed(String),
     #[error("{0} is no operator here: `sluis ca operators` shows who is")]
     NoOperator(String),
+    #[error("two operators or more have to stay: name who comes with --add NAME=FILE")]
+    TooFewStay,
     #[error(
         "nothing would change: name who comes with --add NAME=FILE, with an own key, and who goes with --remove NAME"
     )]

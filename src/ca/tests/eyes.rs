@@ -347,7 +347,7 @@ fn nobody_becomes_an_operator_alone() {
         ("another authority", Bureau::new().authority.replace_operators(&agreed, NOW).err().unwrap(), |it| {
             matches!(it, EyesError::OtherAuthority)
         }),
-        ("one left", propose(&[], &["anna"]), |it| matches!(it, EyesError::TooFew)),
+        ("one left", propose(&[], &["anna"]), |it| matches!(it, EyesError::TooFewStay)),
         ("nobody leaves", propose(&[("x", "evil")], &["dirk"]), |it| matches!(it, EyesError::NoOperator(_))),
         ("twice", propose(&[("x", "bert")], &[]), |it| matches!(it, EyesError::SameOperator)),
         ("nothing", propose(&[], &[]), |it| matches!(it, EyesError::NothingChanges)),

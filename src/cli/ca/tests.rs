@@ -186,7 +186,7 @@ fn two_people_let_a_third_take_a_place() {
     for line in ["proposed by  anna", "no more      anna, key ", "operator     carla, key ", "as before    bert"] {
         assert!(out.contains(line), "{line:?} is not in {out}");
     }
-    let paper = "@/operators.proposal";
+    let paper = "@/operators-1.proposal";
     let early = sluis_ca(folder.path(), &format!("sign {paper} --passphrase-file @/passphrase")).unwrap_err();
     assert!(early.contains("sluis ca approve"), "{early}");
     let out = sluis_ca(folder.path(), &format!("approve {paper} --key @/bert.key")).unwrap();
