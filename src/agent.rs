@@ -9,11 +9,13 @@
 //!                                              → forward           ─┘
 //! hub        → fetch (verify, open), inbox → local system
 //! hub        → newcomers (decide by the own covenant, seal) → hub
+//! hub        → directory (see everybody's keys while somebody vouches for them)
 //! ```
 
 mod certified;
 mod content;
 mod covenant;
+mod directory;
 mod fetch;
 mod forward;
 mod inbox;
@@ -198,6 +200,7 @@ async fn serve_on(
     tasks.spawn(agent.clone().bear_witness());
     tasks.spawn(agent.clone().renew_ahead(renewing));
     tasks.spawn(agent.clone().keep_published());
+    tasks.spawn(agent.clone().meet_partners());
     if config.sealing.late_joiners || config.sealing.successor.is_some() {
         tasks.spawn(agent.clone().serve_newcomers(config.sealing.clone()));
     }

@@ -75,7 +75,7 @@ pub enum NotGiven {
     Outlasts,
 }
 
-/// Whether the holder of this chain may sign for `principal`: as itself, or as its supplier.
+/// Whether the holder of this chain may sign for `principal`, as itself or as its supplier; and until when, as things stand.
 ///
 /// # Errors
 /// [`NotSpeaking`].
@@ -85,17 +85,22 @@ pub fn speaks_for(
     mandate: Option<&v1::Mandate>,
     principal: &Oin,
     moment: Moment<'_>,
-) -> Result<(), NotSpeaking> {
+) -> Result<OffsetDateTime, NotSpeaking> {
     let chain = read(chain).ok_or(NotSpeaking::Chain)?;
     let certificate = trust.judge_organisation(&chain, moment.machine);
     let certificate: PeerCertificate = certificate.map_err(|refused| NotSpeaking::Certificate(refused.fault))?;
     let oin = certificate.oin().ok_or(NotSpeaking::Other)?;
+    let until = certificate.not_after();
     match mandate {
-        _ if oin == principal => Ok(()),
+        _ if oin == principal => Ok(until),
         None => Err(NotSpeaking::Other),
         Some(mandate) => {
             let given = given(trust, mandate, principal, moment).map_err(NotSpeaking::Mandate)?;
-            if given.delegate() == oin { Ok(()) } else { Err(NotSpeaking::Mandate(NotGiven::Delegate)) }
+            if given.delegate() == oin {
+                Ok(until.min(given.ends()))
+            } else {
+                Err(NotSpeaking::Mandate(NotGiven::Delegate))
+            }
         }
     }
 }

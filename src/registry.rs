@@ -5,6 +5,7 @@
 
 mod mandates;
 mod succession;
+mod vouching;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,7 +14,6 @@ use time::OffsetDateTime;
 
 use crate::api::v1;
 use crate::clock::from_micros;
-use crate::identity::certificate::Leaf;
 use crate::identity::{Function, Holder, KeyHash, KeyState, Partner, Registration, Registrations};
 use crate::party::{Oin, Role};
 use crate::store::StoreError;
@@ -22,6 +22,7 @@ use crate::store::mandate::MandateRow;
 use crate::store::registry::Rows;
 
 pub use succession::Succession;
+pub use vouching::is_exposed;
 
 /// The picture.
 #[derive(Default)]
@@ -38,6 +39,8 @@ pub struct Registry {
     pub partners: BTreeMap<Oin, Entry>,
     /// What every partner published last, whoever signed it: peers may have seen it, and hold the next one against it.
     pub last_keys: BTreeMap<Oin, v1::KeySet>,
+    /// Whose last keys open nothing either: a key that vouched for them got out.
+    pub withheld: BTreeSet<Oin>,
     /// Signatures by version and OIN.
     pub signatures: Vec<(u32, v1::CovenantSignature)>,
 }
@@ -87,12 +90,15 @@ impl Registry {
             certificates.insert(hash, row);
         }
         mandates::withhold(&rows.mandates, &mut keys);
-        let mut last_keys = BTreeMap::new();
+        let (mut last_keys, mut withheld) = (BTreeMap::new(), BTreeSet::new());
         for (oin, message) in rows.key_sets {
             let oin: Oin = oin.parse().map_err(bad("key_set"))?;
             let set = v1::KeySet::decode(&*message).map_err(|_| StoreError::Inconsistent("key_set"))?;
             if let Some(entry) = partners.get_mut(&oin) {
-                entry.keys = vouched_for(&set, &oin, &keys).then(|| set.clone());
+                entry.keys = vouching::in_force(&set, &oin, &keys).then(|| set.clone());
+            }
+            if !vouching::opens(&set, &oin, &certificates) {
+                withheld.insert(oin.clone());
             }
             last_keys.insert(oin, set);
         }
@@ -111,7 +117,12 @@ impl Registry {
         }
         let known = partners.iter().map(|(oin, entry)| (oin.clone(), entry.partner.clone())).collect();
         let (rev, registrations, mandates) = (rows.rev, Registrations::new(keys, known), rows.mandates);
-        Ok(Self { rev, registrations, certificates, mandates, partners, last_keys, signatures })
+        Ok(Self { rev, registrations, certificates, mandates, partners, last_keys, withheld, signatures })
+    }
+
+    /// The keys by which what a partner wrote is opened, also when it has left since, or nobody seals to it any more.
+    pub fn opening_keys(&self, oin: &Oin) -> Option<&v1::KeySet> {
+        self.last_keys.get(oin).filter(|_| !self.withheld.contains(oin))
     }
 
     /// Partners that hold this role outside any case and take part now.
@@ -152,19 +163,6 @@ impl Registry {
     }
 }
 
-/// Whether the key that signed a published set is registered for this organisation's systems and not revoked: a set under
-/// a revoked certificate is in force no longer. One that has retired signed it while it was good; of a
-/// supplier's, the mandate still has to be there.
-fn vouched_for(set: &v1::KeySet, oin: &Oin, keys: &HashMap<KeyHash, Registration>) -> bool {
-    let leaf = set.certificate_chain.first().and_then(|leaf| Leaf::read(leaf).ok());
-    leaf.and_then(|leaf| keys.get(&leaf.key_hash)).is_some_and(|registration| {
-        registration.oin == *oin
-            && registration.state != KeyState::Revoked
-            && registration.holder == Holder::Organisation
-            && registration.via.as_ref().is_none_or(|via| via.given.is_some())
-    })
-}
-
 /// Where a key is in its life, leaving the clock aside.
 pub fn state(row: &CertificateRow) -> KeyState {
     match (row.revoked_at, row.retires_at, row.used_at) {
@@ -177,7 +175,7 @@ pub fn state(row: &CertificateRow) -> KeyState {
 
 fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
     let function = match code {
-        "organisation" => return Ok(Holder::Organisation),
+        ORGANISATION => return Ok(Holder::Organisation),
         "officer" => Function::Officer,
         NETWORK_OFFICER => Function::NetworkOfficer,
         OPERATOR => Function::Operator,
@@ -192,7 +190,7 @@ fn holder(code: &str, person: &str) -> Result<Holder, StoreError> {
 pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
     match holder {
         v1::HolderKind::Unspecified => None,
-        v1::HolderKind::Organisation => Some("organisation"),
+        v1::HolderKind::Organisation => Some(ORGANISATION),
         v1::HolderKind::Officer => Some("officer"),
         v1::HolderKind::NetworkOfficer => Some(NETWORK_OFFICER),
         v1::HolderKind::Operator => Some(OPERATOR),
@@ -203,7 +201,7 @@ pub const fn holder_code(holder: v1::HolderKind) -> Option<&'static str> {
 /// A holder for the wire.
 pub fn holder_kind(code: &str) -> v1::HolderKind {
     match code {
-        "organisation" => v1::HolderKind::Organisation,
+        ORGANISATION => v1::HolderKind::Organisation,
         "officer" => v1::HolderKind::Officer,
         NETWORK_OFFICER => v1::HolderKind::NetworkOfficer,
         OPERATOR => v1::HolderKind::Operator,
@@ -214,6 +212,7 @@ pub fn holder_kind(code: &str) -> v1::HolderKind {
 
 /// How the store calls an operator.
 pub const OPERATOR: &str = "operator";
+const ORGANISATION: &str = "organisation";
 const ISSUER: &str = "issuer";
 const NETWORK_OFFICER: &str = "network_officer";
 

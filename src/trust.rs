@@ -12,12 +12,14 @@ mod fault;
 mod judge;
 mod lists;
 mod profile;
+mod taken;
 
 pub use contents::{Contents, Key, Signature};
 pub use fault::{Fault, Refused};
 pub use judge::{MOST_BYTES, MOST_CERTIFICATES, Verdict};
 pub use lists::{List, Lists, NotAList};
 pub use profile::{NotAProfile, Presence, Profile, Purpose, Revocation, Subject};
+pub use taken::TakenBack;
 
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
@@ -30,6 +32,7 @@ pub struct Set {
     /// What it demands.
     pub profile: Profile,
     anchors: Vec<TrustAnchor<'static>>,
+    anchor_ders: Vec<CertificateDer<'static>>,
     roots: Vec<Contents>,
     lists: Lists,
 }
@@ -102,11 +105,12 @@ impl Set {
         {
             return Err(NotASet::OtherEnvironment(other.subject.clone()));
         }
+        let anchor_ders = anchors.to_vec();
         let anchors = anchors
             .iter()
             .map(|der| Ok(webpki::anchor_from_trusted_cert(der).map_err(|_| NotASet::Anchor)?.to_owned()))
             .collect::<Result<_, _>>()?;
-        Ok(Self { name: name.into(), profile, anchors, roots, lists })
+        Ok(Self { name: name.into(), profile, anchors, anchor_ders, roots, lists })
     }
 
     /// Its roots.

@@ -145,7 +145,7 @@ impl Agent {
         if author == *self.own.oin() {
             return Ok(header.verify(&self.own.current().set, expectation)?);
         }
-        let author = self.partners.verify(keys, &author, self.clock.now()).map_err(Unopened::Keys)?;
+        let author = self.partners.recall(keys, &author, self.clock.now()).map_err(Unopened::Keys)?;
         verify(header, key, &author, expectation)
     }
 

@@ -344,7 +344,7 @@ impl Agent {
 }
 
 /// Code and message, without what else a status holds.
-fn told(status: &Status) -> String {
+pub(super) fn told(status: &Status) -> String {
     format!("{:?}, {}", status.code(), status.message())
 }
 
@@ -365,7 +365,7 @@ fn is_due(start: OffsetDateTime, end: OffsetDateTime, now: OffsetDateTime, days:
 }
 
 /// Half as long at least, half as long again at most.
-fn jittered(seconds: u32, random: u32) -> Duration {
+pub(super) fn jittered(seconds: u32, random: u32) -> Duration {
     let share = f64::from(random) / f64::from(u32::MAX);
     Duration::from_secs(seconds.into()).mul_f64(0.5 + share)
 }

@@ -75,6 +75,9 @@ enum RegistryCommand {
     Revoke {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
+        /// Why. What its holder signed before is opened no more when the key got out, and still when it is needed no more.
+        #[arg(long, default_value = "key-compromise")]
+        reason: Reason,
     },
     /// Say from when on a key is refused whose successor is in use.
     Retire {
@@ -118,6 +121,12 @@ enum Kind {
     Gi,
     Aanbieder,
     Netwerk,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Reason {
+    KeyCompromise,
+    CessationOfOperation,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -165,10 +174,10 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             let known = done("registering the certificate", registry.register_certificate(request).await)?;
             registered(&known, out)?;
         }
-        RegistryCommand::Revoke { key_hash } => {
-            let request = v1::RevokeCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash };
-            let known = done("revoking the key", registry.revoke_certificate(request).await)?;
-            revoked(&known, out)?;
+        RegistryCommand::Revoke { key_hash, reason } => {
+            let request_id = Uuid::new_v4().to_string();
+            let request = v1::RevokeCertificateRequest { request_id, key_hash, reason: reason as i32 + 1 };
+            revoked(&done("revoking the key", registry.revoke_certificate(request).await)?, out)?;
         }
         RegistryCommand::Retire { key_hash, at } => {
             let retire_time = at.map(crate::wire::timestamp);
@@ -239,6 +248,13 @@ fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io
 
 fn revoked(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
+    if known.holder() == v1::HolderKind::Organisation {
+        let written = match known.revocation_reason() {
+            v1::RevocationReason::CessationOfOperation => "still",
+            _ => "no more, until its owner publishes keys under another certificate",
+        };
+        writeln!(out, "what was written under keys that it vouches for is opened {written}")?;
+    }
     let too = |key: &String| {
         writeln!(out, "key {} of {} revoked too: it was renewed with that one", plain(key), plain(&known.oin))
     };

@@ -60,6 +60,7 @@ pub(super) async fn first_operator(exchange: &Arc<Exchange>, config: &BootstrapC
             renewed: false,
             retires_at: None,
             revoked_at: None,
+            ceased: false,
             warned: 0,
         },
     };

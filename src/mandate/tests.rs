@@ -65,7 +65,7 @@ impl Network {
         message(mandate.sign(&signer.1).unwrap(), signer.0.clone())
     }
 
-    fn of_supplier(&self, mandate: Option<&v1::Mandate>) -> Result<(), NotSpeaking> {
+    fn of_supplier(&self, mandate: Option<&v1::Mandate>) -> Result<OffsetDateTime, NotSpeaking> {
         speaks_for(&self.trust, &self.supplier.0, mandate, &oin(ALMELO), Moment::of("proef", self.now))
     }
 }
@@ -75,10 +75,11 @@ fn an_organisation_speaks_for_itself_and_its_supplier_by_its_mandate() {
     let dir = tempfile::tempdir().unwrap();
     let network = network(dir.path());
     let given = network.mandate(ALMELO, LEVERANCIER, 10, &network.customer);
-    assert_eq!(network.of_supplier(Some(&given)), Ok(()));
+    assert_eq!(network.of_supplier(Some(&given)), Ok(told(&given).unwrap().ends()), "no longer than its mandate");
     let own =
         |chain: &[Vec<u8>]| speaks_for(&network.trust, chain, None, &oin(ALMELO), Moment::of("proef", network.now));
-    assert_eq!(own(&network.customer.0), Ok(()));
+    let end = Contents::read(&network.customer.0[0]).unwrap().not_after;
+    assert_eq!(own(&network.customer.0), Ok(end), "as long as its certificate");
     assert_eq!(own(&network.supplier.0), Err(NotSpeaking::Other), "without a mandate");
     assert_eq!(own(&network.other.0), Err(NotSpeaking::Other));
     assert!(matches!(own(&network.employee.0), Err(NotSpeaking::Certificate(_))), "an employee's");

@@ -42,6 +42,8 @@ pub struct CertificateRow {
     pub retires_at: Option<i64>,
     /// Microseconds.
     pub revoked_at: Option<i64>,
+    /// Revoked because its holder needs it no more: what it signed before stands.
+    pub ceased: bool,
     /// How near its end was when that was last said, in days; 0: not said yet.
     pub warned: i64,
 }
@@ -69,6 +71,7 @@ fn read(row: &AnyRow) -> Result<CertificateRow, sqlx::Error> {
         renewed: row.try_get::<i64, _>("renewed")? != 0,
         retires_at: row.try_get("retires_at")?,
         revoked_at: row.try_get("revoked_at")?,
+        ceased: row.try_get::<i64, _>("ceased")? != 0,
         warned: row.try_get("warned")?,
     })
 }
@@ -139,13 +142,18 @@ pub async fn retire(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<(), Stor
     touch(tx).await
 }
 
-/// Revokes a key for good. False if it is not registered.
-pub async fn revoke(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<bool, StoreError> {
-    let done = query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2) WHERE key_hash = $1")
-        .bind(key_hash)
-        .bind(at)
-        .execute(tx.conn().await?)
-        .await?;
+/// Revokes a key for good. One that had ceased may turn out to have got out, and not the other way round. False if it is not
+/// registered.
+pub async fn revoke(tx: &mut Tx<'_>, key_hash: &str, ceased: bool, at: i64) -> Result<bool, StoreError> {
+    let done = query(
+        "UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2), \
+         ceased = CASE WHEN revoked_at IS NULL OR $3 = 0 THEN $3 ELSE ceased END WHERE key_hash = $1",
+    )
+    .bind(key_hash)
+    .bind(at)
+    .bind(i64::from(ceased))
+    .execute(tx.conn().await?)
+    .await?;
     touch(tx).await?;
     Ok(done == 1)
 }

@@ -78,7 +78,8 @@ pub async fn put(tx: &mut Tx<'_>, row: &MandateRow) -> Result<(), StoreError> {
 /// Ends what the two had between them, and revokes every key under it for good: a later mandate brings none of them back.
 pub async fn end(tx: &mut Tx<'_>, principal: &str, delegate: &str, at: i64) -> Result<(), StoreError> {
     cut(tx, principal, delegate, at).await?;
-    query("UPDATE certificate SET revoked_at = $3 WHERE oin = $1 AND via = $2 AND revoked_at IS NULL")
+    // No key got out: what was written under the mandate stands.
+    query("UPDATE certificate SET revoked_at = $3, ceased = 1 WHERE oin = $1 AND via = $2 AND revoked_at IS NULL")
         .bind(principal)
         .bind(delegate)
         .bind(at)

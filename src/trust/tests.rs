@@ -18,6 +18,7 @@ use super::*;
 mod chains;
 mod profiles;
 mod pss;
+mod taken;
 
 const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
 const DAY: Duration = Duration::DAY;

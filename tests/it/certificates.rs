@@ -211,7 +211,8 @@ async fn no_operator_makes_a_second_self() {
     let call = second.client.call::<_, v1::CertificateRequest>("Certificates/RenewCertificate", &request_next);
     assert_eq!(call.await.unwrap_err().code(), Code::FailedPrecondition, "nor does one person renew what takes two");
     // Revoking the other one does not make the first one alone again.
-    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: second.key_hash.clone() };
+    let revoke =
+        v1::RevokeCertificateRequest { request_id: id(), key_hash: second.key_hash.clone(), ..Default::default() };
     network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();
     let again = v1::RegisterCertificateRequest { request_id: id(), ..request };
     let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &again);

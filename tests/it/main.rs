@@ -17,6 +17,7 @@ mod certificates;
 mod clock;
 mod connection;
 mod deadlines;
+mod departed;
 mod direct;
 mod disk;
 mod drain;

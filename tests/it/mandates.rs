@@ -361,7 +361,8 @@ async fn a_mandate_ends_with_its_time_with_its_signer_and_with_the_supplier() {
 
     // The customer's key that signed was stolen: what it gave is nobody's.
     network.succeeded(CUSTOMER).await;
-    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: own.holder.key_hash.clone() };
+    let revoke =
+        v1::RevokeCertificateRequest { request_id: id(), key_hash: own.holder.key_hash.clone(), ..Default::default() };
     let done = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke);
     done.await.unwrap();
     network.until_cut().await;
@@ -451,7 +452,8 @@ async fn what_waits_under_a_mandate_is_refused_with_its_end_and_the_event_names_
     // The customer's key that signed another one.
     let next = register(&network, &mandate_to(&own.holder)).await.unwrap();
     network.succeeded(CUSTOMER).await;
-    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: own.holder.key_hash.clone() };
+    let revoke =
+        v1::RevokeCertificateRequest { request_id: id(), key_hash: own.holder.key_hash.clone(), ..Default::default() };
     let done = operator.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();
     assert_eq!(done.message.withheld_mandates, std::slice::from_ref(&next.name));
     let named = format!("SELECT COUNT(*) FROM audit_event WHERE motivation LIKE '%withheld%{}'", next.name);

@@ -406,6 +406,19 @@ impl Network {
         Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await
     }
 
+    /// One that is good for so many seconds still, which nobody has registered.
+    pub(crate) async fn ending(&self, oin: &str, seconds: i64) -> Holder {
+        let name = format!("org-{}", self.number());
+        let profile = Profile::Organisation {
+            name: "Bijna om".parse().unwrap(),
+            oin: oin.parse().unwrap(),
+            alternatives: vec![],
+        };
+        let made = now() - time::Duration::days(2) + time::Duration::seconds(seconds);
+        self.authority.issue(&name, &profile, 2, made).unwrap();
+        Certificates::load(&self.path("ca"), &name).hold(self.folder.path(), &self.address).await
+    }
+
     /// A registered privacy officer of a partner; the certificate's files are named after the person.
     pub(crate) async fn officer_of(&self, oin: &str, person: &str) -> Holder {
         self.person_of(oin, person, v1::HolderKind::Officer).await

@@ -224,7 +224,11 @@ async fn a_connection_with_a_revoked_key_ends_and_a_strangers_stays() {
     let network = Network::start().await;
     let partner = network.registered(crate::network::GEMEENTE, v1::OrganisationKind::Gemeente).await;
     let stranger = network.certificate(ANDERE_GEMEENTE).await;
-    let revoke = v1::RevokeCertificateRequest { request_id: id(), key_hash: partner.holder.key_hash.clone() };
+    let revoke = v1::RevokeCertificateRequest {
+        request_id: id(),
+        key_hash: partner.holder.key_hash.clone(),
+        ..Default::default()
+    };
     let operator = &network.operator.client;
     operator.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &revoke).await.unwrap();
     network.until_cut().await;

@@ -30,7 +30,8 @@ async fn renewed(network: &Network, holder: &Holder) -> Holder {
 }
 
 async fn revoke(operator: &Client, key_hash: &str) -> Result<v1::RegisteredCertificate, Status> {
-    let request = v1::RevokeCertificateRequest { request_id: id(), key_hash: key_hash.to_owned() };
+    let request =
+        v1::RevokeCertificateRequest { request_id: id(), key_hash: key_hash.to_owned(), ..Default::default() };
     operator.call("Registry/RevokeCertificate", &request).await.map(|reply| reply.message)
 }
 

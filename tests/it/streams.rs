@@ -189,7 +189,7 @@ async fn revocation_ends_streams_within_a_second_and_cuts_the_connection() {
     let players = Players::join(&network).await;
     let live = Live::open(&players.aanbieder, "").await;
     let key_hash = players.aanbieder.holder.key_hash.clone();
-    let request = v1::RevokeCertificateRequest { request_id: id(), key_hash };
+    let request = v1::RevokeCertificateRequest { request_id: id(), key_hash, ..Default::default() };
     let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &request);
     call.await.unwrap();
     let (status, took) = live.end().await;
@@ -214,7 +214,11 @@ async fn revocation_and_suspension_end_streams_on_both_nodes_within_a_second() {
         let away = node.client(&party.holder).await;
         let (here, there) = (Live::open(party, "").await, Live::over(&away, "").await);
         if revokes {
-            let request = v1::RevokeCertificateRequest { request_id: id(), key_hash: party.holder.key_hash.clone() };
+            let request = v1::RevokeCertificateRequest {
+                request_id: id(),
+                key_hash: party.holder.key_hash.clone(),
+                ..Default::default()
+            };
             let client = &network.operator.client;
             let call = client.call::<_, v1::RegisteredCertificate>("Registry/RevokeCertificate", &request);
             call.await.unwrap();

@@ -35,7 +35,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Writes a certificate and its key under `ca/`, for commands.
-fn keep(network: &Network, name: &str, holder: &Holder) {
+pub(crate) fn keep(network: &Network, name: &str, holder: &Holder) {
     std::fs::write(network.path(&format!("ca/{name}.pem")), pem_of(&holder.chain)).unwrap();
     let key = pem::encode(&pem::Pem::new("PRIVATE KEY", holder.key.secret_der()));
     sluis::whole_file::replace(&network.path(&format!("ca/{name}.key")), key.as_bytes()).unwrap();
@@ -87,10 +87,17 @@ roster = {{ file = "roster.toml" }}
     }
 }
 
+/// The process of the agent in this directory.
+fn run(home: &Path) -> Child {
+    let log = std::fs::File::create(home.join("log")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
+    command.args(["agent", "--config"]).arg(home.join("agent.toml")).stderr(log).spawn().unwrap()
+}
+
 /// An agent's own process.
-struct Agent {
+pub(crate) struct Agent {
     child: Child,
-    home: PathBuf,
+    pub(crate) home: PathBuf,
     address: String,
 }
 
@@ -102,8 +109,13 @@ impl Drop for Agent {
 }
 
 impl Agent {
-    fn start(network: &Network, keyholder: &Keyholder, oin: &str, certificate: &str, mandate: Option<&Path>) -> Self {
-        let keyholder = &keyholder.address;
+    pub(crate) fn start(
+        network: &Network,
+        keyholder: &str,
+        oin: &str,
+        certificate: &str,
+        mandate: Option<&Path>,
+    ) -> Self {
         let home = network.path(&format!("agent-{certificate}"));
         let args = AgentInitArgs {
             dir: home.clone(),
@@ -131,10 +143,16 @@ store = {{ directory = "store" }}
 "#
         );
         std::fs::write(home.join("agent.toml"), text).unwrap();
-        let log = std::fs::File::create(home.join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sluis"));
-        let child = command.args(["agent", "--config"]).arg(home.join("agent.toml")).stderr(log).spawn().unwrap();
+        let child = run(&home);
         Self { child, home, address }
+    }
+
+    /// Ends it at once, does something to its store, and starts it again.
+    pub(crate) fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        meanwhile(&self.home.join("store"));
+        self.child = run(&self.home);
     }
 
     /// Arguments of a command that calls it as one of the partner's own systems.
@@ -147,7 +165,7 @@ store = {{ directory = "store" }}
         )
     }
 
-    fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         let local = |name: &str| self.home.join("local").join(name);
         let identity = Identity::load(&local("system.pem"), &local("system.key"), now()).unwrap();
         let trust = servers(&local("anchors.pem")).unwrap();
@@ -156,7 +174,7 @@ store = {{ directory = "store" }}
     }
 
     /// Publishes its keys as soon as it listens.
-    fn publish_keys(&self) -> String {
+    pub(crate) fn publish_keys(&self) -> String {
         let args = words(&format!("covenant {} publish-keys", self.remote()));
         for _ in 0..100 {
             match sluis(&args) {
@@ -218,8 +236,8 @@ async fn a_suppliers_agent_works_for_its_customer_from_the_first_command_to_the_
 
     // The supplier's agent, and the office's.
     let keyholder = Keyholder::start(&network, &supplier);
-    let theirs = Agent::start(&network, &keyholder, CUSTOMER, "leverancier", Some(&file));
-    let office = Agent::start(&network, &keyholder, NETWERK, "netwerk-agent", None);
+    let theirs = Agent::start(&network, &keyholder.address, CUSTOMER, "leverancier", Some(&file));
+    let office = Agent::start(&network, &keyholder.address, NETWERK, "netwerk-agent", None);
     assert!(theirs.publish_keys().contains(CUSTOMER));
     office.publish_keys();
     let (record, case) = publish(theirs.channel()).await;

@@ -20,7 +20,7 @@ fn mandate(running: &Running, signer: &str, days: i64) -> v1::Mandate {
     given(&ca, signer, ALMELO, LEVERANCIER, days)
 }
 
-pub(super) fn given(ca: &std::path::Path, signer: &str, principal: &str, to: &str, days: i64) -> v1::Mandate {
+pub(in crate::agent) fn given(ca: &std::path::Path, signer: &str, principal: &str, to: &str, days: i64) -> v1::Mandate {
     let file = |extension: &str| ca.join(format!("{signer}.{extension}"));
     let chain = CertificateDer::pem_file_iter(file("pem")).unwrap().map(|der| der.unwrap().to_vec()).collect();
     let key = PrivateKeyDer::from_pem_file(file("key")).unwrap();

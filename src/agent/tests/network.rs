@@ -231,6 +231,18 @@ impl Network {
         self.ca.issue(name, &partner, 30, SystemClock.now()).unwrap();
     }
 
+    /// In the place of an organisation's certificate, one that is good for so many seconds still.
+    pub(super) fn ending(&self, oin: &str, seconds: i64) {
+        let partner =
+            Profile::Organisation { name: "Partner".parse().unwrap(), oin: oin.parse().unwrap(), alternatives: vec![] };
+        let made = SystemClock.now() - time::Duration::days(2) + time::Duration::seconds(seconds);
+        self.ca.issue("ending", &partner, 2, made).unwrap();
+        for extension in ["pem", "key"] {
+            let file = |name: &str| self.ca().join(format!("{name}.{extension}"));
+            std::fs::rename(file("ending"), file(oin)).unwrap();
+        }
+    }
+
     /// Evaluations that the organisation may still ask for today, after this one.
     pub(super) async fn remaining(&self, oin: &str) -> u32 {
         let channel = channel(&identity(&self.dir, oin), &trust(&self.dir), &self.keyholder);

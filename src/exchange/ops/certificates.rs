@@ -60,6 +60,15 @@ pub(super) fn reply(row: &CertificateRow, now: OffsetDateTime) -> v1::Registered
         revoked_with_it: Vec::new(),
         withheld_mandates: Vec::new(),
         via: row.via.clone(),
+        revocation_reason: revocation_reason(row) as i32,
+    }
+}
+
+const fn revocation_reason(row: &CertificateRow) -> v1::RevocationReason {
+    match (row.revoked_at, row.ceased) {
+        (None, _) => v1::RevocationReason::Unspecified,
+        (Some(_), true) => v1::RevocationReason::CessationOfOperation,
+        (Some(_), false) => v1::RevocationReason::KeyCompromise,
     }
 }
 
@@ -134,6 +143,7 @@ impl Proposal for RegisterCertificate {
                 renewed: false,
                 retires_at: None,
                 revoked_at: None,
+                ceased: false,
                 warned: 0,
             };
             Some(Self { request_id: request_id?, leaf, row, oin })

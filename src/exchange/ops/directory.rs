@@ -189,8 +189,8 @@ impl Operation for PublishKeys {
         let moment = Moment { covenant, machine: SystemClock.now(), network: facts.now };
         let (trust, mandate) = (hub.settings.trust.borrow().clone(), self.keys.mandate.as_ref());
         match speaks_for(&trust, &self.keys.certificate_chain, mandate, oin, moment) {
-            Ok(()) if self.is_registered(facts) => {}
-            Ok(()) | Err(NotSpeaking::Mandate(_) | NotSpeaking::Other) => {
+            Ok(_) if self.is_registered(facts) => {}
+            Ok(_) | Err(NotSpeaking::Mandate(_) | NotSpeaking::Other) => {
                 return Err(Refusal::malformed(
                     "keys.mandate",
                     "of a supplier the mandate in force, as it is registered",

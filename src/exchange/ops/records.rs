@@ -159,7 +159,7 @@ impl Operation for FetchRecord {
             record: Some(record_reply(row, &self.case)),
             header: Some(v1::SignedHeader { header: row.header.clone(), signature: row.signature.clone() }),
             key: Some(v1::SealedKey::decode(&**key).map_err(|_| StoreError::Inconsistent("record_key"))?),
-            author_keys: author.and_then(|oin| facts.registry.get(&oin)).and_then(|entry| entry.keys.clone()),
+            author_keys: author.and_then(|oin| facts.registry.opening_keys(&oin).cloned()),
             chunk: None,
         })
     }

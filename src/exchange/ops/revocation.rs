@@ -13,6 +13,7 @@ use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
 use crate::identity::KeyHash;
 use crate::method::Admitted;
+use crate::registry::is_exposed;
 use crate::store::certificates::{self, CertificateRow};
 use crate::store::{Changes, Tx, WorkError, renewal};
 
@@ -23,6 +24,8 @@ const TOLD: &str = "the certificate with which it was asked for was revoked";
 pub struct RevokeCertificate {
     request_id: String,
     key_hash: KeyHash,
+    /// It is needed no more. Otherwise it may be somebody else's.
+    ceased: bool,
 }
 
 /// What [`RevokeCertificate`] does.
@@ -44,7 +47,11 @@ impl Operation for RevokeCertificate {
         let mut fields = Fields::default();
         let request_id = fields.uuid("request_id", &message.request_id);
         let key_hash = key_hash(&mut fields, "key_hash", &message.key_hash);
-        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash? }))())
+        if v1::RevocationReason::try_from(message.reason).is_err() {
+            fields.wrong("reason", "KEY_COMPROMISE or CESSATION_OF_OPERATION");
+        }
+        let ceased = message.reason() == v1::RevocationReason::CessationOfOperation;
+        fields.done((|| Some(Self { request_id: request_id?, key_hash: key_hash?, ceased }))())
     }
 
     fn changes(&self, _: &Decided<Self>) -> Changes {
@@ -57,7 +64,10 @@ impl Operation for RevokeCertificate {
 
     fn decide(&self, _: &Exchange, facts: &Facts, (): &(), admitted: Admitted) -> Result<(Ground, Revoked), Refusal> {
         let row = known(facts, &self.key_hash, "an operator does not revoke the key it is using")?;
-        let with_it = renewed_with(&facts.registry.certificates, &row.key_hash);
+        if self.ceased && is_exposed(row) {
+            return Err(Refusal::precondition("it was revoked as a key that got out, and stays so"));
+        }
+        let with_it = renewed_with(&facts.registry.certificates, &row.key_hash, self.ceased);
         if with_it.contains(&facts.caller.key_hash().to_string()) {
             return Err(Refusal::precondition(
                 "the key that the operator is using was renewed with it and would be revoked too: another operator does it",
@@ -67,7 +77,10 @@ impl Operation for RevokeCertificate {
         let keys: Vec<&str> = [&row.key_hash].into_iter().chain(&with_it).map(String::as_str).collect();
         let withheld = signed_with(&facts.registry, &keys, facts.now);
         let withheld = withheld.into_iter().map(|mandate| format!("mandates/{}", mandate.mandate_id)).collect();
-        Ok((admitted.office(), Revoked { row: CertificateRow { revoked_at, ..row.clone() }, with_it, withheld }))
+        Ok((
+            admitted.office(),
+            Revoked { row: CertificateRow { revoked_at, ceased: self.ceased, ..row.clone() }, with_it, withheld },
+        ))
     }
 
     async fn apply(
@@ -79,13 +92,14 @@ impl Operation for RevokeCertificate {
     ) -> Result<v1::RegisteredCertificate, WorkError> {
         let (Revoked { row, with_it, withheld }, at) = (&done.plan, micros(done.facts.now));
         for key in [&row.key_hash].into_iter().chain(with_it) {
-            certificates::revoke(tx, key, at).await?;
+            certificates::revoke(tx, key, self.ceased, at).await?;
             renewal::refuse_of_key(tx, key, TOLD, at).await?;
         }
         draft.source.clone_from(&row.oin);
+        let why = if self.ceased { " as needed no more" } else { "" };
         draft.motivation = match with_it.as_slice() {
-            [] => format!("revoked: key {}", row.key_hash),
-            keys => format!("revoked: key {}; and renewed with it: key {}", row.key_hash, keys.join(", key ")),
+            [] => format!("revoked{why}: key {}", row.key_hash),
+            keys => format!("revoked{why}: key {}; and renewed with it: key {}", row.key_hash, keys.join(", key ")),
         };
         if !withheld.is_empty() {
             draft.motivation.push_str(&format!("; withheld, since it signed: {}", withheld.join(", ")));
@@ -95,18 +109,19 @@ impl Operation for RevokeCertificate {
     }
 }
 
-/// The keys that were obtained with this one, and with those in their turn, that are not revoked yet. One that an operator
-/// entered in its place is not among them: its key was shown to somebody who looked.
-fn renewed_with(all: &BTreeMap<KeyHash, CertificateRow>, key: &str) -> Vec<String> {
+/// The keys that were obtained with this one, and with those in their turn, that are not revoked yet, or not as ones that got out.
+/// One that an operator entered in its place is not among them: its key was shown to somebody who looked.
+fn renewed_with(all: &BTreeMap<KeyHash, CertificateRow>, key: &str, ceased: bool) -> Vec<String> {
     let (mut found, mut next) = (BTreeMap::new(), vec![key]);
     while let Some(key) = next.pop() {
         for row in all.values().filter(|row| row.renewed && row.replaces == key) {
-            if found.insert(&row.key_hash, row.revoked_at.is_none()).is_none() {
+            let is_left = row.revoked_at.is_none() || (!ceased && row.ceased);
+            if found.insert(&row.key_hash, is_left).is_none() {
                 next.push(&row.key_hash);
             }
         }
     }
-    found.into_iter().filter(|(_, is_good)| *is_good).map(|(key, _)| key.clone()).collect()
+    found.into_iter().filter(|(_, is_left)| *is_left).map(|(key, _)| key.clone()).collect()
 }
 
 #[cfg(test)]
@@ -131,6 +146,7 @@ mod tests {
             via: String::new(),
             retires_at: None,
             revoked_at: revoked.then_some(1),
+            ceased: false,
             warned: 0,
         };
         (row.key_hash.parse().unwrap(), row)
@@ -154,7 +170,14 @@ mod tests {
         ]);
         for (key, with_it) in [(1, vec![2, 4]), (2, vec![4]), (3, vec![4]), (4, vec![]), (5, vec![6]), (9, vec![])] {
             let expected: Vec<String> = with_it.into_iter().map(hash).collect();
-            assert_eq!(renewed_with(&all, &hash(key)), expected, "{key}");
+            for ceased in [false, true] {
+                assert_eq!(renewed_with(&all, &hash(key), ceased), expected, "{key}");
+            }
         }
+        // Keys that had ceased got out after all.
+        let ceased = |(key, row)| (key, CertificateRow { ceased: true, ..row });
+        let all = BTreeMap::from([row(1, None, false, true), ceased(row(2, Some(1), true, true))]);
+        assert_eq!(renewed_with(&all, &hash(1), false), [hash(2)]);
+        assert!(renewed_with(&all, &hash(1), true).is_empty());
     }
 }

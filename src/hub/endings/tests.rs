@@ -28,6 +28,7 @@ fn row(oin: &str, days: i64) -> CertificateRow {
         renewed: false,
         retires_at: None,
         revoked_at: None,
+        ceased: false,
         warned: 0,
     }
 }

@@ -29,6 +29,7 @@ fn row(expires_at: i64) -> CertificateRow {
         renewed: false,
         retires_at: None,
         revoked_at: None,
+        ceased: false,
         warned: 0,
     }
 }
@@ -58,7 +59,7 @@ impl Work for Step {
             Self::Warn(..) => return Err(WorkError::Stale),
             Self::Retire => retire(tx, &key, END).await?,
             Self::Revoke => {
-                revoke(tx, &key, 1).await?;
+                revoke(tx, &key, false, 1).await?;
             }
         }
         Ok(((), Draft { method: "sluis.v1.Registry/ListCertificates", ..Draft::default() }))

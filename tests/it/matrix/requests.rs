@@ -509,7 +509,7 @@ impl<'n> Stage<'n> {
             }
             "Registry/RevokeCertificate" => {
                 let key_hash = self.leaver.holder.key_hash.clone();
-                one(&v1::RevokeCertificateRequest { request_id, key_hash })
+                one(&v1::RevokeCertificateRequest { request_id, key_hash, ..Default::default() })
             }
             "Registry/RetireCertificate" => {
                 let key_hash = self.network.succeeded(self.leaver.oin().as_str()).await.key_hash;

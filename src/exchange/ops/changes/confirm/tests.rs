@@ -30,6 +30,7 @@ fn key(nth: u8) -> CertificateRow {
         via: String::new(),
         retires_at: None,
         revoked_at: None,
+        ceased: false,
         warned: 0,
     }
 }
