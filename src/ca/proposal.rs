@@ -181,7 +181,7 @@ pub enum AnyPaper {
     /// A certificate.
     Certificate(Box<Paper<Proposal>>),
     /// Other operators.
-    Operators(Paper<Replacement>),
+    Operators(Box<Paper<Replacement>>),
 }
 
 impl AnyPaper {

@@ -162,7 +162,7 @@ pub(super) fn approve(args: &ApproveArgs, now: OffsetDateTime, out: &mut dyn Wri
         }
         AnyPaper::Operators(paper) => {
             operators::describe(&paper, &office, &args.proposal, now, out)?;
-            approved(paper, &office, args, now, out)
+            approved(*paper, &office, args, now, out)
         }
     }
 }
