@@ -12,8 +12,8 @@ use crate::clock::{Clock as _, SystemClock};
 async fn what_it_wrote_is_opened_by_who_saw_its_keys_and_nothing_is_sealed_to_it() {
     const GOOD: i64 = 20;
     let network = Network::start().await;
-    let began = SystemClock.now();
     network.ending(ALMELO, GOOD);
+    let began = SystemClock.now();
     let (almelo, raalte) = (network.agent(ALMELO, true).await, network.agent(RAALTE, true).await);
     almelo.publish_keys().await;
     raalte.publish_keys().await;
