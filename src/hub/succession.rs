@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(2);
 /// Changes of the registry in one look. A guard against a defect that loops: there are some fifty partners.
 const MOST: usize = 1_000;
-/// Attempts at one case in one look, while others change it.
+/// Attempts at one case or step in one look, while others change it.
 const ATTEMPTS: usize = 8;
 
 /// Looks for ever.
@@ -96,18 +96,26 @@ async fn look(exchange: &Arc<Exchange>, said: &mut Said) -> Result<(), CommitErr
     failed.map_or(Ok(()), Err)
 }
 
-/// What the registry is to say by now.
+/// What the registry is to say by now. A step that can't be written holds up no other.
 async fn take_steps(exchange: &Arc<Exchange>) -> Result<(), CommitError> {
+    let (mut tried, mut failed) = (BTreeMap::<_, usize>::new(), None);
     for _ in 0..MOST {
-        let step = next_step(&exchange.registry.borrow(), exchange.clock.now());
-        let Some(step) = step else { break };
+        let picture = Arc::clone(&exchange.registry.borrow());
+        let mut due = steps(&picture, exchange.clock.now());
+        let Some(step) = due.find(|step| tried.get(&step.id()).is_none_or(|times| *times < ATTEMPTS)) else { break };
+        let (oin, times) = (step.oin.clone(), tried.entry(step.id()).or_default());
+        *times += 1;
         match exchange.store.run_tx(Admitted::by_configuration().office(), step).await {
             // Stale: another node was first, or something changed.
             Ok(_) | Err(CommitError::Stale) => exchange.refresh().await?,
-            Err(error) => return Err(error),
+            Err(error) => {
+                let (organisation, error) = (log(&oin), failed.insert(error));
+                tracing::warn!(sluis.organisation = organisation, error = %Chain(error), "the registry does not say yet who left or is succeeded");
+                *times = ATTEMPTS;
+            }
         }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// Sees to one partner's cases. Whether they wait for an heir that takes no part.
@@ -158,22 +166,21 @@ async fn settle_one(exchange: &Arc<Exchange>, oin: &Oin, case: &str) -> Result<b
     Ok(false)
 }
 
-/// What the registry is to say next.
-fn next_step(registry: &Registry, now: OffsetDateTime) -> Option<Step> {
+/// What the registry is to say, partner by partner: that it left, and who takes its place.
+fn steps(registry: &Registry, now: OffsetDateTime) -> impl Iterator<Item = Step> {
     let rev = registry.rev;
-    registry.partners.iter().find_map(|(oin, entry)| {
-        let what = match (entry.left(now), &entry.succession) {
-            (Some(left), _) if entry.partner.status != PartnerStatus::Withdrawn => What::Departs(left),
-            (_, Some(by)) if by.effective <= now && !by.settled && passing::heir_takes_part(registry, oin, now) => {
-                let heir = registry.heir(oin, now);
-                let held = registry.get(heir).map(|heir| heir.standing_roles.clone()).unwrap_or_default();
-                let passes = by.in_time(entry.left(now));
-                let roles = held.into_iter().chain(entry.standing_roles.iter().copied().filter(|_| passes)).collect();
-                What::Settles { heir: heir.clone(), roles }
-            }
-            _ => return None,
-        };
-        Some(Step { oin: oin.clone(), what, rev, now })
+    registry.partners.iter().flat_map(move |(oin, entry)| {
+        let left = entry.left(now);
+        let departs = left.filter(|_| entry.partner.status != PartnerStatus::Withdrawn).map(What::Departs);
+        let due = entry.succession.as_ref().filter(|by| by.effective <= now && !by.settled);
+        let settles = due.filter(|_| passing::heir_takes_part(registry, oin, now)).map(|by| {
+            let heir = registry.heir(oin, now);
+            let held = registry.get(heir).map(|heir| heir.standing_roles.clone()).unwrap_or_default();
+            let passes = by.in_time(left);
+            let roles = held.into_iter().chain(entry.standing_roles.iter().copied().filter(|_| passes)).collect();
+            What::Settles { heir: heir.clone(), roles }
+        });
+        departs.into_iter().chain(settles).map(move |what| Step { oin: oin.clone(), what, rev, now })
     })
 }
 
@@ -193,6 +200,22 @@ enum What {
     Settles { heir: Oin, roles: BTreeSet<Role> },
 }
 
+impl Step {
+    /// Which step it is, whatever else the registry says.
+    fn id(&self) -> (Oin, &'static str) {
+        (self.oin.clone(), self.what.method())
+    }
+}
+
+impl What {
+    const fn method(&self) -> &'static str {
+        match self {
+            Self::Departs(_) => "sluis.v1.Registry/SetPartnerStatus",
+            Self::Settles { .. } => "sluis.v1.Registry/SucceedPartner",
+        }
+    }
+}
+
 impl Work for Step {
     type Output = ();
 
@@ -202,15 +225,14 @@ impl Work for Step {
 
     async fn run(&self, tx: &mut Tx<'_>) -> Result<((), Draft), WorkError> {
         let oin = self.oin.as_str();
-        let mut draft = Draft { action: Some(Action::Update), source: self.oin.to_string(), ..Draft::default() };
+        let (method, source) = (self.what.method(), self.oin.to_string());
+        let mut draft = Draft { method, action: Some(Action::Update), source, ..Draft::default() };
         let done = match &self.what {
             What::Departs(at) => {
-                draft.method = "sluis.v1.Registry/SetPartnerStatus";
                 draft.motivation = "the membership has ended, as announced".to_owned();
                 depart(tx, oin, micros(*at)).await?
             }
             What::Settles { heir, roles } => {
-                draft.method = "sluis.v1.Registry/SucceedPartner";
                 draft.recipients = vec![heir.to_string()];
                 draft.motivation = format!("partners/{heir} takes its place from now on");
                 settle(tx, oin, heir.as_str(), &codes(roles), micros(self.now)).await?

@@ -1,11 +1,15 @@
 //! Who may seat whom, and what a seat brings and leaves behind.
 
+use std::time::Duration;
+
+use prost::Message as _;
 use sluis::api::v1;
 use tonic::{Code, Status};
 
 use crate::calls::reason;
 use crate::direct::{AANMELDING, Draft, FASE, Players, ROL, Why, regime, subject, why};
-use crate::network::{Network, Party, id};
+use crate::health::PATIENCE;
+use crate::network::{GI, Network, Party, forward, id};
 
 const COORDINATOR: Why = why("1", "beheer", v1::Role::R03).because("proef van toewijzen");
 
@@ -213,6 +217,106 @@ async fn nobody_seals_for_whoever_left() {
     assert_eq!(waiting().await, 1);
     gemeente.end_role(&newcomer).await.unwrap();
     assert_eq!(waiting().await, 0);
+}
+
+/// Whether the author's agent is asked to seal a record for somebody.
+pub(crate) async fn is_asked(author: &Party, record: &str) -> bool {
+    let none = tokio_stream::once(Vec::new());
+    let (_, mut asked) = author.client().open("/sluis.v1.Records/StreamSealRequests", none).await.unwrap();
+    match tokio::time::timeout(Duration::from_secs(1), asked.message()).await {
+        Ok(next) => v1::SealRequest::decode(&*next.unwrap().unwrap()).unwrap().record == record,
+        Err(_) => false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_asked_to_seal_what_is_older_than_a_month() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let late = network.partner("00000099300000030000", v1::OrganisationKind::Aanbieder).await;
+    let (gemeente, database) = (&players.gemeente, network.database().await);
+    let case = gemeente.refer(None).await.unwrap().message.name;
+    gemeente.move_to(&case, v1::Phase::F2).await;
+    let draft = Draft {
+        case: case.clone(),
+        why: why("12", "triage", v1::Role::R02),
+        category: v1::Category::C05,
+        form: v1::Form::I,
+        roles: vec![v1::Role::R07],
+        content: b"wie doet mee".to_vec(),
+    };
+    seat(gemeente, &ROL, &case, v1::Role::R07, &players.aanbieder, true).await.unwrap();
+    let record = gemeente.publish(&draft).await.unwrap().message.record.unwrap().name;
+    seat(gemeente, &ROL, &case, v1::Role::R07, &players.expert, true).await.unwrap();
+    let waiting = async || database.number("SELECT COUNT(*) FROM seal_request").await;
+    assert_eq!(waiting().await, 1);
+    // Its agent would not do it any more a moment later.
+    forward(&network, 30 * 86_400 - 60).await;
+    assert!(is_asked(gemeente, &record).await);
+    forward(&network, 61).await;
+    assert!(!is_asked(gemeente, &record).await);
+    seat(gemeente, &ROL, &case, v1::Role::R07, &late, true).await.unwrap();
+    assert_eq!(waiting().await, 1, "who comes too late is not put on the list");
+}
+
+/// Who waits in two roles is added in the one that the author signed, and goes on waiting in the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_with_two_roles_is_added_in_each_by_itself() {
+    use v1::Role::{R07, R08};
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let gi = network.partner(GI, v1::OrganisationKind::Gi).await;
+    let (gemeente, database) = (&players.gemeente, network.database().await);
+    let case = gemeente.refer(None).await.unwrap().message.name;
+    gemeente.move_to(&case, v1::Phase::F5).await;
+    let draft = Draft {
+        case: case.clone(),
+        why: why("18", "hulp", v1::Role::R02),
+        category: v1::Category::C15,
+        form: v1::Form::I,
+        roles: vec![R07, R08],
+        content: b"het plan".to_vec(),
+    };
+    seat(gemeente, &ROL, &case, R07, &players.aanbieder, true).await.unwrap();
+    gemeente.publish(&draft).await.unwrap();
+    for role in [R07, R08] {
+        seat(gemeente, &ROL, &case, role, &gi, true).await.unwrap();
+    }
+    let none = tokio_stream::once(Vec::new());
+    let (_, mut asked) = gemeente.client().open("/sluis.v1.Records/StreamSealRequests", none).await.unwrap();
+    let mut asked = async || {
+        let next = tokio::time::timeout(PATIENCE, asked.message()).await.expect("a newcomer waits");
+        v1::SealRequest::decode(&*next.unwrap().unwrap()).unwrap()
+    };
+    let (first, second) = (asked().await, asked().await);
+    let roles = [&first, &second].map(|asked| asked.route.as_ref().unwrap().role());
+    assert_eq!(roles, [R07, R08]);
+    let add = async |asked: &v1::SealRequest| {
+        let request = gemeente.add(asked);
+        gemeente.client().call::<_, v1::AddRecipientResponse>("Records/AddRecipient", &request).await
+    };
+    let count = async |table: &str, role: &str| {
+        let query = format!("SELECT COUNT(*) FROM {table} WHERE oin = '{GI}' AND role = '{role}'");
+        database.any_number(query).await
+    };
+    let stands = async || {
+        let mut all = Vec::new();
+        for table in ["seal_request", "record_recipient"] {
+            all.push((count(table, "R07").await, count(table, "R08").await));
+        }
+        all
+    };
+    add(&second).await.unwrap();
+    assert_eq!(stands().await, [(1, 0), (0, 1)]);
+    let again = add(&second).await.unwrap_err();
+    assert_eq!(again.code(), Code::FailedPrecondition, "it waits in the other role alone: {again:?}");
+    // Nobody is added to what should be gone.
+    database.run("UPDATE record SET expires_at = 1").await;
+    let late = add(&first).await.unwrap_err();
+    assert_eq!(reason(&late).as_deref(), Some("RETENTION_ELAPSED"), "{late:?}");
+    database.run("UPDATE record SET expires_at = NULL").await;
+    add(&first).await.unwrap();
+    assert_eq!(stands().await, [(0, 0), (1, 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! What the hub does of its own accord in the cases of a partner that has left, or whose place is taken: roles end, and pass to the
-//! heir. Each case is one transaction with one event, whoever does it first; so a case is as it was or as it is to be.
+//! heir. Each case is one transaction with one event, whoever does it first; so a case is as it was or as it is to be. Only what passes
+//! to somebody who was named after the exit is a second one, so that an exit leaves the same whenever it is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +33,8 @@ pub async fn due(
     reader: &mut Reader,
 ) -> Result<BTreeSet<String>, StoreError> {
     let Some(entry) = registry.get(oin) else { return Ok(BTreeSet::new()) };
-    let mut cases = in_cases(reader, oin.as_str(), micros(now)).await?;
+    // What was held when it left, though its agreed end may have come since.
+    let mut cases = in_cases(reader, oin.as_str(), micros(entry.left(now).unwrap_or(now))).await?;
     if let Some(by) = &entry.succession {
         cases.extend(closed_cases(reader, oin.as_str(), micros(now)).await?);
         if by.in_time(entry.left(now)) {
@@ -67,6 +69,17 @@ impl<'a> Going<'a> {
         let heir = taken.map(|by| (heir, by.effective)).filter(|_| heir_takes_part(registry, from, now));
         (heir.is_some() || left.is_some()).then(|| Self { from, heir, line: registry.line(from, now), left })
     }
+
+    /// Whether the heir took the place no later than the one that goes left.
+    fn in_time(&self) -> bool {
+        self.heir.is_none_or(|(_, since)| self.left.is_none_or(|left| since <= left))
+    }
+
+    /// Whether a role is held still; or was when its holder left, and nobody has put down its end.
+    fn held(&self, role: &Assignment, now: OffsetDateTime) -> bool {
+        let is_agreed = role.ends_at.is_none_or(|end| self.left.unwrap_or(now) < end);
+        role.starts_at <= now && is_agreed && role.ended_at.is_none_or(|end| now < end)
+    }
 }
 
 /// Whether whoever sits in an organisation's place takes part.
@@ -78,6 +91,8 @@ pub fn heir_takes_part(registry: &Registry, from: &Oin, now: OffsetDateTime) -> 
 #[derive(Debug)]
 struct After {
     case: CaseFile,
+    /// To whom something may pass.
+    heir: Option<Oin>,
     ended: Vec<Assignment>,
     begun: Vec<Assignment>,
     /// The heir carries out measures.
@@ -88,56 +103,52 @@ struct After {
 
 /// The case as it is to be; nothing if there is nothing to do. `id` makes ids of roles and names of the case.
 fn pass(before: &CaseFile, going: &Going<'_>, now: OffsetDateTime, mut id: impl FnMut() -> String) -> Option<After> {
-    // Of a case that is closed, whoever takes the place answers for what is kept (articles 31–37), and nothing else is done in it.
     let closed = before.is_closed();
-    if closed && going.heir.is_none() {
+    let goes = |a: &Assignment| a.partner() == Some(going.from) && (!closed || a.role == Role::R02);
+    let held = |a: &Assignment| goes(a) && going.held(a, now);
+    // Somebody who is named afterwards finds the case as the exit left it, whenever that is carried out: the exit comes first.
+    let exit_alone = !closed && !going.in_time() && before.assignments.iter().any(held);
+    let comes = going.heir.filter(|_| !exit_alone);
+    // Of a case that is closed, whoever takes the place answers for what is kept (articles 31–37), and nothing else is done in it.
+    if closed && comes.is_none() {
         return None;
     }
+    let heir = comes.map(|(heir, _)| heir.clone());
     let mut after =
-        After { case: before.clone(), ended: Vec::new(), begun: Vec::new(), measures: false, chosen: false };
-    for held in before.assignments.iter().filter(|a| a.partner() == Some(going.from)) {
-        if closed && held.role != Role::R02 {
-            continue;
-        }
-        let holds = held.holds(now);
-        if holds {
-            // Whoever has left held it until then.
-            let ended_at = Some(going.left.unwrap_or(now).max(held.starts_at));
-            after.ended.push(Assignment { ended_at, ..held.clone() });
-        }
-        let passes = |since| holds || passes_later(held, going.left, since, now);
-        let Some((heir, _)) = going.heir.filter(|(_, since)| passes(*since)) else { continue };
-        if !has_had(before, heir, &going.line, held.role, going.left.filter(|_| !holds), now) {
-            let begun = Assignment {
-                id: id(),
-                party: Party::Partner(heir.clone()),
-                starts_at: now,
-                ended_at: None,
-                ..held.clone()
-            };
-            let twice = after.begun.iter().any(|other: &Assignment| other.role == begun.role);
-            after.begun.extend((!twice).then_some(begun));
-        }
+        After { case: before.clone(), heir, ended: Vec::new(), begun: Vec::new(), measures: false, chosen: false };
+    for own in after.case.assignments.iter_mut().filter(|a| held(a)) {
+        // Whoever has left held it until then.
+        own.ended_at = Some(going.left.unwrap_or(now).max(own.starts_at));
+        after.ended.push(own.clone());
     }
-    for ended in &after.ended {
-        let own = after.case.assignments.iter_mut().filter(|a| a.id == ended.id);
-        own.for_each(|a| a.ended_at = ended.ended_at);
-    }
-    after.case.assignments.extend(after.begun.iter().cloned());
-    if let Some((heir, since)) = going.heir {
-        let in_time = !closed && going.left.is_none_or(|left| since <= left);
+    if let Some((heir, _)) = comes {
+        let passes = |a: &&Assignment| match going.left {
+            None => after.ended.iter().any(|ended| ended.id == a.id),
+            Some(left) => passes_later(a, left, going.in_time(), now),
+        };
+        let passing: Vec<Assignment> =
+            after.case.assignments.iter().filter(|a| goes(a)).filter(passes).cloned().collect();
+        for gone in &passing {
+            let twice = after.begun.iter().any(|other: &Assignment| other.role == gone.role);
+            if !twice && !has_had(&after.case, heir, &going.line, gone, going.left, now) {
+                let party = Party::Partner(heir.clone());
+                after.begun.push(Assignment { id: id(), party, starts_at: now, ended_at: None, ..gone.clone() });
+            }
+        }
+        after.case.assignments.extend(after.begun.iter().cloned());
         if !after.begun.is_empty() {
             after.case.names.entry(heir.clone()).or_insert_with(&mut id);
         }
         for measure in after.case.measures.iter_mut().filter(|m| m.executor == *going.from) {
-            if in_time && measure.ends_at.is_none_or(|end| now < end) {
+            if !closed && going.in_time() && measure.ends_at.is_none_or(|end| now < end) {
                 measure.executor = heir.clone();
                 after.measures = true;
             }
         }
-        let is_chosen = |a: &Assignment| a.role == Role::R09;
         // The role may have ended with the membership, long before it passes.
-        if after.case.chosen.as_ref() == Some(going.from) && after.ended.iter().chain(&after.begun).any(is_chosen) {
+        let provides = |a: &Assignment| a.role == Role::R09 && a.partner() == Some(heir) && a.holds(now);
+        let chosen_goes = after.case.chosen.as_ref() == Some(going.from) && passing.iter().any(|a| a.role == Role::R09);
+        if chosen_goes && after.case.assignments.iter().any(provides) {
             after.case.chosen = Some(heir.clone());
             after.chosen = true;
         }
@@ -146,29 +157,29 @@ fn pass(before: &CaseFile, going: &Going<'_>, now: OffsetDateTime, mut id: impl 
     is_moved.then_some(after)
 }
 
-/// Whether a role that ended when its holder left still passes to somebody: all of them to a successor that was named before, and
-/// to one that is named afterwards only the case itself (R02), if nobody else has it by now. Whoever holds the case gives the others.
-fn passes_later(ended: &Assignment, left: Option<OffsetDateTime>, since: OffsetDateTime, now: OffsetDateTime) -> bool {
-    let with_membership = left.is_some() && ended.ended_at == left;
+/// Whether a role that ended when its holder left passes: all of them to a successor that was named in time, and to one that is
+/// named afterwards only the case itself (R02), if nobody else has it by now. Whoever holds the case gives the others.
+fn passes_later(ended: &Assignment, left: OffsetDateTime, in_time: bool, now: OffsetDateTime) -> bool {
+    let with_membership = ended.ended_at == Some(left.max(ended.starts_at));
     let is_agreed = ended.ends_at.is_none_or(|end| now < end);
-    with_membership && is_agreed && (ended.role == Role::R02 || left.is_some_and(|left| since <= left))
+    with_membership && is_agreed && (ended.role == Role::R02 || in_time)
 }
 
-/// Whether the heir holds the role; or, when it is one that ended with a membership, it or one before it in the line has held it since
-/// (what was ended there was ended); or another holds the case.
+/// Whether the heir holds a role that somebody held before; or, when that one ended with a membership, the heir or one before it in
+/// the line has held it since (what was ended there was ended); or another holds the case.
 fn has_had(
     case: &CaseFile,
     heir: &Oin,
     line: &[&Oin],
-    role: Role,
+    gone: &Assignment,
     left: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> bool {
-    let same = case.assignments.iter().filter(|a| a.role == role);
+    let same = case.assignments.iter().filter(|a| a.role == gone.role && a.id != gone.id);
     match left {
         None => same.filter(|a| a.partner() == Some(heir)).any(|a| a.holds(now)),
         Some(left) => same
-            .filter(|a| a.partner().is_some_and(|oin| line.contains(&oin)) || role == Role::R02)
+            .filter(|a| a.partner().is_some_and(|oin| line.contains(&oin)) || gone.role == Role::R02)
             .any(|a| a.ended_at.is_none_or(|end| end > left)),
     }
 }
@@ -200,7 +211,7 @@ pub async fn settle_case(hub: &Arc<Exchange>, from: &Oin, case_id: &str) -> Resu
     let Some(case) = crate::store::case::load(&mut reader, case_id).await? else { return Ok(false) };
     let Some(going) = Going::of(&registry, from, now) else { return Ok(false) };
     let Some(after) = pass(&case, &going, now, || uuid::Uuid::new_v4().to_string()) else { return Ok(false) };
-    let heir = going.heir.map(|(heir, _)| heir.clone());
+    let (heir, exit_alone) = (after.heir.clone(), after.heir.is_none() && going.heir.is_some());
     // Counted first: a record that comes in between makes this picture older, never newer.
     let count = crate::store::case::record_count(&mut reader, case_id).await?;
     let (mut records, mut own) = (Vec::new(), Vec::new());
@@ -219,6 +230,9 @@ pub async fn settle_case(hub: &Arc<Exchange>, from: &Oin, case_id: &str) -> Resu
         after.begun.iter().map(|a| (a.role, newcomer::may_open(hub, &scene, &after.case, a, &records))).collect();
     let work = Settle { hub: Arc::clone(hub), scene, from: from.clone(), heir, after, rev, count, open, own };
     hub.store.run_tx(Admitted::by_configuration().office(), work).await?;
+    if exit_alone {
+        Box::pin(settle_case(hub, from, case_id)).await?;
+    }
     Ok(true)
 }
 

@@ -71,6 +71,101 @@ async fn whose_place_is_taken_operates_no_more() {
     assert_eq!(reason(&status).as_deref(), Some("PARTNER_WITHDRAWN"), "{status:?}");
 }
 
+/// A record whose retention ended while it waited is sealed for nobody, in whoever's place it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_binds_the_author_that_seals_for_its_successor() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let (old, operator) = (&players.gemeente, &network.operator.client);
+    let new = network.partner(ANDERE_GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    let case = old.refer(Some(network.voprf("999907141"))).await.unwrap().message.name;
+    old.assign(&case, v1::Role::R07, &players.aanbieder).await.unwrap();
+    old.advance(&case, v1::Phase::F5).await.unwrap();
+    let own = old.publish(&plan(&case)).await.unwrap().message.record.unwrap().name;
+    succeed(operator, &succession(old, &new)).await.unwrap();
+    let asked = old.seal_request(&own).await;
+    network.database().await.any("UPDATE record SET expires_at = 1".to_owned()).await;
+    let (client, added) = (old.client(), old.add(&asked));
+    let status = client.call::<_, v1::AddRecipientResponse>("Records/AddRecipient", &added).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+    assert!(!crate::seats::is_asked(old, &own).await);
+    let keys = format!("SELECT COUNT(*) FROM record_key WHERE oin = '{}'", new.oin());
+    assert_eq!(network.database().await.any_number(keys).await, 0);
+}
+
+/// Whose case can't be written holds up nobody else, and whose row can't neither.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partner_that_is_stuck_holds_up_no_other() {
+    use v1::OrganisationKind::Gemeente;
+    let network = Network::start().await;
+    let (operator, database) = (&network.operator.client, network.database().await);
+    // The stuck one comes first.
+    let stuck = network.partner(crate::network::GEMEENTE, Gemeente).await;
+    let other = network.partner("00000099100001430000", Gemeente).await;
+    let heir = network.partner(ANDERE_GEMEENTE, Gemeente).await;
+    let next = network.partner("00000099100001440000", Gemeente).await;
+    let case = stuck.refer(None).await.unwrap().message.name;
+    other.refer(None).await.unwrap();
+    let case_id = database.case_id(&case).await;
+    database.forbid("assignment", &format!("NEW.case_id = '{case_id}'")).await;
+    succeed(operator, &succession(&stuck, &heir)).await.unwrap();
+    succeed(operator, &succession(&other, &next)).await.unwrap();
+    until_roles(&network, &next, 2).await;
+    assert_eq!((roles(&network, &stuck).await, roles(&network, &heir).await), (2, 0));
+    database.allow("assignment").await;
+    until_roles(&network, &heir, 2).await;
+
+    let (stuck, other) = (&heir, &next);
+    for oin in [stuck, other] {
+        withdraw(operator, oin, ahead(60)).await.unwrap();
+    }
+    let of = format!("NEW.req_oin = '' AND NEW.case_id IS NULL AND NEW.src_oin = '{}'", stuck.oin());
+    database.forbid("audit_event", &of).await;
+    forward(&network, 120).await;
+    let left = async |who: &Party| {
+        let one = format!("SELECT COUNT(*) FROM partner WHERE status = 'withdrawn' AND oin = '{}'", who.oin());
+        (database.any_number(one).await == 1).then_some(())
+    };
+    until(async || left(other).await).await;
+    assert_eq!(left(stuck).await, None);
+    database.allow("audit_event").await;
+    until(async || left(stuck).await).await;
+    network.holds_together().await;
+}
+
+/// Whoever is named after somebody left gets what the exit leaves, though the hub comes to the exit later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exit_that_is_carried_out_late_leaves_the_same() {
+    let network = Network::start().await;
+    let players = Players::join(&network).await;
+    let (old, operator) = (&players.gemeente, &network.operator.client);
+    let new = network.partner(ANDERE_GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    let database = network.database().await;
+    let count = async |of: &Party, more: &str| {
+        database.any_number(format!("SELECT COUNT(*) FROM assignment a WHERE oin = '{}' {more}", of.oin())).await
+    };
+    let case = old.refer(None).await.unwrap().message.name;
+    old.assign(&case, v1::Role::R07, old).await.unwrap();
+    // One role was to end between the exit and the moment in which the hub comes to it.
+    withdraw(operator, old, ahead(60)).await.unwrap();
+    database.run("UPDATE assignment SET ends_at = starts_at + 90000000 WHERE role = 'R01'").await;
+    let of = format!("NEW.req_oin = '' AND NEW.case_id IS NOT NULL AND NEW.src_oin = '{}'", old.oin());
+    database.forbid("audit_event", &of).await;
+    forward(&network, 120).await;
+    let status = async || known(&network, old).await.status();
+    until(async || (status().await == v1::PartnerStatus::Withdrawn).then_some(())).await;
+    succeed(operator, &succession(old, &new)).await.unwrap();
+    assert_eq!(count(old, "AND ended_at IS NULL").await, 3, "not yet");
+    database.allow("audit_event").await;
+    until_roles(&network, &new, 1).await;
+    assert_eq!(count(old, "AND ended_at = (SELECT withdrawn_at FROM partner p WHERE p.oin = a.oin)").await, 3);
+    let case = count(&new, "AND role = 'R02'").await;
+    assert_eq!((case, count(&new, "").await), (1, 1), "the case, and nothing else");
+    // The exit, and the case that passes.
+    assert_eq!(own_events(&network, old, true).await, 2);
+    network.holds_together().await;
+}
+
 /// `sluis registry partner` without a word about standing roles takes none away.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_name_keeps_standing_roles() {

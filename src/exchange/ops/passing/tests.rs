@@ -131,6 +131,50 @@ fn what_ended_with_a_membership_passes_later() {
     }
 }
 
+/// The case in the end, when somebody left five hours ago and the hub looked at these hours.
+fn settled(case: &CaseFile, since: i64, looks: &[i64]) -> CaseFile {
+    let (from, to) = (oin(1), oin(2));
+    let mut case = case.clone();
+    for look in looks {
+        let heir = (since <= *look).then(|| (&to, hours(since)));
+        let going = Going { from: &from, heir, line: vec![&to], left: Some(hours(-5)) };
+        let mut ids = 0..;
+        let mut again = || pass(&case, &going, hours(*look), || format!("{look}-{}", ids.next().unwrap()));
+        if let Some(after) = again() {
+            case = after.case;
+            // The exit of a case comes first, and what passes follows at once.
+            let more = pass(&case, &going, hours(*look), || format!("{look}-more"));
+            case = more.map_or(case, |more| more.case);
+        }
+    }
+    case
+}
+
+#[test]
+fn an_exit_that_is_carried_out_late_leaves_what_one_in_time_does() {
+    use Role::{R01, R02, R07, R08, R09, R10};
+    // R08 was to end while nobody looked; the heir gave up R07 in that time, and had R10 all along.
+    let held = [R01, R02, R07, R08, R09, R10].map(|role| (1, role, None));
+    let mut before = case(&[&held[..], &[(2, R07, Some(-4)), (2, R10, None)]].concat());
+    before.assignments[3].ends_at = Some(hours(-3));
+    before.chosen = Some(oin(1));
+    for (since, expected, chosen) in [
+        (-6, vec![R10, R01, R02, R09], 2),
+        (-5, vec![R10, R01, R02, R09], 2),
+        (-4, vec![R10, R02], 1),
+        (-1, vec![R10, R02], 1),
+    ] {
+        for looks in [&[-5, 0][..], &[-5, -4, -1, 0], &[-2, 0], &[0]] {
+            let after = settled(&before, since, looks);
+            let of = |whose: Oin| after.assignments.iter().filter(move |a| a.partner() == Some(&whose));
+            let gone: Vec<_> = of(oin(1)).map(|a| (a.role, a.ended_at)).collect();
+            let has: Vec<_> = of(oin(2)).filter(|a| a.holds(NOW)).map(|a| a.role).collect();
+            assert_eq!(gone, held.map(|(_, role, _)| (role, Some(hours(-5)))), "{since} {looks:?}");
+            assert_eq!((has, after.chosen), (expected.clone(), Some(oin(chosen))), "{since} {looks:?}");
+        }
+    }
+}
+
 #[test]
 fn an_heir_gets_the_role_as_it_was_with_measures_and_choice() {
     let mut before = case(&[(1, Role::R09, None), (1, Role::R08, None), (3, Role::R02, None)]);
