@@ -9,6 +9,7 @@ mod faults;
 mod finding;
 mod opening;
 mod proxy;
+mod succession;
 mod tree;
 
 use super::inbox::{self, NewItem};

@@ -204,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_again_pushes_out_nobody_and_leaves_its_old_place() {
+        let refusals = Refusals::default();
+        let (here, there) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let add = |nth: usize, from| refusals.add(refused(Fault::UnknownIssuer), shown(&nth.to_string()), from, NOW);
+        (0..MOST_OF_ONE).for_each(|nth| add(nth, here));
+        add(3, here);
+        assert_eq!((refusals.list().len(), refusals.list()[0].count), (MOST_OF_ONE, 2));
+        // One moves elsewhere: there is room for another here.
+        add(3, there);
+        add(MOST_OF_ONE, here);
+        let keys: Vec<String> = refusals.list().into_iter().map(|one| one.key_hash).collect();
+        assert_eq!((keys.len(), keys.last().unwrap().as_str()), (MOST_OF_ONE + 1, "0"));
+    }
+
+    #[test]
     fn what_can_not_be_read_is_nobody() {
         let shown = Shown::of(b"<html>");
         assert!(shown.key_hash.is_empty() && shown.subject.is_empty());

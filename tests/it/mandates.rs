@@ -16,6 +16,8 @@ use crate::direct::{AANMELDING, Draft, Players, why};
 use crate::network::{ANDERE_GEMEENTE, Holder, Network, Party, forward, id, now, publish_keys, renewal};
 use crate::streams::Live;
 
+mod at_once;
+
 pub(crate) const SUPPLIER: &str = "00000099900000010000";
 pub(crate) const OTHER_SUPPLIER: &str = "00000099900000020000";
 const COVENANT: &str = "ret-overijssel";

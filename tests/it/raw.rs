@@ -53,8 +53,18 @@ impl Raw {
         Self::connect_from(network, holder, window, Ipv4Addr::LOCALHOST.into()).await.expect("a connection")
     }
 
+    /// Connects to a node.
+    pub(crate) async fn connect_to(node: &str, network: &Network, holder: &Holder) -> Self {
+        let from = Ipv4Addr::LOCALHOST.into();
+        Self::connect_between(from, node, network, holder, 65_535).await.expect("a connection")
+    }
+
     /// The same from one of this machine's addresses, unless the server hangs up before it has shaken hands.
     pub(crate) async fn connect_from(network: &Network, holder: &Holder, window: u32, from: IpAddr) -> Option<Self> {
+        Self::connect_between(from, &network.address, network, holder, window).await
+    }
+
+    async fn connect_between(from: IpAddr, to: &str, network: &Network, holder: &Holder, window: u32) -> Option<Self> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(network.path("ca/anchors.pem")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -64,7 +74,7 @@ impl Raw {
         config.alpn_protocols = vec![b"h2".to_vec()];
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((from, 0).into()).unwrap();
-        let tcp = socket.connect(network.address.parse().unwrap()).await.ok()?;
+        let tcp = socket.connect(to.parse().unwrap()).await.ok()?;
         tcp.set_nodelay(true).unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
