@@ -63,6 +63,11 @@ pub fn partner_name(oin: &str) -> String {
     format!("partners/{oin}")
 }
 
+/// The same, and nothing for nobody: what the hub does of its own accord, no organisation asked for.
+pub fn partner_or_nobody(oin: &str) -> String {
+    if oin.is_empty() { String::new() } else { partner_name(oin) }
+}
+
 /// The number of an outcome code of the store.
 pub fn outcome_number(code: &str) -> i32 {
     match code {

@@ -229,6 +229,9 @@ fn through(organisation: String, via: &str, ask: &Ask, language: Language) -> St
 
 /// An organisation's name; its number where the directory has none.
 fn named(oin: &str, ask: &Ask, language: Language) -> String {
+    if oin.is_empty() {
+        return text("de voorziening zelf", "the service itself").get(language).to_owned();
+    }
     let found = ask.partners.iter().find(|partner| oin_of(&partner.name) == oin && !partner.display_name.is_empty());
     let unknown = || text(format!("organisatie {oin}"), format!("organisation {oin}")).get(language).to_owned();
     found.map_or_else(unknown, |partner| partner.display_name.clone())

@@ -164,7 +164,7 @@ async fn an_organisation_reads_in_its_log_that_its_certificate_ends() {
         (first.key_hash.as_str(), steps(std::slice::from_ref(&first))),
         (short.key_hash.as_str(), vec![Step::Days30])
     );
-    assert_eq!((first.organisation.as_str(), first.source), ("partners/", format!("partners/{GEMEENTE}")));
+    assert_eq!((first.organisation.as_str(), first.source), ("", format!("partners/{GEMEENTE}")));
     // Its officer can prove what it says; nobody else finds it.
     let proof = prove(&officer.client, vec![first.name.clone()]).await.proofs.remove(0);
     assert!(!proof.disclosures.is_empty());

@@ -176,6 +176,50 @@ async fn exports_and_reports_come_from_the_command_line() {
     }
 }
 
+/// Whether a name of a collection stands there with nothing behind it.
+fn names_nobody(text: &str) -> bool {
+    let is_cut = |after: &str| !after.starts_with(|next: char| next.is_ascii_digit());
+    ["partners/", "urn:sluis:partner:"].iter().any(|name| text.split(name).skip(1).any(is_cut))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_hub_did_of_its_own_accord_names_no_organisation_that_asked() {
+    let office = Office::open().await;
+    let key = Log::of(office.players.gemeente.client()).await.key.to_string();
+    let of_gemeente = ["--organisation", GEMEENTE];
+    let (code, lines) = office.audit("fg-gemeente", "query", &[&["--json"], &of_gemeente[..]].concat()).await;
+    assert_eq!(code, Some(0), "{lines}");
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let own: Vec<&Value> = events.iter().filter(|event| event.get("organisation").is_none()).collect();
+    let first = own.iter().find(|event| event["motivation"].as_str().unwrap().starts_with("first call")).unwrap();
+    assert_eq!(first["source"], format!("partners/{GEMEENTE}"));
+    let (_, table) = office.audit("fg-gemeente", "query", &of_gemeente).await;
+    let name = first["name"].as_str().unwrap();
+    let (code, shown) = office.audit("fg-gemeente", "show", &["--log-key", &key, name]).await;
+    assert!(
+        code == Some(0) && shown.contains("proof              entry ") && !shown.contains("organisation"),
+        "{shown}"
+    );
+    let mut said = vec![lines, table, shown];
+    for format in ["ndjson", "csv", "fhir", "ldv-core", "ldv-nen7513"] {
+        let dir = office.shown(&format!("own-{format}")).await;
+        let args = ["--log-key", &key, "--format", format, "--dir", &dir];
+        let (code, text) = office.audit("fg-gemeente", "export", &[&args[..], &of_gemeente[..]].concat()).await;
+        assert_eq!(code, Some(0), "{text}");
+        let verified = tokio::task::block_in_place(|| sluis(&["audit", "verify", "--log-key", &key, &dir]));
+        assert_eq!(verified.0, Some(0), "{}", verified.1);
+        let events = std::fs::read_dir(&dir).unwrap().map(|file| file.unwrap().path());
+        said.extend(events.map(|file| std::fs::read_to_string(file).unwrap()));
+    }
+    for (command, args) in [("report", &[][..]), ("overview", &["--subject", &office.subject])] {
+        let args = [&["--from", "2026-01-01", "--as-of", "2035-01-01"], args].concat();
+        said.push(office.audit("fg-gemeente", command, &args).await.1);
+    }
+    for text in said {
+        assert!(!names_nobody(&text), "{text}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_is_of_what_the_hub_gave_and_not_of_what_was_asked_for() {
     let office = Office::open().await;

@@ -40,6 +40,7 @@ pub fn compare(line: &Line, clear: &Clear, opened: &Opened) -> Result<Vec<&'stat
 
 fn in_clear(line: &Line, clear: &Clear) -> Result<(), NotALine> {
     let article = if clear.article == 0 { String::new() } else { clear.article.to_string() };
+    // Of nobody, a hub wrote the collection's name before it wrote nothing.
     let partner = |name: &str, oin: &str| name == named("partners", oin) || (oin.is_empty() && name == "partners/");
     let fields = [
         ("name", line.name == named("events", &clear.id)),

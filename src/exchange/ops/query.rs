@@ -20,7 +20,7 @@ use crate::reason::Reason;
 use crate::store::case::Label;
 use crate::store::search::{About, Filter, Line, select};
 use crate::store::{Reader, StoreError, Tx, WorkError};
-use crate::wire::{Numbered as _, outcome_number, partner_name, timestamp};
+use crate::wire::{Numbered as _, outcome_number, partner_name, partner_or_nobody, timestamp};
 use time::OffsetDateTime;
 
 /// Events in one answer with proofs.
@@ -353,7 +353,7 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         action: line.action.clone(),
         outcome: outcome_number(&line.outcome),
         reason: reason.to_owned(),
-        organisation: partner_name(&line.organisation),
+        organisation: partner_or_nobody(&line.organisation),
         user_ref: if own { line.user_ref.clone() } else { String::new() },
         role: line.role.parse::<Role>().map(|role| role.number()).unwrap_or_default(),
         purpose: line.purpose.clone(),
@@ -376,7 +376,7 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         key_hash: line.key_hash.clone(),
         node: line.node.clone(),
         trace_id: line.trace_id.clone(),
-        source: if line.source.is_empty() { String::new() } else { partner_name(&line.source) },
+        source: partner_or_nobody(&line.source),
         erased: words(&line.erased),
         via: line.via.clone(),
         listed: line.listed.iter().filter_map(|id| cases.get(id)).map(|(name, _)| format!("cases/{name}")).collect(),

@@ -278,3 +278,18 @@ fn who_did_it_in_the_organisations_name_is_said_in_plain_words() {
     let [entry] = &lines(&[read(1, "00000099900000000009")], &ask())[..] else { panic!("one line") };
     assert!(entry.organisation.contains("organisation 00000099900000000009"), "{}", entry.organisation);
 }
+
+#[test]
+fn what_nobody_asked_for_is_told_of_somebody_all_the_same() {
+    let own = |source: &str, to: &[&str]| {
+        let source = source.to_owned();
+        v1::Event { organisation: String::new(), source, ..in_case(1, "Registry/SucceedPartner", G, to) }
+    };
+    let left = format!("partners/{G}");
+    for (source, to, who) in
+        [(left.as_str(), &[Z][..], "Aanbieder Z"), (&left, &[], "Gemeente G"), ("", &[], "the service itself")]
+    {
+        let [entry] = &lines(&[own(source, to)], &ask())[..] else { panic!("one line") };
+        assert_eq!(entry.organisation, who);
+    }
+}

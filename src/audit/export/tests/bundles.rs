@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::super::verify::Evidence;
 use super::super::{
-    Bundle, BundleError, Fault, Folder, Format, Line, Manifest, Story, Unproven, manifest, verify, write,
+    Bundle, BundleError, Fault, Folder, Format, Line, Manifest, Story, Unproven, contradiction, manifest, verify, write,
 };
 use super::{OIN, event, full, line, uuid};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::audit::{Event, disclosed, encode};
+use crate::audit::{Draft, Event, disclosed, encode};
 use crate::tlog::{Checkpoint, Edge, Policy, PrivateKey, Proof, PublicKey, Tiles, Tree, record_hash};
 
 /// Files in memory.
@@ -216,6 +216,27 @@ fn what_was_erased_is_empty_and_has_no_disclosure() {
     let mut there = erased.clone();
     there[0].1.disclosures = answers(&events, &["case"])[0].1.disclosures.clone();
     assert!(refused(&there).contains("erased"));
+}
+
+/// What the hub does of its own accord, no organisation asked for; an earlier hub wrote the collection's name alone.
+#[test]
+fn nobody_is_written_as_nothing() {
+    let (asked, source) = (event(0), String::new());
+    let own = Event { draft: Draft { organisation: String::new(), source, ..asked.draft.clone() }, ..event(0) };
+    let shown = v1::Event { erased: vec![], listed: vec![], ..line(0, &own) };
+    let nothing = |text: &str| v1::Event { organisation: text.into(), source: text.into(), ..shown.clone() };
+    for (organisation, event, good) in [
+        ("", &own, true),
+        ("partners/", &own, true),
+        ("network", &own, false),
+        ("", &asked, false),
+        ("partners/", &asked, false),
+    ] {
+        let encoded = encode(event);
+        let said =
+            contradiction(&nothing(organisation), &encoded.leaf, &disclosed(&encoded.disclosures, &["case"]).unwrap());
+        assert_eq!(said, (!good).then_some("organisation"), "{organisation}");
+    }
 }
 
 /// A leaf with more disclosures than those of its groups, as for a list of cases.
