@@ -9,6 +9,7 @@ mod faults;
 mod finding;
 mod opening;
 mod proxy;
+mod scrub;
 mod tree;
 
 use super::inbox::{self, NewItem};
