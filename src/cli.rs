@@ -1,8 +1,8 @@
 //! The commands of the binary: arguments in, text for people out.
 //!
 //! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, a proof or a log
-//! does not verify, a certificate is refused or ends soon, or a promise did not survive a kill. 2: wrong arguments or
-//! configuration. 3: something else failed, for example a port that is taken.
+//! does not verify, a certificate is refused or ends soon, what was erased still stands in a database's files, or a promise did
+//! not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
 
 pub mod audit;
 pub mod ca;
@@ -14,6 +14,7 @@ pub mod member;
 pub mod reconcile;
 pub mod registry;
 pub mod remote;
+pub mod scrub;
 
 mod error;
 mod officer;
@@ -101,6 +102,8 @@ enum HubInit {
         #[arg(long)]
         to: PathBuf,
     },
+    /// Remove what was erased from the database's files too: for a monthly timer. The hub may serve meanwhile.
+    Scrub(scrub::ScrubArgs),
     /// Look at the whole store and say what does not hold together. Changes nothing.
     Check {
         /// Configuration file.
@@ -237,6 +240,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Result<(), CliError> {
     match command {
         Command::Hub(HubArgs { init: Some(HubInit::Init { dir }), .. }) => Ok(init::hub(&dir, out)?),
         Command::Hub(HubArgs { init: Some(HubInit::Check { config }), .. }) => block_on(check::run(&config, out))?,
+        Command::Hub(HubArgs { init: Some(HubInit::Scrub(args)), .. }) => block_on(scrub::run(&args, out))?,
         Command::Hub(HubArgs { init: Some(HubInit::Copy { from, to }), .. }) => block_on(check::copy(&from, &to, out))?,
         Command::Hub(HubArgs { config, .. }) => hub(&config.unwrap_or_default()),
         Command::Keyholder(KeyholderArgs { init: Some(KeyholderInit::Init { dir }), .. }) => {

@@ -32,6 +32,7 @@ pub mod record;
 pub mod registry;
 pub mod renewal;
 pub mod request;
+pub mod scrub;
 pub mod search;
 mod sign;
 pub mod succession;
@@ -114,6 +115,12 @@ pub enum Unfit {
     /// A copy needs the right to make the schema.
     #[error("set [store] owner_url in the configuration of the PostgreSQL hub: the schema has to be made there")]
     NoOwner,
+    /// Nobody else may have the tables written anew.
+    #[error("set [store] owner_url: only the owner of the tables can have them written anew")]
+    NoOwnerToScrub,
+    /// One after the other.
+    #[error("another scrub of this database is under way: wait until it has ended")]
+    Scrubbing,
     /// A copy would mix two logs.
     #[error("the PostgreSQL database holds audit events already: copy into an empty one")]
     NotEmpty,

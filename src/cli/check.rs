@@ -29,7 +29,7 @@ pub async fn copy(from: &Path, to: &Path, out: &mut dyn Write) -> Result<(), Cli
     look(&to, out).await
 }
 
-fn access(file: &Path) -> Result<Access, CliError> {
+pub(super) fn access(file: &Path) -> Result<Access, CliError> {
     let config: HubConfig = config::load(file)?;
     crate::hub::access(&config).map_err(|error| CliError::Service(Box::new(error)))
 }

@@ -9,6 +9,7 @@ use crate::config::ConfigError;
 use crate::demo::DemoError;
 use crate::scenario::network::NetworkError;
 use crate::scenario::{FileError, PlayError};
+use crate::store::StoreError;
 use crate::telemetry::TelemetryError;
 
 /// Why a command failed.
@@ -35,6 +36,12 @@ pub enum CliError {
     /// `sluis hub check`.
     #[error("{0} rules do not hold: keep this database as it is, and compare it with the last backup")]
     Findings(usize),
+    /// `sluis hub scrub`, and what was erased may still be there.
+    #[error("{0} of these things are left: what was erased may still stand in the database's files")]
+    Left(usize),
+    /// `sluis hub scrub` could not be done.
+    #[error("the database can't be scrubbed")]
+    Scrub(#[source] StoreError),
     /// A configuration file.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -77,7 +84,7 @@ impl CliError {
     /// 1: another outcome. 2: arguments or configuration. 3: the rest.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) => 1,
+            Self::Broken(_) | Self::OtherOutcome(_) | Self::Findings(_) | Self::Left(_) => 1,
             Self::Audit(error) if error.is_finding() => 1,
             Self::Cert(error) if error.is_finding() => 1,
             Self::Audit(error) if error.is_usage() => 2,
@@ -92,6 +99,7 @@ impl CliError {
             | Self::Play(_)
             | Self::Remote(_)
             | Self::Runtime(_)
+            | Self::Scrub(_)
             | Self::Service(_)
             | Self::Telemetry(_)
             | Self::Write(_) => 3,

@@ -147,7 +147,7 @@ impl Cluster {
             SUPERUSER,
             &format!(
                 "CREATE ROLE {OWNER} LOGIN PASSWORD '{owner}';\nCREATE ROLE {HUB} LOGIN PASSWORD '{hub}';\n\
-                 REVOKE ALL ON DATABASE {SUPERUSER}, template1 FROM PUBLIC;\n"
+                 REVOKE ALL ON DATABASE {SUPERUSER}, template1 FROM PUBLIC;\nGRANT pg_checkpoint TO {OWNER};\n"
             ),
         )?;
         cluster.make_database(DATABASE)?;
@@ -335,7 +335,8 @@ impl Cluster {
     fn make_database(&self, name: &str) -> Result<(), PostgresError> {
         let statements = format!(
             "CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0;\nREVOKE ALL ON DATABASE {name} FROM PUBLIC;\n\
-             GRANT CONNECT ON DATABASE {name} TO {HUB};\n"
+             GRANT CONNECT ON DATABASE {name} TO {HUB};\n\\connect {name}\n\
+             GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {OWNER};\n"
         );
         self.sql(SUPERUSER, &statements).map(|_| ())
     }

@@ -14,7 +14,8 @@ use crate::exchange::ops::erase::{Batch, MOST};
 use crate::method::Admitted;
 use crate::redact::log;
 use crate::store::erasure::{Kind, Which, erasable, retained, settled_time};
-use crate::store::{CommitError, Seen, Tx, Work, WorkError};
+use crate::store::scrub::{Waiting, waiting};
+use crate::store::{CommitError, Seen, StoreError, Tx, Work, WorkError};
 use crate::telemetry::Chain;
 
 /// Between two looks.
@@ -33,17 +34,25 @@ const BATCHES: usize = 10;
 /// How long a log may be silent before the clock is doubted.
 const SILENCE: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Looks for ever. What a process that ended left in the write-ahead log goes first.
+/// How long what was erased may stand in the database's files: whoever asks for an erasure is answered within a month (GDPR article
+/// 12(3)), and between two runs of a monthly timer there is no more.
+const STANDS: time::Duration = time::Duration::days(31);
+
+/// Looks for ever.
 pub(super) async fn follow(exchange: Arc<Exchange>) {
-    scrub(&exchange).await;
     let (started, base) = (Instant::now(), base(&exchange).await);
     loop {
+        // What a process that ended left in the write-ahead log, or what could not go since.
+        scrub(&exchange).await;
         let now = exchange.clock.now();
         let believed = base.map_or(now, |base| now.min(base + SILENCE + started.elapsed()));
         if believed < now {
             tracing::error!(
                 "ALARM: the clock is far ahead of the log: nothing is erased for its age before the log has gone on for a month"
             );
+        }
+        if let Err(error) = tell(&exchange).await {
+            tracing::warn!(error = %Chain(&error), "whether erased values still stand in the database's files is not known");
         }
         for kind in Kind::ALL {
             if let Err(error) = end(&exchange, kind, believed).await {
@@ -87,6 +96,32 @@ async fn scrub(exchange: &Exchange) {
         }
     }
     tracing::warn!("the write-ahead log still holds what was erased: it is in use all the time");
+}
+
+/// Says for how long erased values have stood in the database's files. A SQLite file is scrubbed by the hub that has it open, a
+/// server by `sluis hub scrub`.
+async fn tell(exchange: &Exchange) -> Result<(), StoreError> {
+    let waiting = waiting(&mut exchange.store.read().await?).await?;
+    let age = age(&waiting, exchange.clock.now());
+    let days = age.whole_days();
+    tracing::info!(
+        sluis.erasures.waiting = waiting.erasures,
+        sluis.erasures.waiting_days = days,
+        "erased values in the database's files"
+    );
+    if age > STANDS {
+        tracing::error!(
+            sluis.erasures.waiting = waiting.erasures,
+            sluis.erasures.waiting_days = days,
+            "ALARM: what was erased has stood in the database's files for more than a month: run sluis hub scrub"
+        );
+    }
+    Ok(())
+}
+
+/// How long the oldest of them has waited.
+fn age(waiting: &Waiting, now: OffsetDateTime) -> time::Duration {
+    waiting.oldest.map_or(time::Duration::ZERO, |oldest| now - from_micros(oldest))
 }
 
 /// Erases what is older than its kind is kept, by a time that is believed: nothing can be brought back.
@@ -139,5 +174,20 @@ impl Work for Ended {
             ..Draft::default()
         };
         Ok(((), draft))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erased_values_may_stand_for_as_long_as_between_two_monthly_scrubs() {
+        let erased = from_micros(1_800_000_000_000_000);
+        let waiting = Waiting { erasures: 1, oldest: Some(micros(erased)) };
+        let month = time::Duration::days(31);
+        let is_late = |waiting: &Waiting, after| age(waiting, erased + after) > STANDS;
+        assert!(!is_late(&waiting, month) && is_late(&waiting, month + time::Duration::SECOND));
+        assert!(!is_late(&Waiting::default(), time::Duration::days(400)), "nothing waits");
     }
 }

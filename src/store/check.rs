@@ -85,7 +85,7 @@ macro_rules! less_erased {
 }
 
 /// Rule, and a query that counts the rows that break it.
-const RULES: [(&str, &str); 16] = [
+const RULES: [(&str, &str); 17] = [
     (
         "a case was opened by an event",
         less_erased!(
@@ -186,6 +186,11 @@ const RULES: [(&str, &str); 16] = [
          AND e.event_id NOT IN (SELECT event_id FROM log_leaf)) \
          + (SELECT COUNT(*) FROM log_head h WHERE h.size <> (SELECT COUNT(*) FROM log_leaf) \
          OR h.size <> (SELECT COALESCE(MAX(seq) + 1, 0) FROM log_leaf))",
+    ),
+    (
+        "an erasure waits to be gone from the files too, or is",
+        "SELECT (SELECT COUNT(*) FROM audit_erasure a WHERE a.erased_by NOT IN (SELECT erased_by FROM audit_scrub)) \
+         + (SELECT COUNT(*) FROM audit_scrub s WHERE s.erased_by NOT IN (SELECT erased_by FROM audit_erasure))",
     ),
     (
         "keys and signatures are a partner's",

@@ -123,6 +123,11 @@ impl Tx<'_> {
     pub async fn erase(&mut self, events: &[Erasing]) -> Result<(), WorkError> {
         let by = self.event_id().to_owned();
         let session = self.conn().await?;
+        if !events.is_empty() {
+            // Until this is gone from the database's files too.
+            let waits = query("INSERT INTO audit_scrub (erased_by) VALUES ($1) ON CONFLICT DO NOTHING");
+            waits.bind(&by).execute(&mut *session).await?;
+        }
         for event in events {
             for place in &event.places {
                 query("INSERT INTO audit_erasure (event_id, place, erased_by) VALUES ($1, $2, $3)")

@@ -9,6 +9,7 @@ mod faults;
 mod finding;
 mod opening;
 mod proxy;
+mod scrub;
 mod succession;
 mod tree;
 

@@ -11,7 +11,8 @@ use super::engine::{Access, Engine};
 use super::rows::Many;
 use super::session::{Session, query};
 use super::writer::{Chore, Chores};
-use super::{Reader, Store, StoreError};
+use super::{Reader, Store, StoreError, scrub};
+use crate::clock::micros;
 use crate::tlog::{Edge, FULL, Missing, Place, Tiles, Tree, record_hash};
 
 /// Leaves in one transaction.
@@ -51,8 +52,8 @@ pub(super) enum Change {
     Grow(oneshot::Sender<Result<Progress, StoreError>>),
     /// What the log or a witness says of it is stored.
     Say(Word, oneshot::Sender<Result<(), StoreError>>),
-    /// What was overwritten goes from the write-ahead log.
-    Scrub(oneshot::Sender<Result<bool, StoreError>>),
+    /// What was overwritten goes from the write-ahead log, at this moment.
+    Scrub(i64, oneshot::Sender<Result<bool, StoreError>>),
 }
 
 impl Store {
@@ -66,14 +67,14 @@ impl Store {
         done.await.map_err(|_| StoreError::Busy)?
     }
 
-    /// Empties the write-ahead log of a file, and says whether that could be done now. A server's is its administrator's to
-    /// see to: see docs/postgresql.md.
+    /// Empties the write-ahead log of a file, and says whether that could be done now. A server's is seen to by
+    /// `sluis hub scrub`.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn scrub(&self) -> Result<bool, StoreError> {
         let (reply, done) = oneshot::channel();
-        self.change_tree(Change::Scrub(reply)).await?;
+        self.change_tree(Change::Scrub(micros(self.clock.now()), reply)).await?;
         done.await.map_err(|_| StoreError::Busy)?
     }
 
@@ -107,8 +108,8 @@ pub(super) async fn perform(session: &mut Session, change: Change) -> bool {
             drop(reply.send(grown));
             usable
         }
-        Change::Scrub(reply) => {
-            let scrubbed = scrub(session).await;
+        Change::Scrub(now, reply) => {
+            let scrubbed = scrub::empty(session, now).await;
             let usable = scrubbed.is_ok();
             drop(reply.send(scrubbed));
             usable
@@ -146,19 +147,6 @@ async fn grow(session: &mut Session) -> Result<Progress, StoreError> {
     query("COMMIT").execute(session).await?;
     let placed = waiting.len();
     Ok(Progress { placed, more: i64::try_from(placed).unwrap_or(ROUND) >= ROUND })
-}
-
-async fn scrub(session: &mut Session) -> Result<bool, StoreError> {
-    if session.engine() == Engine::Postgres {
-        return Ok(true);
-    }
-    // Nobody's commit waits for a reader to end.
-    query("PRAGMA busy_timeout = 0").fetch_all(session).await?;
-    let done = query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_optional(session).await;
-    query("PRAGMA busy_timeout = 5000").fetch_all(session).await?;
-    let done = done?;
-    // The first column says whether somebody was reading.
-    Ok(done.map(|row| row.number(0)).transpose()? == Some(0))
 }
 
 static TILES: Many = Many::new(

@@ -47,6 +47,7 @@ mod renewals;
 mod reports;
 mod restart;
 mod rotation;
+mod scrub;
 mod seats;
 mod smoke;
 mod statistics;

@@ -613,6 +613,13 @@ impl Network {
         Database::open(&self.place.url).await
     }
 
+    /// Its configuration, for a command beside it.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        let file = self.path("hub.toml");
+        std::fs::write(&file, &self.config).unwrap();
+        file
+    }
+
     /// Looks at the whole store by its rows alone.
     pub(crate) async fn holds_together(&self) {
         let access = Access::new(&self.place.url, None).unwrap();

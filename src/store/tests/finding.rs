@@ -8,7 +8,6 @@ use super::super::search::{About, Filter, Line, plan, select};
 use super::super::{Store, check};
 use super::{Engine, OIN, office, on_every_engine};
 use crate::audit::{Draft, Group};
-use crate::demo::postgres::Cluster;
 use crate::ground::Refusal;
 use crate::party::{Article, Role};
 use crate::reason::Reason;
@@ -63,7 +62,7 @@ fn about(organisation: &str, case: &str) -> Draft {
     }
 }
 
-async fn say(store: &Store, draft: Draft) -> String {
+pub(super) async fn say(store: &Store, draft: Draft) -> String {
     store.run_tx(office(), Say(draft)).await.unwrap().event_id
 }
 
@@ -248,7 +247,7 @@ async fn what_was_erased_is_told_with_the_event_that_did_it(engine: Engine) {
 }
 
 /// All that a subject left in the log.
-fn marked() -> Draft {
+pub(super) fn marked() -> Draft {
     Draft {
         subject: "merkteken-subject".to_owned(),
         record: "merkteken-record".to_owned(),
@@ -262,7 +261,7 @@ fn marked() -> Draft {
     }
 }
 
-async fn erase(store: &Store, which: &Which, groups: &[Group], listed: Option<&[String]>) -> usize {
+pub(super) async fn erase(store: &Store, which: &Which, groups: &[Group], listed: Option<&[String]>) -> usize {
     let events = erasable(&mut store.read().await.unwrap(), which, 500).await.unwrap();
     let erasing: Vec<Erasing> = events.iter().filter_map(|event| event.without(groups, listed).unwrap()).collect();
     let count = erasing.len();
@@ -316,41 +315,6 @@ async fn what_is_erased_is_nowhere_and_the_store_holds_together(engine: Engine) 
             assert!(!bytes.windows(9).any(|window| window == b"merkteken"), "{}", file.display());
         }
     }
-}
-
-/// As docs/postgresql.md says: then it is in no page of the server, and not in its write-ahead log.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_erased_leaves_the_files_of_a_server_too() {
-    let cluster = Cluster::start().unwrap();
-    let engine = Engine::on(&cluster);
-    let store = engine.open().await.unwrap();
-    let event = say(&store, marked()).await;
-    engine.run("ANALYZE audit_event").await;
-    let files = || {
-        let (mut folders, mut found) = (vec![cluster.data()], Vec::new());
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).contains("merkteken") {
-                    found.push(path);
-                }
-            }
-        }
-        found
-    };
-    assert!(!files().is_empty(), "the search finds what is there");
-    assert_eq!(erase(&store, &Which::Named(vec![event]), &Group::ALL, None).await, 1);
-    let row =
-        sqlx::query("SELECT CAST(current_database() AS TEXT)").fetch_one(&mut engine.beside().await).await.unwrap();
-    let database: String = sqlx::Row::get(&row, 0);
-    store.close().await;
-    cluster.sql(&database, "VACUUM (FULL, ANALYZE) audit_event, audit_event_party, audit_event_listed").unwrap();
-    for statement in ["VACUUM FULL pg_statistic", "CHECKPOINT", "SELECT pg_switch_wal()", "CHECKPOINT"] {
-        cluster.sql(&database, statement).unwrap();
-    }
-    assert_eq!(files(), Vec::<std::path::PathBuf>::new());
 }
 
 async fn an_erasure_that_nobody_wrote_down_is_found(engine: Engine) {
