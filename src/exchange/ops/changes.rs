@@ -43,7 +43,7 @@ pub trait Proposal: Send + Sync + Sized + 'static {
     /// The request id.
     fn request_id(&self) -> &str;
 
-    /// Who leaves by it, if somebody does.
+    /// Who leaves by it, or left before it, if somebody does: what is open of that one is counted.
     fn leaves(&self) -> Option<&Oin> {
         None
     }
