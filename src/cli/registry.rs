@@ -35,7 +35,7 @@ pub struct RegistryArgs {
 
 #[derive(Debug, Subcommand)]
 enum RegistryCommand {
-    /// Add a partner, or change its name and standing roles.
+    /// Add a partner, or change its name and standing roles. One that left joins anew by it, with two operators.
     Partner {
         /// OIN, 20 digits.
         #[arg(long)]
@@ -144,21 +144,14 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
     let mut registry = RegistryClient::new(channel.clone());
     match args.command {
         RegistryCommand::Partner { oin, name, kind, standing } => {
-            let standing_roles = match &*standing {
-                [] => held(channel, &oin).await?,
-                [none] if none == NO_ROLES => Vec::new(),
-                codes => codes.iter().map(|code| role(code)).collect(),
-            };
             let request = v1::RegisterPartnerRequest {
                 request_id: Uuid::new_v4().to_string(),
                 oin,
                 display_name: name,
                 kind: kind as i32 + 1,
-                standing_roles,
-                effective_time: None,
+                ..Default::default()
             };
-            let partner = done("registering the partner", registry.register_partner(request).await)?;
-            added(&partner, out)?;
+            partner(&mut registry, channel, request, &standing, out).await?;
         }
         RegistryCommand::Certificate { file, holder, person, system, replaces, on_behalf_of } => {
             let leaf = CertificateDer::from_pem_file(&file).map_err(|_| RemoteError::Certificate(file))?;
@@ -212,6 +205,26 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
 
 type Client = RegistryClient<Channel>;
 
+async fn partner(
+    registry: &mut Client,
+    channel: Channel,
+    request: v1::RegisterPartnerRequest,
+    standing: &[String],
+    out: &mut dyn Write,
+) -> Result<(), RemoteError> {
+    let known = known(channel, &request.oin).await?;
+    let left = known.as_ref().is_some_and(|known| known.status() == v1::PartnerStatus::Withdrawn);
+    let standing_roles = match standing {
+        // A new name takes none of them away; who left has none.
+        [] => known.filter(|_| !left).map(|known| known.standing_roles).unwrap_or_default(),
+        [none] if none == NO_ROLES => Vec::new(),
+        codes => codes.iter().map(|code| role(code)).collect(),
+    };
+    let request = v1::RegisterPartnerRequest { standing_roles, ..request };
+    added(&done("registering the partner", registry.register_partner(request).await)?, left, out)?;
+    Ok(())
+}
+
 async fn list_pending(registry: &mut Client, out: &mut dyn Write) -> Result<(), RemoteError> {
     let answer = registry.list_pending_changes(v1::ListPendingChangesRequest {}).await;
     let waiting = done("listing what waits", answer)?.changes;
@@ -231,12 +244,18 @@ async fn confirm(registry: &mut Client, name: String, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-fn added(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Result<()> {
+fn added(partner: &v1::Partner, left: bool, out: &mut dyn Write) -> std::io::Result<()> {
     match &partner.pending {
-        None => writeln!(out, "{}  {}", partner.name, partner.display_name),
-        Some(change) => waits(change, out),
+        None => writeln!(out, "{}  {}", partner.name, partner.display_name)?,
+        Some(change) => waits(change, out)?,
     }
+    if left { writeln!(out, "{ANEW}") } else { Ok(()) }
 }
+
+/// What it means that a partner is registered that left before.
+const ANEW: &str =
+    "it left before, and joins anew: what was registered for it is revoked, so register its certificates (certificate);
+then it publishes its keys and signs the covenant; no role of before comes back, and what it wrote stays its own";
 
 fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
     match &known.pending {
@@ -318,16 +337,16 @@ pub(super) fn day(moment: Option<&prost_types::Timestamp>) -> String {
     moment.and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_else(|| "-".to_owned())
 }
 
-/// The number of a role; one that the API does not know is refused by the hub, by field.
-/// The roles that the directory shows: a new name takes none of them away. Nobody's, of who is not registered yet.
-async fn held(channel: Channel, oin: &str) -> Result<Vec<i32>, RemoteError> {
+/// The partner as the directory shows it, if it is registered.
+async fn known(channel: Channel, oin: &str) -> Result<Option<v1::Partner>, RemoteError> {
     let request = v1::GetPartnerRequest { name: format!("partners/{oin}") };
     match DirectoryClient::new(channel).get_partner(request).await {
-        Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok(Vec::new()),
-        reply => Ok(done("looking the partner up", reply)?.standing_roles),
+        Err(status) if matches!(status.code(), Code::NotFound | Code::InvalidArgument) => Ok(None),
+        reply => Ok(Some(done("looking the partner up", reply)?)),
     }
 }
 
+/// The number of a role; one that the API does not know is refused by the hub, by field.
 fn role(code: &str) -> i32 {
     use crate::wire::Numbered as _;
     code.parse::<crate::party::Role>().map_or(-1, |role| role.number())

@@ -22,6 +22,7 @@ pub mod query;
 pub mod records;
 pub mod refer;
 pub mod registry;
+mod rejoining;
 pub mod renewal;
 pub mod revocation;
 pub mod roles;

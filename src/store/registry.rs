@@ -9,7 +9,7 @@ use super::certificates::{self, CertificateRow};
 use super::mandate::{self, MandateRow};
 use super::session::query;
 use super::succession::{self, SuccessionRow};
-use super::{Deployment, Reader, StoreError, Tx, Wake, deployment};
+use super::{Deployment, Reader, StoreError, Tx, Wake, WorkError, deployment};
 use crate::party::Oin;
 
 /// OINs of all partners, also of those that have left.
@@ -131,6 +131,30 @@ pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreE
     .execute(tx.conn().await?)
     .await?;
     touch(tx).await
+}
+
+/// A partner that left joins anew, with nothing that gave it access before: its keys are revoked as needed no more, the mandates
+/// that it gave end, and it has signed no version of the covenant yet.
+pub async fn join_anew(tx: &mut Tx<'_>, row: &PartnerRow, left: i64, now: i64) -> Result<(), WorkError> {
+    succession::check_has_none(tx, &row.oin, left).await?;
+    query(
+        "UPDATE partner SET display_name = $2, status = $3, standing_roles = $4, effective_at = $5, withdrawn_at = NULL, \
+         accepted_covenant = 0 WHERE oin = $1",
+    )
+    .bind(&row.oin)
+    .bind(&row.display_name)
+    .bind(&row.status)
+    .bind(&row.standing_roles)
+    .bind(row.effective_at)
+    .execute(tx.conn().await?)
+    .await?;
+    for statement in [
+        "UPDATE certificate SET revoked_at = $2, ceased = 1 WHERE oin = $1 AND revoked_at IS NULL",
+        "UPDATE mandate SET cut_at = $2 WHERE principal = $1 AND cut_at IS NULL",
+    ] {
+        query(statement).bind(&row.oin).bind(now).execute(tx.conn().await?).await?;
+    }
+    Ok(succession::take_back(tx, &row.oin).await?)
 }
 
 /// Sets a partner's status. False if there is no such partner.

@@ -33,6 +33,8 @@ pub struct OpenCases {
     pub held: u32,
     /// Closed ones that it holds: somebody answers for what is kept of them.
     pub closed: u32,
+    /// Those that it held when it left and that nobody holds.
+    pub nobodys: u32,
 }
 
 /// All of them.
@@ -137,21 +139,34 @@ macro_rules! closed_roles {
 const OPEN_CASES: &str = open_roles!("COUNT(DISTINCT a.case_id)");
 const HELD_CASES: &str = concat!(open_roles!("COUNT(DISTINCT a.case_id)"), " AND a.role = 'R02'");
 
-/// How many open cases a partner has a role in.
-pub async fn open_cases(reader: &mut Reader, oin: &str, now: i64) -> Result<OpenCases, StoreError> {
+const CLOSED_CASES: &str = closed_roles!("COUNT(DISTINCT a.case_id)");
+const NOBODYS_CASES: &str = "SELECT COUNT(DISTINCT a.case_id) FROM partner p JOIN case_name n ON n.oin = p.oin \
+     JOIN case_file c ON c.case_id = n.case_id AND c.closed_at IS NULL \
+     JOIN assignment a ON a.case_id = n.case_id AND a.oin = n.oin AND a.ended_at = p.withdrawn_at AND a.role = 'R02' WHERE p.oin = $1 \
+     AND NOT EXISTS (SELECT 1 FROM assignment h WHERE h.case_id = a.case_id AND h.role = 'R02' \
+     AND h.ended_at IS NULL AND (h.ends_at IS NULL OR h.ends_at > $2))";
+
+/// How many open cases a partner has a role in. Of one that left: had when it did, and nobody has put down the end.
+pub async fn open_cases(reader: &mut Reader, oin: &str, left: Option<i64>, now: i64) -> Result<OpenCases, StoreError> {
     let mut counts = [0; 3];
-    for (count, text) in counts.iter_mut().zip([OPEN_CASES, HELD_CASES, closed_roles!("COUNT(DISTINCT a.case_id)")]) {
-        let row = sqlx::query(text).bind(oin).bind(now).fetch_one(reader.conn().await?).await?;
+    for (count, text) in counts.iter_mut().zip([OPEN_CASES, HELD_CASES, CLOSED_CASES]) {
+        let row = sqlx::query(text).bind(oin).bind(left.unwrap_or(now)).fetch_one(reader.conn().await?).await?;
         *count = u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX);
     }
     let [any, held, closed] = counts;
-    Ok(OpenCases { any, held, closed })
+    Ok(OpenCases { any, held, closed, nobodys: nobodys_cases(reader, oin, now).await? })
 }
 
 /// Refuses a commit that lets somebody go who holds a case by now.
 pub async fn check_holds_none(tx: &mut Tx<'_>, oin: &str, now: i64) -> Result<(), WorkError> {
     let held = query(HELD_CASES).bind(oin).bind(now).fetch_number(tx.conn().await?).await?;
     if held == 0 { Ok(()) } else { Err(WorkError::Stale) }
+}
+
+/// Refuses a commit that lets somebody in again of whom nobody has put down that a role ended when it left.
+pub async fn check_has_none(tx: &mut Tx<'_>, oin: &str, left: i64) -> Result<(), WorkError> {
+    let any = query(OPEN_CASES).bind(oin).bind(left).fetch_number(tx.conn().await?).await?;
+    if any == 0 { Ok(()) } else { Err(WorkError::Stale) }
 }
 
 /// Open cases in which the partner has a role.
@@ -194,18 +209,8 @@ pub async fn left_cases(
 }
 
 /// How many open cases a partner held (R02) when it left that nobody holds now.
-pub async fn nobodys_cases(reader: &mut Reader, oin: &str, left: i64, now: i64) -> Result<u32, StoreError> {
-    let row = sqlx::query(
-        "SELECT COUNT(DISTINCT a.case_id) FROM case_name n JOIN case_file c ON c.case_id = n.case_id AND c.closed_at IS NULL \
-         JOIN assignment a ON a.case_id = n.case_id AND a.oin = n.oin AND a.ended_at = $2 AND a.role = 'R02' WHERE n.oin = $1 \
-         AND NOT EXISTS (SELECT 1 FROM assignment h WHERE h.case_id = a.case_id AND h.role = 'R02' \
-         AND h.ended_at IS NULL AND (h.ends_at IS NULL OR h.ends_at > $3))",
-    )
-    .bind(oin)
-    .bind(left)
-    .bind(now)
-    .fetch_one(reader.conn().await?)
-    .await?;
+pub async fn nobodys_cases(reader: &mut Reader, oin: &str, now: i64) -> Result<u32, StoreError> {
+    let row = sqlx::query(NOBODYS_CASES).bind(oin).bind(now).fetch_one(reader.conn().await?).await?;
     Ok(u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX))
 }
 

@@ -14,6 +14,7 @@ use crate::network::{ANDERE_GEMEENTE, GI, Network, Party, ask_status, forward, i
 use crate::streams::Live;
 use crate::tree::until;
 
+mod anew;
 mod later;
 
 const SECOND: Duration = Duration::from_secs(1);

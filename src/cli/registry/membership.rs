@@ -107,6 +107,9 @@ pub(super) fn now_is(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Res
     if partner.pending.is_some() {
         return Ok(());
     }
+    if partner.status() == v1::PartnerStatus::Active && partner.accepted_covenant == 0 {
+        writeln!(out, "  has not signed the covenant")?;
+    }
     if !partner.successor.is_empty() {
         writeln!(out, "  its place is taken by {} from {}", partner.successor, day(partner.succeed_time.as_ref()))?;
     }

@@ -43,7 +43,7 @@ pub trait Proposal: Send + Sync + Sized + 'static {
     /// The request id.
     fn request_id(&self) -> &str;
 
-    /// Who leaves by it, if somebody does.
+    /// Who leaves by it, or left before it, if somebody does: what is open of that one is counted.
     fn leaves(&self) -> Option<&Oin> {
         None
     }
@@ -209,7 +209,10 @@ fn person(caller: &Caller) -> Option<&str> {
 /// What is open of who leaves, if somebody does.
 async fn open(leaves: Option<&Oin>, facts: &Facts, reader: &mut Reader) -> Result<OpenCases, StoreError> {
     match leaves {
-        Some(oin) => open_cases(reader, oin.as_str(), micros(facts.now)).await,
+        Some(oin) => {
+            let left = facts.registry.get(oin).and_then(|entry| entry.left(facts.now));
+            open_cases(reader, oin.as_str(), left.map(micros), micros(facts.now)).await
+        }
         None => Ok(OpenCases::default()),
     }
 }

@@ -75,7 +75,14 @@ impl Operation for GetCovenant {
                 purposes: hub.covenant.purpose(article).map(|purpose| purpose.code().to_owned()).into_iter().collect(),
             })
         });
-        let signatures = &done.facts.registry.signatures;
+        let registry = &done.facts.registry;
+        // Of one that left and joins anew, it counts again once it has signed again.
+        let stands = |signature: &v1::CovenantSignature| {
+            let oin = signature.partner.strip_prefix("partners/").and_then(|oin| oin.parse().ok());
+            let known = oin.and_then(|oin| registry.get(&oin));
+            known.is_some_and(|known| known.partner.accepted_covenant >= Some(version.number))
+        };
+        let signatures = registry.signatures.iter().filter(|(n, signature)| *n == version.number && stands(signature));
         Ok(v1::Covenant {
             name: version_name(hub),
             title: version.title.clone(),
@@ -83,7 +90,7 @@ impl Operation for GetCovenant {
             effective_time: Some(timestamp(version.valid_from.midnight().assume_utc())),
             expire_time: Some(timestamp(version.valid_until.midnight().assume_utc())),
             articles: articles.collect(),
-            signatures: signatures.iter().filter(|(n, _)| *n == version.number).map(|(_, s)| s.clone()).collect(),
+            signatures: signatures.map(|(_, signature)| signature.clone()).collect(),
         })
     }
 }

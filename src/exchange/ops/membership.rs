@@ -168,7 +168,7 @@ fn stand(
     let mut entry = known.clone();
     if known.left(now).is_some() {
         if status != PartnerStatus::Withdrawn {
-            return Err(Refusal::precondition("a partner that left joins anew under article 39"));
+            return Err(Refusal::precondition("a partner that left joins anew under article 39 (RegisterPartner)"));
         }
         if at.is_some() {
             return Err(Refusal::precondition("the partner has left already"));
@@ -301,7 +301,7 @@ mod tests {
             ((Active, Some(9), Some(-1)), Withdrawn, None, 1, None),
         ];
         for ((status, leaves, succeeded), wanted, at, held, expected) in table {
-            let open = OpenCases { any: 3, held: *held, closed: 0 };
+            let open = OpenCases { any: 3, held: *held, ..OpenCases::default() };
             let after = stand(&entry(*status, *leaves, *succeeded), *wanted, at.map(hours), open, NOW).ok();
             let after = after.map(|e| (e.partner.status, e.partner.withdrawn_at, e.succession.is_some()));
             let expected = expected.map(|(status, leaves, succeeded)| (status, leaves.map(hours), succeeded));

@@ -192,8 +192,10 @@ pub async fn orphaned(
 ) -> Result<BTreeMap<Oin, u32>, StoreError> {
     let mut found = BTreeMap::new();
     for (oin, entry) in &registry.partners {
-        let Some(left) = entry.left(now) else { continue };
-        let cases = nobodys_cases(reader, oin.as_str(), micros(left), micros(now)).await?;
+        if entry.left(now).is_none() {
+            continue;
+        }
+        let cases = nobodys_cases(reader, oin.as_str(), micros(now)).await?;
         if cases > 0 {
             found.insert(oin.clone(), cases);
         }

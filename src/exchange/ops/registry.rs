@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use super::super::{Decided, Exchange, Facts, Operation};
 use super::changes::Proposal;
 use super::directory::partner_reply;
+use super::rejoining::{self, Wanted};
 use crate::api::v1;
 use crate::audit::Draft;
 use crate::clock::micros;
@@ -70,10 +71,17 @@ impl Proposal for RegisterPartner {
         &self.request_id
     }
 
-    /// Whoever names itself R11 sees what goes to no case of its own: that is nobody's alone to give.
+    /// Nobody by joining; of who left, what is open still has a say in whether it may.
+    fn leaves(&self) -> Option<&Oin> {
+        Some(&self.oin)
+    }
+
+    /// Whoever names itself R11 sees what goes to no case of its own: that is nobody's alone to give. Nor is it to bring back who left.
     fn takes_two(&self, registry: &Registry) -> bool {
-        let held = registry.get(&self.oin).map_or(&[][..], |known| &known.standing_roles);
-        self.standing_roles.iter().any(|role| !held.contains(role))
+        let known = registry.get(&self.oin);
+        let held = known.map_or(&[][..], |known| &known.standing_roles);
+        let left = known.is_some_and(|known| known.partner.status == PartnerStatus::Withdrawn);
+        left || self.standing_roles.iter().any(|role| !held.contains(role))
     }
 
     fn name(&self, draft: &mut Draft) {
@@ -84,10 +92,15 @@ impl Proposal for RegisterPartner {
         Some(partner_name(self.oin.as_str()))
     }
 
-    fn judge(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entry, Refusal> {
+    fn judge(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {
         Ok(match facts.registry.get(&self.oin) {
             Some(known) if known.partner.kind != self.kind => {
                 return Err(Refusal::malformed("kind", "the kind as registered: it does not change"));
+            }
+            Some(known) if known.left(facts.now).is_some() => {
+                let Self { name, standing_roles, effective, .. } = self;
+                let wanted = Wanted { name, standing_roles, effective: *effective };
+                rejoining::anew(known, &wanted, open, facts.now)?
             }
             Some(known) => {
                 let partner = Partner { name: self.name.clone(), ..known.partner.clone() };
@@ -113,7 +126,7 @@ impl Proposal for RegisterPartner {
         &self,
         tx: &mut Tx<'_>,
         entry: &Entry,
-        _: &Facts,
+        facts: &Facts,
         _: OpenCases,
     ) -> Result<v1::Partner, WorkError> {
         let row = PartnerRow {
@@ -126,7 +139,10 @@ impl Proposal for RegisterPartner {
             withdrawn_at: None,
             accepted_covenant: 0,
         };
-        registry::put_partner(tx, &row).await?;
+        match rejoining::left(facts, &self.oin) {
+            None => registry::put_partner(tx, &row).await?,
+            Some(left) => registry::join_anew(tx, &row, micros(left), micros(facts.now)).await?,
+        }
         Ok(partner_reply(&self.oin, entry))
     }
 
@@ -141,6 +157,15 @@ impl Proposal for RegisterPartner {
     fn summary(&self) -> String {
         let roles = self.standing_roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(", ");
         format!("partners/{} ({}), {}, has the standing roles {roles}", self.oin, self.name, self.kind.code())
+    }
+
+    fn more(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> String {
+        let undoes = rejoining::undoes(facts, &self.oin);
+        if undoes.is_empty() { undoes } else { format!("; {undoes}") }
+    }
+
+    fn undoes(&self, facts: &Facts) -> String {
+        rejoining::undoes(facts, &self.oin)
     }
 }
 
