@@ -135,8 +135,8 @@ pub async fn put_partner(tx: &mut Tx<'_>, row: &PartnerRow) -> Result<(), StoreE
 
 /// A partner that left joins anew, with nothing that gave it access before: its keys are revoked as needed no more, the mandates
 /// that it gave end, and it has signed no version of the covenant yet.
-pub async fn join_anew(tx: &mut Tx<'_>, row: &PartnerRow, now: i64) -> Result<(), WorkError> {
-    succession::check_has_none(tx, &row.oin, now).await?;
+pub async fn join_anew(tx: &mut Tx<'_>, row: &PartnerRow, left: i64, now: i64) -> Result<(), WorkError> {
+    succession::check_has_none(tx, &row.oin, left).await?;
     query(
         "UPDATE partner SET display_name = $2, status = $3, standing_roles = $4, effective_at = $5, withdrawn_at = NULL, \
          accepted_covenant = 0 WHERE oin = $1",

@@ -146,15 +146,15 @@ const NOBODYS_CASES: &str = "SELECT COUNT(DISTINCT a.case_id) FROM partner p JOI
      AND NOT EXISTS (SELECT 1 FROM assignment h WHERE h.case_id = a.case_id AND h.role = 'R02' \
      AND h.ended_at IS NULL AND (h.ends_at IS NULL OR h.ends_at > $2))";
 
-/// How many open cases a partner has a role in.
-pub async fn open_cases(reader: &mut Reader, oin: &str, now: i64) -> Result<OpenCases, StoreError> {
-    let mut counts = [0; 4];
-    for (count, text) in counts.iter_mut().zip([OPEN_CASES, HELD_CASES, CLOSED_CASES, NOBODYS_CASES]) {
-        let row = sqlx::query(text).bind(oin).bind(now).fetch_one(reader.conn().await?).await?;
+/// How many open cases a partner has a role in. Of one that left: had when it did, and nobody has put down the end.
+pub async fn open_cases(reader: &mut Reader, oin: &str, left: Option<i64>, now: i64) -> Result<OpenCases, StoreError> {
+    let mut counts = [0; 3];
+    for (count, text) in counts.iter_mut().zip([OPEN_CASES, HELD_CASES, CLOSED_CASES]) {
+        let row = sqlx::query(text).bind(oin).bind(left.unwrap_or(now)).fetch_one(reader.conn().await?).await?;
         *count = u32::try_from(row.try_get::<i64, _>(0)?).unwrap_or(u32::MAX);
     }
-    let [any, held, closed, nobodys] = counts;
-    Ok(OpenCases { any, held, closed, nobodys })
+    let [any, held, closed] = counts;
+    Ok(OpenCases { any, held, closed, nobodys: nobodys_cases(reader, oin, now).await? })
 }
 
 /// Refuses a commit that lets somebody go who holds a case by now.
@@ -163,9 +163,9 @@ pub async fn check_holds_none(tx: &mut Tx<'_>, oin: &str, now: i64) -> Result<()
     if held == 0 { Ok(()) } else { Err(WorkError::Stale) }
 }
 
-/// Refuses a commit that lets somebody in again who has a role in an open case by now.
-pub async fn check_has_none(tx: &mut Tx<'_>, oin: &str, now: i64) -> Result<(), WorkError> {
-    let any = query(OPEN_CASES).bind(oin).bind(now).fetch_number(tx.conn().await?).await?;
+/// Refuses a commit that lets somebody in again of whom nobody has put down that a role ended when it left.
+pub async fn check_has_none(tx: &mut Tx<'_>, oin: &str, left: i64) -> Result<(), WorkError> {
+    let any = query(OPEN_CASES).bind(oin).bind(left).fetch_number(tx.conn().await?).await?;
     if any == 0 { Ok(()) } else { Err(WorkError::Stale) }
 }
 

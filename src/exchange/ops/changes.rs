@@ -209,7 +209,10 @@ fn person(caller: &Caller) -> Option<&str> {
 /// What is open of who leaves, if somebody does.
 async fn open(leaves: Option<&Oin>, facts: &Facts, reader: &mut Reader) -> Result<OpenCases, StoreError> {
     match leaves {
-        Some(oin) => open_cases(reader, oin.as_str(), micros(facts.now)).await,
+        Some(oin) => {
+            let left = facts.registry.get(oin).and_then(|entry| entry.left(facts.now));
+            open_cases(reader, oin.as_str(), left.map(micros), micros(facts.now)).await
+        }
         None => Ok(OpenCases::default()),
     }
 }

@@ -139,9 +139,9 @@ impl Proposal for RegisterPartner {
             withdrawn_at: None,
             accepted_covenant: 0,
         };
-        match rejoining::left(&facts.registry, &self.oin, facts.now) {
+        match rejoining::left(facts, &self.oin) {
             None => registry::put_partner(tx, &row).await?,
-            Some(_) => registry::join_anew(tx, &row, micros(facts.now)).await?,
+            Some(left) => registry::join_anew(tx, &row, micros(left), micros(facts.now)).await?,
         }
         Ok(partner_reply(&self.oin, entry))
     }

@@ -7,7 +7,7 @@ use super::super::Facts;
 use super::membership::moment;
 use crate::ground::Refusal;
 use crate::party::{Oin, PartnerStatus, Role};
-use crate::registry::{Entry, Registry};
+use crate::registry::Entry;
 use crate::store::succession::OpenCases;
 
 /// How the partner is to be called, which roles it is to hold outside cases, and from when on.
@@ -17,9 +17,9 @@ pub(super) struct Wanted<'w> {
     pub(super) effective: Option<OffsetDateTime>,
 }
 
-/// The partner, if it left: registering it is joining anew then.
-pub(super) fn left<'r>(registry: &'r Registry, oin: &Oin, now: OffsetDateTime) -> Option<&'r Entry> {
-    registry.get(oin).filter(|known| known.left(now).is_some())
+/// When the partner left, if it did: registering it is joining anew then.
+pub(super) fn left(facts: &Facts, oin: &Oin) -> Option<OffsetDateTime> {
+    facts.registry.get(oin)?.left(facts.now)
 }
 
 /// The partner as it stands when it has joined anew.
@@ -66,9 +66,7 @@ const NOBODYS: &str = "it held open cases when it left that nobody holds now: na
 
 /// What joining anew undoes, in words; nothing where nobody does.
 pub(super) fn undoes(facts: &Facts, oin: &Oin) -> String {
-    let Some(at) = left(&facts.registry, oin, facts.now).and_then(|known| known.left(facts.now)) else {
-        return String::new();
-    };
+    let Some(at) = left(facts, oin) else { return String::new() };
     let keys = facts.registry.certificates.values();
     let keys = keys.filter(|row| row.oin == oin.as_str() && row.revoked_at.is_none());
     let mandates = facts.registry.mandates.iter();
@@ -122,28 +120,29 @@ mod tests {
         use PartnerStatus::{Active, Suspended, Withdrawn};
         let none = OpenCases::default();
         let closed = OpenCases { closed: 2, ..none };
+        type Known = (PartnerStatus, Option<(i64, bool)>);
         type Why = Option<&'static str>;
-        let table: &[(PartnerStatus, Option<(i64, bool)>, OpenCases, Why)] = &[
-            (Withdrawn, None, none, None),
+        let table: &[(Known, OpenCases, Why)] = &[
+            ((Withdrawn, None), none, None),
             // Whoever held them answers for them still.
-            (Withdrawn, None, closed, None),
-            (Withdrawn, None, OpenCases { any: 1, ..none }, Some(ENDING)),
-            (Withdrawn, None, OpenCases { nobodys: 1, ..none }, Some(NOBODYS)),
+            ((Withdrawn, None), closed, None),
+            ((Withdrawn, None), OpenCases { any: 1, ..none }, Some(ENDING)),
+            ((Withdrawn, None), OpenCases { nobodys: 1, ..none }, Some(NOBODYS)),
             // Its moment has come, and the hub has not said so yet.
-            (Active, None, none, Some(ENDING)),
-            (Suspended, None, none, Some(ENDING)),
+            ((Active, None), none, Some(ENDING)),
+            ((Suspended, None), none, Some(ENDING)),
             // A merger or a new OIN; at the very moment of leaving too.
-            (Withdrawn, Some((-20, true)), none, Some(SUCCEEDED)),
-            (Withdrawn, Some((-20, false)), none, Some(SUCCEEDED)),
-            (Withdrawn, Some((-9, true)), none, Some(SUCCEEDED)),
+            ((Withdrawn, Some((-20, true))), none, Some(SUCCEEDED)),
+            ((Withdrawn, Some((-20, false))), none, Some(SUCCEEDED)),
+            ((Withdrawn, Some((-9, true))), none, Some(SUCCEEDED)),
             // Named afterwards.
-            (Withdrawn, Some((-1, true)), none, None),
-            (Withdrawn, Some((-1, false)), none, Some(PASSING)),
-            (Withdrawn, Some((-1, true)), closed, Some(PASSING)),
-            (Withdrawn, Some((-1, true)), OpenCases { nobodys: 1, ..none }, Some(NOBODYS)),
-            (Withdrawn, Some((1, false)), none, Some(PASSING)),
+            ((Withdrawn, Some((-1, true))), none, None),
+            ((Withdrawn, Some((-1, false))), none, Some(PASSING)),
+            ((Withdrawn, Some((-1, true))), closed, Some(PASSING)),
+            ((Withdrawn, Some((-1, true))), OpenCases { nobodys: 1, ..none }, Some(NOBODYS)),
+            ((Withdrawn, Some((1, false))), none, Some(PASSING)),
         ];
-        for (status, succeeded, open, why) in table {
+        for ((status, succeeded), open, why) in table {
             let wanted = Wanted { name: "Nieuw", standing_roles: &[], effective: None };
             let joined = anew(&known(*status, *succeeded), &wanted, *open, NOW);
             let found = joined.as_ref().err().map(|refusal| refusal.kind.clone());
