@@ -97,9 +97,9 @@ async fn who_left_joins_anew_by_two_operators_and_signs_again() {
     assert_eq!(logged(&network, &status).await, "ROLE_EXPIRED");
     assert_eq!(roles(&network, &leaver).await, 0);
 
-    // What it wrote is read, by itself too as soon as it takes part in the case.
-    assert_eq!(gemeente.fetch(&record, &case, &PLAN).await.unwrap().content, b"ons deel");
+    // What it wrote before is its own: as soon as it takes part in the case again both read it.
     gemeente.assign(&case, v1::Role::R07, &leaver).await.unwrap();
+    assert_eq!(gemeente.fetch(&record, &case, &PLAN).await.unwrap().content, b"ons deel");
     assert_eq!(leaver.fetch(&record, &theirs, &part("").why).await.unwrap().content, b"ons deel");
     leaver.publish(&part(&theirs)).await.unwrap();
     network.holds_together().await;
