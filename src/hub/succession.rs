@@ -20,8 +20,8 @@ use crate::redact::log;
 use crate::registry::Registry;
 use crate::store::succession::{codes, depart, settle};
 use crate::store::{Changes, CommitError, Seen, Tx, Work, WorkError, pending};
-use crate::wire::partner_name;
 use crate::telemetry::Chain;
+use crate::wire::partner_name;
 
 /// Between two looks; sooner when the registry changes or an announced moment comes. A role that was given by a decision made a
 /// moment before is found by the next one.

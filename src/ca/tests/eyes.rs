@@ -350,12 +350,16 @@ fn nobody_becomes_an_operator_alone() {
         ("one left", propose(&[], &["anna"]), |it| matches!(it, EyesError::TooFewStay)),
         ("nobody leaves", propose(&[("x", "evil")], &["dirk"]), |it| matches!(it, EyesError::NoOperator(_))),
         ("twice", propose(&[("x", "bert")], &[]), |it| matches!(it, EyesError::SameOperator)),
-        ("one person as two", propose(&[("anna", "evil"), ("zed", "anna")], &["anna"]), |it| {
-            matches!(it, EyesError::KeyOfAnother(name) if name == "zed")
-        }),
-        ("another name", propose(&[("carla", "anna"), ("d", "carla")], &["anna"]), |it| {
-            matches!(it, EyesError::KeyOfAnother(name) if name == "carla")
-        }),
+        (
+            "one person as two",
+            propose(&[("anna", "evil"), ("zed", "anna")], &["anna"]),
+            |it| matches!(it, EyesError::KeyOfAnother(name) if name == "zed"),
+        ),
+        (
+            "another name",
+            propose(&[("carla", "anna"), ("d", "carla")], &["anna"]),
+            |it| matches!(it, EyesError::KeyOfAnother(name) if name == "carla"),
+        ),
         ("nothing", propose(&[], &[]), |it| matches!(it, EyesError::NothingChanges)),
     ];
     for (name, error, is) in &cases {
