@@ -142,8 +142,9 @@ impl Partners {
                 std::cmp::Ordering::Greater => PartnerKeysError::Rollback,
             });
         }
-        // What was seen counts, and not what the hub shows now: that may be an older certificate over the same keys.
-        let certificates = seen.vouched.as_ref().map_or_else(|| certificates(keys), |seen| seen.certificates.clone());
+        // What was seen counts: what the hub shows now may be an older certificate over the same keys. Or a newer one, that got out.
+        let seen_then = seen.vouched.iter().flat_map(|seen| seen.certificates.clone());
+        let certificates: Vec<_> = seen_then.chain(certificates(keys)).collect();
         let taken_back = self.trust().taken_back(&certificates);
         if seen.exposed || taken_back == Some(TakenBack::Exposed) {
             return Err(PartnerKeysError::Exposed);

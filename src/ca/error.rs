@@ -195,6 +195,8 @@ pub enum EyesError {
     Changed(String),
     #[error("{0} is no operator here: `sluis ca operators` shows who is")]
     NoOperator(String),
+    #[error("{0} would get the key of another operator: each person has an own one")]
+    KeyOfAnother(String),
     #[error("two operators or more have to stay: name who comes with --add NAME=FILE")]
     TooFewStay,
     #[error(

@@ -148,6 +148,12 @@ impl Roster {
         self.0.iter().filter(known).map(|one| one.name().to_owned()).collect()
     }
 
+    /// Somebody who has the key that another had before.
+    pub(super) fn with_key_of_another(&self, before: &Self) -> Option<&Operator> {
+        let had = |one: &Operator, other: &Operator| one.key_hash() == other.key_hash() && one.name != other.name;
+        self.0.iter().find(|one| before.0.iter().any(|other| had(one, other)))
+    }
+
     pub(super) fn by_name(&self, name: &str) -> Option<&Operator> {
         self.0.iter().find(|operator| operator.name() == name)
     }

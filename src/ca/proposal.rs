@@ -134,7 +134,12 @@ impl Matter for Replacement {
         if self.nth != office.changes().len() + 1 {
             return Err(EyesError::Overtaken.into());
         }
-        Ok(Roster::new(self.operators.clone())?)
+        let roster = Roster::new(self.operators.clone())?;
+        // Who had a key has it still, whatever the name: one person would be two.
+        if let Some(one) = roster.with_key_of_another(office.roster()?) {
+            return Err(EyesError::KeyOfAnother(one.name().to_owned()).into());
+        }
+        Ok(roster)
     }
 }
 

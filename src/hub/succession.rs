@@ -19,8 +19,9 @@ use crate::party::{Oin, PartnerStatus, Role};
 use crate::redact::log;
 use crate::registry::Registry;
 use crate::store::succession::{codes, depart, settle};
-use crate::store::{Changes, CommitError, Seen, Tx, Work, WorkError};
+use crate::store::{Changes, CommitError, Seen, Tx, Work, WorkError, pending};
 use crate::telemetry::Chain;
+use crate::wire::partner_name;
 
 /// Between two looks; sooner when the registry changes or an announced moment comes. A role that was given by a decision made a
 /// moment before is found by the next one.
@@ -227,6 +228,13 @@ impl Work for Step {
         let oin = self.oin.as_str();
         let (method, source) = (self.what.method(), self.oin.to_string());
         let mut draft = Draft { method, action: Some(Action::Update), source, ..Draft::default() };
+        let heir = match &self.what {
+            What::Departs(_) => None,
+            What::Settles { heir, .. } => Some(heir.as_str()),
+        };
+        for oin in [oin].into_iter().chain(heir) {
+            pending::supersede(tx, &partner_name(oin), micros(self.now)).await?;
+        }
         let done = match &self.what {
             What::Departs(at) => {
                 draft.motivation = "the membership has ended, as announced".to_owned();

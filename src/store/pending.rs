@@ -19,7 +19,7 @@ pub struct PendingRow {
     pub oin: String,
     /// The operator.
     pub person_ref: String,
-    /// What it is about; nothing where other changes do not matter to it.
+    /// What it is about, as [`about`] writes it.
     pub about: String,
     /// Microseconds; when another change of that was carried out.
     pub superseded_at: Option<i64>,
@@ -70,11 +70,16 @@ pub async fn add(tx: &mut Tx<'_>, row: &PendingRow) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// How what a change is about is written down.
+pub fn about(these: &[String]) -> String {
+    these.iter().map(|this| format!("|{this}|")).collect()
+}
+
 /// Marks all that wait about this as overtaken by a change that is carried out.
 pub async fn supersede(tx: &mut Tx<'_>, about: &str, at: i64) -> Result<(), StoreError> {
-    query("UPDATE pending_change SET superseded_at = $1 WHERE about = $2 AND superseded_at IS NULL")
+    query("UPDATE pending_change SET superseded_at = $1 WHERE about LIKE $2 AND superseded_at IS NULL")
         .bind(at)
-        .bind(about)
+        .bind(format!("%|{about}|%"))
         .execute(tx.conn().await?)
         .await?;
     Ok(())

@@ -283,6 +283,33 @@ async fn what_was_asked_for_before_another_change_of_the_same_is_not_confirmed()
     network.holds_together().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_revoked_holds_up_its_holders_next() {
+    let network = Network::start().await;
+    let (first, second) = (&network.operator.client, network.second_operator().await);
+    let (lost, next) = (network.person("carla-1").await, network.person("carla-2").await);
+    let asked = async |holder: &Holder, person: &str| {
+        let request = v1::RegisterCertificateRequest {
+            request_id: id(),
+            certificate: holder.chain[0].to_vec(),
+            holder: v1::HolderKind::Operator as i32,
+            person_ref: person.to_owned(),
+            ..Default::default()
+        };
+        let call = first.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+        call.await.unwrap().message.pending.unwrap().name
+    };
+    // Two keys at once are two keys.
+    let (one, two) = (asked(&lost, "carla").await, asked(&next, "carla").await);
+    confirm(&second.client, &one).await.unwrap();
+    revoke(&second.client, &lost.key_hash).await.unwrap();
+    let status = confirm(&second.client, &two).await.unwrap_err();
+    assert!(status.code() == Code::FailedPrecondition && status.message().contains("changed since"), "{status:?}");
+    // Whoever sees that it was revoked may ask anew.
+    let anew = asked(&next, "carla").await;
+    confirm(&second.client, &anew).await.unwrap();
+}
+
 async fn register_partner(operator: &Client, name: &str, roles: &[v1::Role]) -> v1::Partner {
     let request = v1::RegisterPartnerRequest {
         request_id: id(),

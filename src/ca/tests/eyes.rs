@@ -339,7 +339,7 @@ fn nobody_becomes_an_operator_alone() {
     let apply = |paper: &Paper<Replacement>, now| bureau.authority.replace_operators(paper, now).err().unwrap();
     let propose = |add: &[(&str, &str)], remove: &[&str]| bureau.replace(add, remove, "anna").err().unwrap();
     let same = good.clone().approve(&bureau.now(), &bureau.hand_now("anna").unwrap(), NOW).err().unwrap();
-    let cases: [(&str, CaError, Is); 9] = [
+    let cases: [(&str, CaError, Is); 11] = [
         ("nobody approved", apply(&good, NOW), |it| matches!(it, EyesError::NotApproved)),
         ("the same person", same, |it| matches!(it, EyesError::SamePerson(_))),
         ("another key", apply(&changed(&agreed, &carla, &evil), NOW), |it| matches!(it, EyesError::Changed(_))),
@@ -350,6 +350,16 @@ fn nobody_becomes_an_operator_alone() {
         ("one left", propose(&[], &["anna"]), |it| matches!(it, EyesError::TooFewStay)),
         ("nobody leaves", propose(&[("x", "evil")], &["dirk"]), |it| matches!(it, EyesError::NoOperator(_))),
         ("twice", propose(&[("x", "bert")], &[]), |it| matches!(it, EyesError::SameOperator)),
+        (
+            "one person as two",
+            propose(&[("anna", "evil"), ("zed", "anna")], &["anna"]),
+            |it| matches!(it, EyesError::KeyOfAnother(name) if name == "zed"),
+        ),
+        (
+            "another name",
+            propose(&[("carla", "anna"), ("d", "carla")], &["anna"]),
+            |it| matches!(it, EyesError::KeyOfAnother(name) if name == "carla"),
+        ),
         ("nothing", propose(&[], &[]), |it| matches!(it, EyesError::NothingChanges)),
     ];
     for (name, error, is) in &cases {

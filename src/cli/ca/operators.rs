@@ -77,9 +77,10 @@ pub(super) fn describe(
             writeln!(out, "{word:<13}{}, key {}", operator.name(), operator.key_hash())?;
         }
     }
-    let stay = roster.all().iter().filter(|one| before.all().iter().any(|other| other.key_hash() == one.key_hash()));
-    let stay: Vec<&str> = stay.map(Operator::name).collect();
-    writeln!(out, "as before    {}", if stay.is_empty() { "nobody".to_owned() } else { stay.join(", ") })?;
+    let stay = |one: &&Operator| before.all().iter().any(|other| other.key_hash() == one.key_hash());
+    for operator in roster.all().iter().filter(stay) {
+        writeln!(out, "as before    {}, key {}", operator.name(), operator.key_hash())?;
+    }
     Ok(())
 }
 

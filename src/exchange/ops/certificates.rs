@@ -72,6 +72,11 @@ const fn revocation_reason(row: &CertificateRow) -> v1::RevocationReason {
     }
 }
 
+/// What every change of this holder's keys is about.
+pub(super) fn of_holder(row: &CertificateRow) -> String {
+    format!("certificates of {} {} {} {}", row.oin, row.via, row.holder, row.person_ref)
+}
+
 /// Whether two keys are of the same holder.
 fn same_holder(a: &CertificateRow, b: &CertificateRow) -> bool {
     (&a.oin, &a.via, &a.holder, &a.person_ref) == (&b.oin, &b.via, &b.holder, &b.person_ref)
@@ -161,6 +166,16 @@ impl Proposal for RegisterCertificate {
 
     fn name(&self, draft: &mut Draft) {
         draft.source = self.oin.to_string();
+    }
+
+    /// A key that is revoked may have been stolen with whatever else its holder has.
+    fn about(&self) -> Vec<String> {
+        vec![of_holder(&self.row)]
+    }
+
+    /// Somebody may get two keys at once.
+    fn overtakes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn judge(&self, _: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {

@@ -61,8 +61,13 @@ pub trait Proposal: Send + Sync + Sized + 'static {
 
     /// What it is about. Once another change of that is carried out, this one is not confirmed any more: whoever confirms it is
     /// to see what its asker saw.
-    fn about(&self) -> Option<String> {
-        None
+    fn about(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What waits about this is too late once it is carried out.
+    fn overtakes(&self) -> Vec<String> {
+        self.about()
     }
 
     /// For whoever is to confirm it.
@@ -177,7 +182,7 @@ impl<P: Proposal> Propose<P> {
             request: self.request.clone(),
             oin: facts.caller.oin().to_string(),
             person_ref: person.to_owned(),
-            about: self.change.about().unwrap_or_default(),
+            about: pending::about(&self.change.about()),
             superseded_at: None,
             asked_at: micros(facts.now),
             ends_at: micros(facts.now + WAITS),
@@ -193,7 +198,7 @@ async fn carry_out<P: Proposal>(
     facts: &Facts,
     open: OpenCases,
 ) -> Result<P::Reply, WorkError> {
-    if let Some(about) = change.about() {
+    for about in change.overtakes() {
         pending::supersede(tx, &about, micros(facts.now)).await?;
     }
     change.carry_out(tx, judged, facts, open).await

@@ -139,8 +139,8 @@ impl Proposal for RegisterMandate {
         draft.motivation = format!("mandate {} to {}", self.told.id(), self.told.delegate());
     }
 
-    fn about(&self) -> Option<String> {
-        Some(between(self.told.principal().as_str(), self.told.delegate().as_str()))
+    fn about(&self) -> Vec<String> {
+        vec![between(self.told.principal().as_str(), self.told.delegate().as_str())]
     }
 
     fn judge(&self, hub: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {

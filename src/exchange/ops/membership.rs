@@ -62,8 +62,8 @@ impl Proposal for SetPartnerStatus {
         draft.motivation.clone_from(&self.reason);
     }
 
-    fn about(&self) -> Option<String> {
-        Some(partner_name(self.oin.as_str()))
+    fn about(&self) -> Vec<String> {
+        vec![partner_name(self.oin.as_str())]
     }
 
     fn judge(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {

@@ -88,8 +88,8 @@ impl Proposal for RegisterPartner {
         draft.source = self.oin.to_string();
     }
 
-    fn about(&self) -> Option<String> {
-        Some(partner_name(self.oin.as_str()))
+    fn about(&self) -> Vec<String> {
+        vec![partner_name(self.oin.as_str())]
     }
 
     fn judge(&self, _: &Exchange, facts: &Facts, open: OpenCases) -> Result<Entry, Refusal> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{Decided, Exchange, Facts, Operation};
-use super::certificates::{key_hash, known, reply};
+use super::certificates::{key_hash, known, of_holder, reply};
 use super::mandates::signed_with;
 use crate::api::v1;
 use crate::audit::Draft;
@@ -15,7 +15,7 @@ use crate::identity::KeyHash;
 use crate::method::Admitted;
 use crate::registry::is_exposed;
 use crate::store::certificates::{self, CertificateRow};
-use crate::store::{Changes, Tx, WorkError, renewal};
+use crate::store::{Changes, Tx, WorkError, pending, renewal};
 
 /// What whoever asked with a revoked key is told.
 const TOLD: &str = "the certificate with which it was asked for was revoked";
@@ -95,6 +95,8 @@ impl Operation for RevokeCertificate {
             certificates::revoke(tx, key, self.ceased, at).await?;
             renewal::refuse_of_key(tx, key, TOLD, at).await?;
         }
+        // All that was renewed with it is the same holder's.
+        pending::supersede(tx, &of_holder(row), at).await?;
         draft.source.clone_from(&row.oin);
         let why = if self.ceased { " as needed no more" } else { "" };
         draft.motivation = match with_it.as_slice() {

@@ -69,8 +69,8 @@ impl Proposal for SucceedPartner {
         draft.motivation.clone_from(&self.reason);
     }
 
-    fn about(&self) -> Option<String> {
-        Some(partner_name(self.oin.as_str()))
+    fn about(&self) -> Vec<String> {
+        vec![partner_name(self.oin.as_str()), partner_name(self.successor.as_str())]
     }
 
     fn summary(&self) -> String {
