@@ -151,11 +151,7 @@ impl Partners {
         }
         let until = seen.vouched.as_ref().map_or_else(|| end(keys), |seen| Some(seen.until));
         let is_over = until.is_some_and(|until| until < now);
-        let is_revoked = matches!(
-            why,
-            NotSpeaking::Certificate(Fault::Revoked) | NotSpeaking::Mandate(NotGiven::Certificate(Fault::Revoked))
-        );
-        let is_ceased = is_revoked && taken_back == Some(TakenBack::Ceased);
+        let is_ceased = is_revoked(&why) && taken_back == Some(TakenBack::Ceased);
         if !is_over && !is_ceased {
             // It may be good still, or revoked: that can't be told now.
             return Err(why.into());
@@ -209,6 +205,18 @@ impl Partners {
     }
 }
 
+/// The last second of the certificate that signed.
+fn end(keys: &v1::KeySet) -> Option<OffsetDateTime> {
+    Some(Contents::read(keys.certificate_chain.first()?).ok()?.not_after)
+}
+
+const fn is_revoked(why: &NotSpeaking) -> bool {
+    matches!(
+        why,
+        NotSpeaking::Certificate(Fault::Revoked) | NotSpeaking::Mandate(NotGiven::Certificate(Fault::Revoked))
+    )
+}
+
 /// A set as the certificate that came with it signed it, whoever that certificate is.
 fn read(keys: &v1::KeySet, oin: &Oin) -> Result<(KeySet, Pin), PartnerKeysError> {
     let signature = CertSignature::from_wire(keys.signature_scheme, &keys.signature);
@@ -217,11 +225,6 @@ fn read(keys: &v1::KeySet, oin: &Oin) -> Result<(KeySet, Pin), PartnerKeysError>
     let set = KeySet::verify(&signed, &CertificateDer::from(leaf.as_slice()), oin)?;
     let pin = Pin::of(&set, &signed.bytes);
     Ok((set, pin))
-}
-
-/// The last second of the certificate that signed.
-fn end(keys: &v1::KeySet) -> Option<OffsetDateTime> {
-    Some(Contents::read(keys.certificate_chain.first()?).ok()?.not_after)
 }
 
 /// Whether the same keys, found good once more, are to be written down: under another certificate, or some time later.

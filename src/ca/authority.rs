@@ -169,18 +169,23 @@ impl Authority {
     /// Puts the key under a passphrase, and writes down who signs from now on. The plain file is replaced as a whole.
     ///
     /// # Errors
-    /// A key that is protected already; a passphrase that is too short.
+    /// A key that is protected already; a passphrase that is too short; operators named anew where there are some.
     pub fn protect(self, signing: Option<Signing>, secret: &SecretFrom) -> Result<(), CaError> {
         let Self { office, issuer, kept, .. } = self;
         let (CaKey::File(key), Kept::Plain) = (issuer.key(), kept) else {
             return Err(super::SecretError::AlreadyLocked(office.own("key")).into());
         };
-        let signing = signing.unwrap_or_else(|| office.settings.signing.clone());
-        check_signing(&signing, office.level, office.environment())?;
         let alone = alone(&office.folder)?;
+        // As it stands now that nobody else writes.
+        let Settings { signing: known, crl_url, changes, .. } = Office::read(&office.folder, office.level)?.settings;
+        let signing = match (signing, known) {
+            (Some(_), Signing::FourEyes(_)) => return Err(EyesError::ByTwo.into()),
+            (Some(new), _) => new,
+            (None, known) => known,
+        };
+        check_signing(&signing, office.level, office.environment())?;
         let text = key.locked(secret)?;
-        let Settings { crl_url, changes, .. } = &office.settings;
-        let settings = Settings { signing, crl_url: crl_url.clone(), token: None, changes: changes.clone() };
+        let settings = Settings { signing, crl_url, token: None, changes };
         // First what a plain key can do without: between the two the directory is as it was, or stricter.
         replace(&office.own("toml"), settings.text(key)?.as_bytes(), 0o644, &alone)?;
         replace(&office.own("key"), text.as_bytes(), 0o600, &alone)

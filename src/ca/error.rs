@@ -203,6 +203,8 @@ pub enum EyesError {
         "nothing would change: name who comes with --add NAME=FILE, with an own key, and who goes with --remove NAME"
     )]
     NothingChanges,
+    #[error("this authority has operators, and two of them say who else becomes one: `sluis ca operators`")]
+    ByTwo,
     #[error("the operators have changed since this was proposed: propose it anew")]
     Overtaken,
     #[error("nobody has approved this yet: another operator runs `sluis ca approve`")]

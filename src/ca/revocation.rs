@@ -38,6 +38,11 @@ macro_rules! reasons {
                 match self { $(Self::$variant => $word),+ }
             }
 
+            /// Whether somebody else may have the key.
+            const fn is_compromise(self) -> bool {
+                matches!(self, Self::KeyCompromise | Self::CaCompromise)
+            }
+
             const fn code(self) -> RevocationReason {
                 match self { $(Self::$variant => RevocationReason::$library),+ }
             }
@@ -114,19 +119,16 @@ pub struct Published {
 }
 
 impl Office {
-    /// Every certificate that was taken back, oldest first.
+    /// Every certificate that was taken back, oldest first, each once.
     ///
     /// # Errors
     /// A register that does not hold together.
     pub fn revoked(&self) -> Result<Vec<Revocation>, CaError> {
-        let events: Vec<Event> = self.journal("revoked").entries()?;
-        Ok(events
-            .into_iter()
-            .filter_map(|event| if let Event::Revoked(one) = event { Some(one) } else { None })
-            .collect())
+        Ok(taken_back(&self.journal("revoked").entries::<Event>()?))
     }
 
-    /// Takes a certificate back. It counts for others once the list is published.
+    /// Takes a certificate back, or says of one that was taken back that its key got out. It counts for others once the list is
+    /// published.
     ///
     /// # Errors
     /// A certificate that this authority did not make, or that was taken back before.
@@ -139,7 +141,8 @@ impl Office {
             Which::File(file) => self.ours(file).ok_or_else(|| CaError::NotOurs(file.clone()))?,
         };
         let alone = alone(&self.folder)?;
-        if let Some(before) = self.revoked()?.into_iter().find(|one| one.serial == serial) {
+        let before = self.revoked()?.into_iter().find(|one| one.serial == serial);
+        if let Some(before) = before.filter(|before| before.reason.is_compromise() || !reason.is_compromise()) {
             let (serial, at) = (serial.to_string(), before.at.to_string());
             return Err(JournalError::RevokedTwice { serial, at }.into());
         }
@@ -185,14 +188,12 @@ impl Authority {
             events.iter().filter_map(|event| if let Event::List { number, .. } = event { Some(*number) } else { None });
         let number = numbers.max().unwrap_or(0) + 1;
         let (at, until) = (Stamp::new(now), Stamp::new(now + Duration::days(i64::from(days))));
-        let listed = events.into_iter().filter_map(|event| match event {
-            Event::Revoked(one) if one.until.0 + STAYS >= now => Some(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(&one.serial.bytes()),
-                revocation_time: one.at.0,
-                reason_code: Some(one.reason.code()),
-                invalidity_date: None,
-            }),
-            _ => None,
+        let listed = taken_back(&events).into_iter().filter(|one| one.until.0 + STAYS >= now);
+        let listed = listed.map(|one| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&one.serial.bytes()),
+            revocation_time: one.at.0,
+            reason_code: Some(one.reason.code()),
+            invalidity_date: None,
         });
         let params = CertificateRevocationListParams {
             this_update: at.0,
@@ -228,6 +229,19 @@ impl Authority {
         replace(to, &list, 0o644, &alone)?;
         Ok(made)
     }
+}
+
+/// What was taken back: when that was first said, and why by the last word.
+fn taken_back(events: &[Event]) -> Vec<Revocation> {
+    let mut all: Vec<Revocation> = Vec::new();
+    for event in events {
+        let Event::Revoked(one) = event else { continue };
+        match all.iter_mut().find(|known| known.serial == one.serial) {
+            Some(known) => known.reason = one.reason,
+            None => all.push(one.clone()),
+        }
+    }
+    all
 }
 
 /// The number of the list in these bytes.

@@ -131,7 +131,8 @@ pub(super) async fn run(args: MandateArgs, now: OffsetDateTime, out: &mut dyn Wr
             writeln!(out, "{} ended: {} no longer acts for {}", ended.name, ended.delegate, ended.principal)?;
             Ok(writeln!(
                 out,
-                "the keyholder does not ask the hub: its people take the supplier's entry off the roster"
+                "its keys for that are revoked as needed no more; of one that got out, say so with `sluis registry … revoke`
+the keyholder does not ask the hub: its people take the supplier's entry off the roster"
             )?)
         }
         MandateCommand::List { remote } => {

@@ -71,11 +71,12 @@ enum RegistryCommand {
         #[arg(long, default_value = "")]
         on_behalf_of: String,
     },
-    /// Revoke a registered key, and every key that was renewed with it: their connections are cut.
+    /// Revoke a registered key: its connections are cut. If it got out, also every key that was renewed with it.
     Revoke {
         /// SHA-256 of the public key, as `sluis ca issue` prints it.
         key_hash: String,
-        /// Why. What its holder signed before is opened no more when the key got out, and still when it is needed no more.
+        /// Why. What its holder signed before is opened no more when the key got out, and still when it is needed no more. A second
+        /// operator confirms that one did not get out after all.
         #[arg(long, default_value = "key-compromise")]
         reason: Reason,
     },
@@ -237,6 +238,7 @@ async fn confirm(registry: &mut Client, name: String, out: &mut dyn Write) -> Re
     let request = v1::ConfirmChangeRequest { request_id: Uuid::new_v4().to_string(), name };
     match done("confirming the change", registry.confirm_change(request).await)?.changed {
         Some(Changed::Partner(partner)) => membership::now_is(&partner, out)?,
+        Some(Changed::Certificate(known)) if known.state() == v1::CertificateState::Revoked => revoked(&known, out)?,
         Some(Changed::Certificate(known)) => registered(&known, out)?,
         Some(Changed::Mandate(known)) => super::mandate::registered(&known, out)?,
         None => writeln!(out, "done")?,
@@ -266,6 +268,10 @@ fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io
 }
 
 fn revoked(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
+    if let Some(change) = &known.pending {
+        writeln!(out, "key {} of {} is revoked as one that got out", known.key_hash, known.oin)?;
+        return waits(change, out);
+    }
     writeln!(out, "key {} of {} revoked", known.key_hash, known.oin)?;
     if known.holder() == v1::HolderKind::Organisation {
         let written = match known.revocation_reason() {

@@ -142,18 +142,15 @@ pub async fn retire(tx: &mut Tx<'_>, key_hash: &str, at: i64) -> Result<(), Stor
     touch(tx).await
 }
 
-/// Revokes a key for good. One that had ceased may turn out to have got out, and not the other way round. False if it is not
+/// Revokes a key for good, or says anew why it was. False if it is not
 /// registered.
 pub async fn revoke(tx: &mut Tx<'_>, key_hash: &str, ceased: bool, at: i64) -> Result<bool, StoreError> {
-    let done = query(
-        "UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2), \
-         ceased = CASE WHEN revoked_at IS NULL OR $3 = 0 THEN $3 ELSE ceased END WHERE key_hash = $1",
-    )
-    .bind(key_hash)
-    .bind(at)
-    .bind(i64::from(ceased))
-    .execute(tx.conn().await?)
-    .await?;
+    let done = query("UPDATE certificate SET revoked_at = COALESCE(revoked_at, $2), ceased = $3 WHERE key_hash = $1")
+        .bind(key_hash)
+        .bind(at)
+        .bind(i64::from(ceased))
+        .execute(tx.conn().await?)
+        .await?;
     touch(tx).await?;
     Ok(done == 1)
 }

@@ -300,7 +300,7 @@ impl Registry for Hub {
         self.unary::<Propose<certificates::RegisterCertificate>>(r).await
     }
     async fn revoke_certificate(&self, r: Request<RevokeCertificateRequest>) -> Reply<RegisteredCertificate> {
-        self.unary::<revocation::RevokeCertificate>(r).await
+        self.unary::<Propose<revocation::RevokeCertificate>>(r).await
     }
     async fn retire_certificate(&self, r: Request<RetireCertificateRequest>) -> Reply<RegisteredCertificate> {
         self.unary::<certificates::RetireCertificate>(r).await

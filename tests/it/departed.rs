@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand_core::OsRng;
 use sluis::api::v1;
+use sluis::api::v1::confirm_change_response::Changed;
 use sluis::api::v1::fetch_record_response::Chunk as Fetched;
 use sluis::api::v1::records_client::RecordsClient;
 use sluis::pseudonym::Epoch;
@@ -221,8 +222,21 @@ async fn a_revocation_because_a_partner_left_leaves_open_what_it_wrote_and_one_o
     let revoked = scene.revoke(Unspecified).await.unwrap();
     assert_eq!(revoked.revocation_reason(), KeyCompromise);
     refused(scene.fetch().await, "got out");
-    let status = scene.revoke(CessationOfOperation).await.unwrap_err();
-    assert_eq!(status.code(), Code::FailedPrecondition, "{status:?}");
+    // One operator closes it, and does not open it alone.
+    let second = scene.network.second_operator().await;
+    let revoked = scene.revoke(CessationOfOperation).await.unwrap();
+    assert_eq!(revoked.revocation_reason(), KeyCompromise, "nothing has changed");
+    let change = revoked.pending.unwrap();
+    assert!(change.summary.contains(&scene.gemeente.holder.key_hash), "{}", change.summary);
+    assert!(change.summary.contains("is opened again; it is of partners/"), "{}", change.summary);
     refused(scene.fetch().await, "got out");
+    let confirm = v1::ConfirmChangeRequest { request_id: id(), name: change.name };
+    let done = second.client.call::<_, v1::ConfirmChangeResponse>("Registry/ConfirmChange", &confirm).await.unwrap();
+    let Some(Changed::Certificate(known)) = done.message.changed else { panic!("{done:?}") };
+    assert_eq!((known.revoked, known.revocation_reason()), (true, CessationOfOperation));
+    let said = "SELECT COUNT(*) FROM audit_event WHERE method = 'sluis.v1.Registry/ConfirmChange' \
+         AND motivation LIKE 'needed no more, and not got out: key %' AND outcome = 'allowed' AND src_oin <> ''";
+    assert_eq!(scene.network.database().await.number(said).await, 1);
+    assert_eq!(scene.fetch().await.unwrap(), PLAN);
     scene.network.holds_together().await;
 }

@@ -63,7 +63,7 @@ fn every_operation(bytes: &[u8]) {
     feed::<evidence::ReadEntries>(bytes);
     feed::<Propose<registry::RegisterPartner>>(bytes);
     feed::<Propose<certificates::RegisterCertificate>>(bytes);
-    feed::<revocation::RevokeCertificate>(bytes);
+    feed::<Propose<revocation::RevokeCertificate>>(bytes);
     feed::<certificates::RetireCertificate>(bytes);
     feed::<certificates::ListCertificates>(bytes);
     feed::<Propose<mandates::RegisterMandate>>(bytes);

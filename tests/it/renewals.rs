@@ -59,6 +59,13 @@ async fn what_was_renewed_with_a_key_is_revoked_with_it() {
     let (_, request) = renewal(&third);
     ask(&third, &request).await.unwrap();
 
+    // One that is needed no more goes alone.
+    let said = registry(&network, &["revoke", &first.key_hash, "--reason", "cessation-of-operation"]);
+    assert!(!said.contains("too"), "{said}");
+    network.until_cut().await;
+    calls(&first.client).await.unwrap_err();
+    calls(&third.client).await.unwrap();
+
     let said = registry(&network, &["revoke", &first.key_hash]);
     let too = |key: &str| said.contains(&format!("key {key} of {GEMEENTE} revoked too"));
     assert!(said.contains(&format!("key {} of {GEMEENTE} revoked\n", first.key_hash)), "{said}");

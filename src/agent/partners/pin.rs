@@ -7,6 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::api::v1;
 use crate::identity::certificate::Fingerprint;
 use crate::seal::KeySet;
+use crate::trust::Contents;
 
 /// The newest key set that was seen: its epoch and the SHA-256 of its document; and who vouched for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,8 +80,20 @@ const SEEN: &str = "seen ";
 const CERTIFICATE: &str = "certificate ";
 const EXPOSED: &str = "exposed";
 
-/// Every certificate by which a set of keys is vouched for.
+/// Every certificate by which a set of keys is vouched for: what else came along says nothing of them.
 pub(super) fn certificates(keys: &v1::KeySet) -> Vec<Vec<u8>> {
-    let mandate = keys.mandate.iter().flat_map(|mandate| &mandate.certificate_chain);
-    keys.certificate_chain.iter().chain(mandate).cloned().collect()
+    let mandate = keys.mandate.iter().flat_map(|mandate| path(&mandate.certificate_chain));
+    path(&keys.certificate_chain).into_iter().chain(mandate).collect()
+}
+
+/// The first certificate, its issuers, and theirs.
+fn path(chain: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut others: Vec<_> = chain.iter().filter_map(|der| Some((der, Contents::read(der).ok()?))).collect();
+    let mut found = Vec::new();
+    let mut next: Vec<_> = others.drain(..others.len().min(1)).collect();
+    while let Some((der, one)) = next.pop() {
+        found.push(der.clone());
+        next.extend(others.extract_if(.., |(_, other)| one.issuer_der() == other.subject_der()));
+    }
+    found
 }

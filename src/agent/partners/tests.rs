@@ -226,6 +226,25 @@ fn what_a_list_says_of_the_certificate_counts_also_when_the_list_has_forgotten_i
 }
 
 #[test]
+fn a_certificate_that_only_came_along_closes_nothing() {
+    use crate::ca::{Reason, Which};
+    let dir = tempfile::tempdir().unwrap();
+    network(dir.path());
+    let mut keys = keys(dir.path(), "organisation", 1);
+    let of_somebody = CertificateDer::from_pem_file(dir.path().join("ca/person.pem")).unwrap().to_vec();
+    let (path, partners) = (keys.certificate_chain.clone(), reopened(dir.path()));
+    keys.certificate_chain.insert(1, of_somebody);
+    assert_eq!(verdict(&partners, &keys), Ok(()));
+    let pin = std::fs::read_to_string(dir.path().join("pins").join(ALMELO)).unwrap();
+    assert_eq!(Pin::read(&pin).unwrap().vouched.unwrap().certificates, path);
+    let office = Office::read(&dir.path().join("ca"), Level::Issuing).unwrap();
+    let which = Which::File(dir.path().join("ca/person.pem"));
+    office.revoke(&which, Reason::KeyCompromise, SystemClock.now()).unwrap();
+    partners.believe(listed(dir.path(), 7));
+    assert_eq!(recalled(&partners, &keys, END), Ok(()));
+}
+
+#[test]
 fn a_list_that_is_not_there_closes_what_may_be_good_still() {
     let dir = tempfile::tempdir().unwrap();
     network(dir.path());

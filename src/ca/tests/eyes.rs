@@ -367,3 +367,18 @@ fn nobody_becomes_an_operator_alone() {
     }
     assert_eq!((bureau.names(), bureau.now().changes()), (vec!["anna".to_owned(), "bert".to_owned()], &[][..]));
 }
+
+/// The plain key lies open: whoever gets at it may protect it, and becomes nobody by that.
+#[test]
+fn a_key_is_protected_with_the_operators_of_now() {
+    let bureau = Bureau::new();
+    let (path, ca) = (bureau.folder.path(), bureau.folder.path().join("ca"));
+    let opened = Authority::open(&ca).unwrap();
+    let paper = bureau.replace(&[("carla", "carla")], &[], "anna").unwrap();
+    bureau.authority.replace_operators(&bureau.approved(paper, "bert"), NOW).unwrap();
+    let refused = Authority::open(&ca).unwrap().protect(Some(Signing::Alone), &from(path)).unwrap_err();
+    assert!(matches!(refused, CaError::Eyes(EyesError::ByTwo)), "{refused}");
+    opened.protect(None, &from(path)).unwrap();
+    assert_eq!(bureau.names(), ["anna", "bert", "carla"]);
+    assert_eq!(bureau.now().changes().len(), 1);
+}

@@ -2,7 +2,7 @@
 
 use super::super::register::Serial;
 use super::*;
-use crate::trust::{Fault, List, Lists, Set, Trust};
+use crate::trust::{Fault, List, Lists, Set, TakenBack, Trust};
 
 /// Trust in this authority with the lists in these files.
 fn trusting(folder: &Path, lists: &[&Path]) -> Trust {
@@ -139,6 +139,30 @@ fn numbers_of_lists_grow_and_mistakes_are_explained() {
         );
     }
     assert_eq!(office.revoked().unwrap().len(), 1);
+}
+
+/// What was needed no more turns out to be somebody else's; nobody takes that back.
+#[test]
+fn of_a_certificate_that_was_taken_back_it_is_said_later_that_its_key_got_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = super::authority(folder.path(), Environment::Test);
+    let issued = authority.issue("org", &organisation(), 30, NOW).unwrap();
+    let revoke = |reason, later| {
+        let which = Which::Serial(issued.serial.clone());
+        authority.office().revoke(&which, reason, NOW + later).map(drop)
+    };
+    revoke(Reason::Superseded, Duration::ZERO).unwrap();
+    revoke(Reason::CessationOfOperation, Duration::HOUR).unwrap_err();
+    revoke(Reason::KeyCompromise, Duration::HOUR).unwrap();
+    for reason in Reason::ALL {
+        revoke(*reason, Duration::HOUR).unwrap_err();
+    }
+    let [one] = &*authority.office().revoked().unwrap() else { panic!() };
+    assert_eq!((one.reason, one.at.0), (Reason::KeyCompromise, NOW));
+    let made = authority.publish(7, NOW + Duration::HOUR).unwrap();
+    assert_eq!(made.revoked, 1, "a list names each once");
+    let trust = trusting(folder.path(), &[&made.file]);
+    assert_eq!(trust.taken_back(&certificates(&issued.chain)), Some(TakenBack::Exposed));
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Proposal for RegisterCertificate {
         needs_two(&self.row.holder) && !registry.certificates.contains_key(&self.leaf.key_hash)
     }
 
-    fn name(&self, draft: &mut Draft) {
+    fn name(&self, _: &Facts, draft: &mut Draft) {
         draft.source = self.oin.to_string();
     }
 

@@ -54,7 +54,7 @@ pub trait Proposal: Send + Sync + Sized + 'static {
     }
 
     /// Whom the event is about, and why.
-    fn name(&self, draft: &mut Draft);
+    fn name(&self, facts: &Facts, draft: &mut Draft);
 
     /// What it changes, judged by the facts of now. Pure.
     fn judge(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> Result<Self::Judged, Refusal>;
@@ -132,8 +132,8 @@ impl<P: Proposal> Operation for Propose<P> {
         Some(self.change.request_id())
     }
 
-    fn describe(&self, _: &Facts, draft: &mut Draft) {
-        self.change.name(draft);
+    fn describe(&self, facts: &Facts, draft: &mut Draft) {
+        self.change.name(facts, draft);
     }
 
     async fn gather(&self, _: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<OpenCases, StoreError> {

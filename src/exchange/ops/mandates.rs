@@ -134,7 +134,7 @@ impl Proposal for RegisterMandate {
         &self.request_id
     }
 
-    fn name(&self, draft: &mut Draft) {
+    fn name(&self, _: &Facts, draft: &mut Draft) {
         draft.source = self.told.principal().to_string();
         draft.motivation = format!("mandate {} to {}", self.told.id(), self.told.delegate());
     }

@@ -57,7 +57,7 @@ impl Proposal for SetPartnerStatus {
         Some(&self.oin)
     }
 
-    fn name(&self, draft: &mut Draft) {
+    fn name(&self, _: &Facts, draft: &mut Draft) {
         draft.source = self.oin.to_string();
         draft.motivation.clone_from(&self.reason);
     }

@@ -84,7 +84,7 @@ impl Proposal for RegisterPartner {
         left || self.standing_roles.iter().any(|role| !held.contains(role))
     }
 
-    fn name(&self, draft: &mut Draft) {
+    fn name(&self, _: &Facts, draft: &mut Draft) {
         draft.source = self.oin.to_string();
     }
 

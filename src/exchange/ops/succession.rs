@@ -63,7 +63,7 @@ impl Proposal for SucceedPartner {
         Some(&self.oin)
     }
 
-    fn name(&self, draft: &mut Draft) {
+    fn name(&self, _: &Facts, draft: &mut Draft) {
         draft.source = self.oin.to_string();
         draft.recipients = vec![self.successor.to_string()];
         draft.motivation.clone_from(&self.reason);

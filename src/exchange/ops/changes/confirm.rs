@@ -10,6 +10,7 @@ use super::super::certificates::RegisterCertificate;
 use super::super::mandates::RegisterMandate;
 use super::super::membership::SetPartnerStatus;
 use super::super::registry::RegisterPartner;
+use super::super::revocation::RevokeCertificate;
 use super::super::succession::SucceedPartner;
 use super::{Proposal, carry_out, open, pending_change, person};
 use crate::api::v1;
@@ -51,11 +52,12 @@ type Change = Box<dyn Waits>;
 type Read = fn(&[u8]) -> Option<Change>;
 
 fn read(row: &PendingRow) -> Option<Change> {
-    const READERS: [(&str, Read); 5] = [
+    const READERS: [(&str, Read); 6] = [
         of::<RegisterPartner>(),
         of::<SetPartnerStatus>(),
         of::<SucceedPartner>(),
         of::<RegisterCertificate>(),
+        of::<RevokeCertificate>(),
         of::<RegisterMandate>(),
     ];
     let (_, read) = READERS.iter().find(|(method, _)| *method == row.method)?;
@@ -72,7 +74,7 @@ const fn of<P: Proposal>() -> (&'static str, Read) {
 /// A [`Proposal`] of any kind.
 trait Waits: Send + Sync {
     fn leaves(&self) -> Option<&Oin>;
-    fn name(&self, draft: &mut Draft);
+    fn name(&self, facts: &Facts, draft: &mut Draft);
     fn summary(&self) -> String;
     fn more(&self, hub: &Exchange, facts: &Facts, open: OpenCases) -> String;
     fn judge(self: Box<Self>, hub: &Exchange, facts: &Facts, open: OpenCases) -> Result<Box<dyn Judged>, Refusal>;
@@ -83,8 +85,8 @@ impl<P: Proposal> Waits for P {
         Proposal::leaves(self)
     }
 
-    fn name(&self, draft: &mut Draft) {
-        Proposal::name(self, draft);
+    fn name(&self, facts: &Facts, draft: &mut Draft) {
+        Proposal::name(self, facts, draft);
     }
 
     fn summary(&self) -> String {
@@ -123,7 +125,7 @@ impl<P: Proposal> Judged for Good<P> {
         draft: &'a mut Draft,
     ) -> Done<'a> {
         Box::pin(async move {
-            Proposal::name(&self.change, draft);
+            Proposal::name(&self.change, facts, draft);
             draft.motivation += &self.change.undoes(facts);
             carry_out(&self.change, tx, &self.judged, facts, open).await.map(Into::into)
         })
@@ -286,7 +288,7 @@ impl Operation for CancelChange {
         }
         let row = waiting(&done.rows, &self.change_id, done.facts.now).ok();
         if let Some(change) = row.and_then(|(row, _)| read(row)) {
-            change.name(draft);
+            change.name(&done.facts, draft);
         }
         draft.motivation = format!("not carried out: {}", done.plan.method);
         Ok(done.plan.clone())
