@@ -6,6 +6,7 @@
 
 mod erase;
 pub mod export;
+mod kind;
 mod leaf;
 pub mod read;
 
@@ -15,6 +16,7 @@ use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
 pub use erase::{Group, Left, NotAGroup, erase, erases, groups, listed, missing};
+pub use kind::Kind;
 pub use leaf::{Leaf, disclosed, encode, is_of, open};
 
 /// Number of disclosure groups.

@@ -50,7 +50,8 @@ enum CertCommand {
         /// The file to write; it must not be there yet.
         #[arg(long)]
         out: PathBuf,
-        /// pem holds the whole chain; der holds the own certificate alone.
+        /// pem and p7b hold the whole chain; der holds the own certificate alone. A .p12 also holds a private key, which nobody here
+        /// needs: make it where the key is (openssl pkcs12 -export -inkey KEY -in PEM -out P12).
         #[arg(long, default_value = "pem")]
         to: Form,
     },
@@ -113,6 +114,9 @@ pub enum CertError {
     /// A file that holds nothing of the kind.
     #[error("{}: no certificate in it; export it as PEM, DER (.cer) or .p7b", .0.display())]
     Nothing(PathBuf),
+    /// Certificates that the other form does not take.
+    #[error("{}: these certificates can't be written in that form; take pem", .0.display())]
+    NotWritten(PathBuf),
     /// PKCS#12.
     #[error(
         "{file}: a PKCS#12 file holds a private key, which nobody here needs; take the certificates out of it: \

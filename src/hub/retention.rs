@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 
-use crate::audit::{Action, Draft, Group};
+use crate::audit::{Action, Draft, Group, Kind};
 use crate::clock::{from_micros, micros};
 use crate::covenant::parameters::Log;
 use crate::exchange::Exchange;
 use crate::exchange::ops::erase::{Batch, MOST};
 use crate::method::Admitted;
 use crate::redact::log;
-use crate::store::erasure::{Kind, Which, erasable, retained, settled_time};
+use crate::store::erasure::{Which, erasable, retained, settled_time};
 use crate::store::scrub::{Waiting, waiting};
 use crate::store::{CommitError, Seen, StoreError, Tx, Work, WorkError};
 use crate::telemetry::Chain;

@@ -8,6 +8,7 @@ use super::head;
 use super::line::{Line, event_name};
 use super::model::{Cell, Code, Level, Report, Table, Text, row, text};
 use super::setting::Setting;
+use crate::audit::Kind;
 use crate::covenant::parameters::Log;
 
 /// The hub looks every hour and erases some thousands at a time.
@@ -15,41 +16,19 @@ const GRACE: Duration = Duration::DAY;
 /// Groups that every event has.
 const GROUPS: [&str; 6] = ["actor", "subject", "case", "data", "decision", "network"];
 
-/// Kinds of event, each kept for its own time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Casus,
-    Beheer,
-    Log,
+const fn years(kind: Kind, log: &Log) -> u8 {
+    match kind {
+        Kind::Casus => log.casus_years,
+        Kind::Beheer => log.beheer_years,
+        Kind::Log => log.log_years,
+    }
 }
 
-impl Kind {
-    fn of(method: &str) -> Self {
-        let is = |services: &[&str]| {
-            let service = method.strip_prefix("sluis.v1.").and_then(|method| method.split('/').next());
-            service.is_some_and(|service| services.contains(&service))
-        };
-        match () {
-            () if is(&["Audit"]) => Self::Log,
-            () if is(&["Cases", "Consents", "Records", "Inbox", "Pseudonyms"]) => Self::Casus,
-            () => Self::Beheer,
-        }
-    }
-
-    const fn years(self, log: &Log) -> u8 {
-        match self {
-            Self::Casus => log.casus_years,
-            Self::Beheer => log.beheer_years,
-            Self::Log => log.log_years,
-        }
-    }
-
-    fn words(self) -> Text {
-        match self {
-            Self::Casus => text("werk aan casussen", "work on cases"),
-            Self::Beheer => text("beheer", "administration"),
-            Self::Log => text("lezen van het log", "reading the log"),
-        }
+fn words(kind: Kind) -> Text {
+    match kind {
+        Kind::Casus => text("werk aan casussen", "work on cases"),
+        Kind::Beheer => text("beheer", "administration"),
+        Kind::Log => text("lezen van het log", "reading the log"),
     }
 }
 
@@ -73,7 +52,7 @@ impl Retention {
     pub(super) fn add(&mut self, line: &Line<'_>, counted: bool, setting: &Setting) {
         let kind = Kind::of(&line.event.method);
         let log = &setting.terms.log;
-        if line.at < Log::years_before(setting.as_of.saturating_sub(GRACE), kind.years(log)) {
+        if line.at < Log::years_before(setting.as_of.saturating_sub(GRACE), years(kind, log)) {
             let (past, left) = self.past.entry(kind).or_default();
             *past += 1;
             *left += u64::from(GROUPS.iter().any(|group| !line.has_lost(group)));
@@ -140,7 +119,7 @@ impl Retention {
         let rows = self
             .past
             .iter()
-            .map(|(kind, (past, left))| row![kind.words(), u64::from(kind.years(&setting.terms.log)), *past, *left]);
+            .map(|(&kind, (past, left))| row![words(kind), u64::from(years(kind, &setting.terms.log)), *past, *left]);
         report.tables.push(Table::new(("Logregels (B4)", "Log events (B4)"), &columns).with(rows));
     }
 }

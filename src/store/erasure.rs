@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::session::{Session, query};
 use super::tx::{Tx, WorkError};
 use super::{Reader, StoreError};
-use crate::audit::{Group, groups};
+use crate::audit::{Group, Kind, groups};
 
 /// What is to become of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,44 +74,12 @@ pub enum Which {
 /// What is seen to for events of all kinds together.
 const ALL: &str = "alle";
 
-/// Kinds of event, each with its own retention.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Work on cases.
-    Casus,
-    /// Partners, certificates, covenant.
-    Beheer,
-    /// Reading and erasing the log.
-    Log,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Casus, Self::Beheer, Self::Log];
-
-    /// The name in the covenant's parameters.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Casus => "casus",
-            Self::Beheer => "beheer",
-            Self::Log => "log",
-        }
-    }
-
-    /// Which methods are of this kind, as SQL.
-    const fn condition(self) -> &'static str {
-        match self {
-            Self::Log => "method LIKE 'sluis.v1.Audit/%'",
-            Self::Beheer => {
-                "(method LIKE 'sluis.v1.Registry/%' OR method LIKE 'sluis.v1.Directory/%' \
-                 OR method LIKE 'sluis.v1.Covenants/%' OR method LIKE 'sluis.v1.Connection/%' \
-                 OR method LIKE 'sluis.v1.Simulation/%' OR method NOT LIKE 'sluis.v1.%')"
-            }
-            Self::Casus => {
-                "(method LIKE 'sluis.v1.Cases/%' OR method LIKE 'sluis.v1.Consents/%' OR method LIKE 'sluis.v1.Records/%' \
-                 OR method LIKE 'sluis.v1.Inbox/%' OR method LIKE 'sluis.v1.Pseudonyms/%')"
-            }
-        }
+/// Which methods are of this kind.
+fn condition(kind: Kind) -> String {
+    let any = |kind: Kind| kind.prefixes().iter().map(|prefix| format!("method LIKE '{prefix}%'")).collect::<Vec<_>>();
+    match kind {
+        Kind::Casus | Kind::Log => format!("({})", any(kind).join(" OR ")),
+        Kind::Beheer => format!("NOT ({})", [any(Kind::Casus), any(Kind::Log)].concat().join(" OR ")),
     }
 }
 
@@ -240,8 +208,10 @@ pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<
         }
         Which::Between { kind, after: (at, event_id), until } => {
             let texts = [event_id.clone()];
-            found
-                .extend(rows(reader, kind.map_or("1 = 1", Kind::condition), &texts, limit, Some((*at, *until))).await?);
+            found.extend(
+                rows(reader, &kind.map_or_else(|| "1 = 1".to_owned(), condition), &texts, limit, Some((*at, *until)))
+                    .await?,
+            );
         }
     }
     found.sort_by(|a, b| (a.at, &a.event_id).cmp(&(b.at, &b.event_id)));
@@ -252,7 +222,7 @@ pub async fn erasable(reader: &mut Reader, which: &Which, limit: i64) -> Result<
 
 async fn rows(
     reader: &mut Reader,
-    condition: &'static str,
+    condition: &str,
     texts: &[String],
     limit: i64,
     between: Option<(i64, i64)>,

@@ -66,9 +66,9 @@ async fn a_hub_that_serves_loses_no_call_by_it() {
         let line: serde_json::Value = serde_json::from_str(said.trim_end()).unwrap();
         assert_eq!((code, &line["state"], &line["what"]), (Some(0), &"done".into(), &"tables".into()), "{said}");
         assert!(line["text"].as_str().unwrap().starts_with("nothing was erased since"), "{said}");
-        // A log that takes long to be written anew: longer than the hub waits for a lock.
+        // A log that takes long to be written anew: longer than the hub waits for a lock with a group of calls, and then with one.
         let database = network.database().await;
-        let long = "BEGIN; LOCK TABLE audit_event IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(12); COMMIT";
+        let long = "BEGIN; LOCK TABLE audit_event IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(24); COMMIT";
         tokio::join!(load.until_refused(1), database.run(long));
     }
     load.until_done(20).await;

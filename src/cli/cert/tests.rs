@@ -159,6 +159,11 @@ async fn every_usual_form_is_read_and_put_in_order() {
     assert!(matches!(office.say(&["convert", "@almelo.pem", "--out", "@out.pem"]).await.0, Err(CertError::Exists(_))));
     assert!(office.say(&["convert", "@almelo.pem", "--to", "der", "--out", "@out.der"]).await.0.is_ok());
     assert_eq!(std::fs::read(office.path("out.der")).unwrap(), std::fs::read(office.path("almelo.cer")).unwrap());
+    assert!(office.say(&["convert", "@almelo.pem", "--to", "p7b", "--out", "@out.p7b"]).await.0.is_ok());
+    assert!(office.openssl("pkcs7 -inform DER -in out.p7b -print_certs -out certificates.pem"));
+    assert!(office.openssl("verify -CAfile root.pem -untrusted certificates.pem leaf.pem"));
+    let (done, said) = office.say(&["convert", "@out.p7b", "--out", "@again.pem"]).await;
+    assert!(done.is_ok() && said == "Gemeente Almelo\nSluis issuing CA\n", "{done:?} {said}");
 }
 
 proptest::proptest! {

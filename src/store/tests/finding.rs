@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::erasure::{Kind, Which, erasable, erasures, retained};
+use super::super::erasure::{Which, erasable, erasures, retained};
 use super::super::search::{About, Filter, Line, plan, select};
 use super::super::{Store, check};
 use super::{Engine, OIN, office, on_every_engine};
-use crate::audit::{Draft, Group};
+use crate::audit::{Draft, Group, Kind};
 use crate::ground::Refusal;
 use crate::party::{Article, Role};
 use crate::reason::Reason;
@@ -380,4 +380,16 @@ async fn retention_is_seen_to_in_order(engine: Engine) {
     assert_eq!(erasable(&mut reader, &log, 9).await.unwrap()[0].event_id, all[2]);
     let every = Which::Between { kind: None, after: (i64::MIN, String::new()), until: i64::MAX };
     assert_eq!(erasable(&mut reader, &every, 99).await.unwrap().len(), 6, "and the start");
+    // Every method's events are of one kind: nothing stays for ever, and nothing ends by another's term.
+    for row in crate::method::METHODS {
+        say(&store, Draft { method: row.name, ..marked() }).await;
+    }
+    let (mut counted, start) = (0, (i64::MIN, String::new()));
+    for kind in Kind::ALL {
+        let which = Which::Between { kind: Some(kind), after: start.clone(), until: i64::MAX };
+        let events = erasable(&mut reader, &which, 999).await.unwrap();
+        assert!(events.iter().all(|event| Kind::of(&event.method) == kind), "{}", kind.code());
+        counted += events.len();
+    }
+    assert_eq!(counted, 6 + crate::method::METHODS.len());
 }
