@@ -115,7 +115,17 @@ impl Fields {
         let id = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/'));
         match id {
             Some(id) => self.uuid(field, id),
-            None => self.require(field, "a name of the right collection, for example cases/{uuid}", None),
+            None => {
+                let example = match collection {
+                    "cases" => "cases/{uuid}",
+                    "records" => "records/{uuid}",
+                    "changes" => "changes/{uuid}",
+                    "mandates" => "mandates/{uuid}",
+                    "events" => "events/{uuid}",
+                    _ => "a name of the right collection, with a UUID",
+                };
+                self.require(field, example, None)
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{CaError, ISSUING_DAYS, ROOT_DAYS};
 use crate::identity::PersonRef;
-use crate::identity::certificate::{Environment, ORGANISATION, POLICY_UUID};
+use crate::identity::certificate::{Environment, ORGANISATION, PERSON, POLICY_UUID};
 use crate::party::Oin;
 
 /// Certificates start this long before they are made, for clocks that are behind.
@@ -65,7 +65,7 @@ impl Profile {
         match self {
             Self::Organisation { .. } => ORGANISATION,
             Self::Server { .. } => 2,
-            Self::Person { .. } => 3,
+            Self::Person { .. } => PERSON,
             Self::Local { .. } => 4,
         }
     }

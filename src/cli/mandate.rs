@@ -92,6 +92,9 @@ pub enum MandateCliError {
     /// Its private key.
     #[error("{}: not a PEM private key", .0.display())]
     Key(PathBuf),
+    /// It would be over already.
+    #[error("--until has passed")]
+    Past,
     /// Longer than the certificate.
     #[error("--until: the certificate is good until {0}, and a mandate no longer than the certificate that signs it")]
     Outlasts(String),
@@ -157,6 +160,9 @@ fn sign(
     let leaf = chain.first().and_then(|der| Some((der, Leaf::read(der).ok()?)));
     let (der, leaf) = leaf.ok_or_else(|| MandateCliError::Certificate(certificate.clone()))?;
     let principal = leaf.oin().map_err(|_| MandateCliError::Certificate(certificate.clone()))?;
+    if until <= now {
+        return Err(MandateCliError::Past);
+    }
     if until > leaf.not_after {
         return Err(MandateCliError::Outlasts(leaf.not_after.format(&Rfc3339).unwrap_or_default()));
     }

@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use uuid::Uuid;
 
 use super::plain;
+use super::reconcile::moment;
 use super::remote::{RemoteArgs, RemoteError, done};
 use crate::api::v1;
 use crate::api::v1::confirm_change_response::Changed;
@@ -73,7 +74,7 @@ enum RegistryCommand {
     },
     /// Revoke a registered key: its connections are cut. If it got out, also every key that was renewed with it.
     Revoke {
-        /// SHA-256 of the public key, as `sluis ca issue` prints it.
+        /// SHA-256 of the public key, as `sluis ca issue`, `sluis cert list --oin` and `sluis cert doctor` (key pin) print it.
         key_hash: String,
         /// Why. What its holder signed before is opened no more when the key got out, and still when it is needed no more. A second
         /// operator confirms that one did not get out after all.
@@ -84,7 +85,7 @@ enum RegistryCommand {
     Retire {
         /// SHA-256 of the public key.
         key_hash: String,
-        /// RFC 3339, for example 2027-01-31T23:00:00Z; left out: now.
+        /// RFC 3339, for example 2027-01-31T23:00:00Z, or the start of a day in the Netherlands; left out: now.
         #[arg(long, value_parser = moment)]
         at: Option<OffsetDateTime>,
     },
@@ -261,7 +262,12 @@ then it publishes its keys and signs the covenant; no role of before comes back,
 
 fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
     match &known.pending {
-        None if known.via.is_empty() => writeln!(out, "key {} registered for {}", known.key_hash, known.oin),
+        None if known.via.is_empty() => {
+            let holder =
+                known.holder().as_str_name().trim_start_matches("HOLDER_KIND_").to_lowercase().replace('_', "-");
+            let who = format!("{holder} {}", plain(&known.person_ref));
+            writeln!(out, "key {} registered for {}: {}", known.key_hash, known.oin, who.trim_end())
+        }
         None => writeln!(out, "key {} of {} registered on behalf of {}", known.key_hash, known.via, known.oin),
         Some(change) => waits(change, out),
     }
@@ -302,10 +308,6 @@ fn pending(change: &v1::PendingChange, out: &mut dyn Write) -> std::io::Result<(
     writeln!(out, "  {}", plain(&change.summary))?;
     writeln!(out, "  asked for by {} of {} at {asked}", plain(&change.person_ref), plain(&change.oin))?;
     if change.obstacle.is_empty() { Ok(()) } else { writeln!(out, "  {}", plain(&change.obstacle)) }
-}
-
-fn moment(text: &str) -> Result<OffsetDateTime, time::error::Parse> {
-    OffsetDateTime::parse(text, &Rfc3339)
 }
 
 fn refusals(node: &v1::ListRefusalsResponse, out: &mut dyn Write) -> std::io::Result<()> {

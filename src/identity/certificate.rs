@@ -19,7 +19,7 @@ mod digest;
 mod policy;
 
 pub use digest::{Fingerprint, KeyHash};
-pub use policy::{ORGANISATION, POLICY_UUID, PolicyOid};
+pub use policy::{ORGANISATION, PERSON, POLICY_UUID, PolicyOid};
 
 /// Prefix of OINs that exist only for tests (REFERENCE §3.2).
 const TEST_PREFIX: &str = "00000099";
@@ -226,6 +226,12 @@ impl Leaf {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether it says to be of this profile of our own CA.
+    pub fn is_own(&self, profile: u8) -> bool {
+        let own = format!("2.25.{POLICY_UUID}.{profile}");
+        self.policies.iter().any(|policy| policy.to_string() == own)
     }
 
     /// The one OIN of the subject.

@@ -41,7 +41,7 @@ pub enum MandateError {
     #[error("the mandate has ended")]
     Over,
     /// Another organisation's than the certificate's; or given to itself.
-    #[error("the mandate is another organisation's")]
+    #[error("a mandate is of the organisation that signs it, to another one")]
     Owner,
     /// For another network than that of this covenant.
     #[error("the mandate is for another covenant's network")]
@@ -50,7 +50,7 @@ pub enum MandateError {
     #[error("the mandate is not signed with the certificate's key")]
     Signature(#[source] CertSignatureError),
     /// Ends before it starts, or too late after.
-    #[error("a mandate is for three years at most")]
+    #[error("a mandate begins before it ends, and is for three years at most")]
     Term,
 }
 

@@ -11,6 +11,7 @@ use sluis::config::{AgentConfig, Source};
 use sluis::tls::Identity;
 use sluis::tls::files::pem_of;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::calls::{Client, fields, reason};
 use crate::network::{GEMEENTE, Holder, NETWERK, Network, ask_status, forward, id, now, renewal};
@@ -198,6 +199,20 @@ async fn no_operator_makes_a_second_self() {
         person_ref: "operator-zelf".to_owned(),
         ..Default::default()
     };
+    // The certificate says who it is, and that it is somebody: nobody types another name.
+    for (holder, person_ref, field) in [
+        (v1::HolderKind::Operator, "iemand-anders", "person_ref"),
+        (v1::HolderKind::Officer, "iemand-anders", "person_ref"),
+        (v1::HolderKind::Organisation, "", "holder"),
+    ] {
+        let (holder, person_ref) = (holder as i32, person_ref.to_owned());
+        let request = v1::RegisterCertificateRequest { request_id: id(), holder, person_ref, ..request.clone() };
+        let client = &network.operator.client;
+        let call = client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
+        let status = call.await.map(drop).unwrap_err();
+        let wrong = status.get_details_bad_request().unwrap().field_violations;
+        assert_eq!((status.code(), wrong[0].field.as_str()), (Code::InvalidArgument, field), "{status:?}");
+    }
     let call = network.operator.client.call::<_, v1::RegisteredCertificate>("Registry/RegisterCertificate", &request);
     let change = call.await.unwrap().message.pending.unwrap();
     assert!(calls(&third.client).await.is_err(), "not registered yet");

@@ -444,6 +444,14 @@ impl Network {
         Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await
     }
 
+    /// Another certificate of the same person.
+    pub(crate) async fn second_of(&self, person: &str) -> Holder {
+        let profile = Profile::Person { person: person.parse().unwrap(), oin: NETWERK.parse().unwrap() };
+        let file = format!("{person}-{}", self.number());
+        self.authority.issue(&file, &profile, DEFAULT_DAYS, now()).unwrap();
+        Certificates::load(&self.path("ca"), &file).hold(self.folder.path(), &self.address).await
+    }
+
     /// A second operator, who has called before.
     pub(crate) async fn second_operator(&self) -> Holder {
         let person = format!("operator-{}", self.number());

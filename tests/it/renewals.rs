@@ -294,7 +294,7 @@ async fn what_was_asked_for_before_another_change_of_the_same_is_not_confirmed()
 async fn a_key_that_is_revoked_holds_up_its_holders_next() {
     let network = Network::start().await;
     let (first, second) = (&network.operator.client, network.second_operator().await);
-    let (lost, next) = (network.person("carla-1").await, network.person("carla-2").await);
+    let (lost, next) = (network.person("carla").await, network.second_of("carla").await);
     let asked = async |holder: &Holder, person: &str| {
         let request = v1::RegisterCertificateRequest {
             request_id: id(),
@@ -364,7 +364,7 @@ async fn the_second_operator_sees_what_is_replaced() {
     let network = Network::start().await;
     let second = network.second_operator().await;
     let known = entry(&network, &network.operator.key_hash).await;
-    let new = network.person("operator-nieuw").await;
+    let new = network.second_of(&known.person_ref).await;
     let request = |replaces: &str| v1::RegisterCertificateRequest {
         request_id: id(),
         certificate: new.chain[0].to_vec(),

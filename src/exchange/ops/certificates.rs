@@ -15,7 +15,7 @@ use crate::audit::Draft;
 use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
-use crate::identity::certificate::Leaf;
+use crate::identity::certificate::{Leaf, PERSON};
 use crate::identity::{KeyHash, KeyState};
 use crate::method::Admitted;
 use crate::party::Oin;
@@ -111,6 +111,17 @@ impl Proposal for RegisterCertificate {
         if code.is_none() {
             fields.wrong("holder", "what the holder of the certificate is");
         }
+        let person = leaf.as_ref().filter(|(_, read)| read.is_own(PERSON)).map(|(_, read)| read.known_as());
+        match (person, holder) {
+            (Some(_), v1::HolderKind::Organisation) => {
+                fields.wrong("holder", "what the person is whose certificate this is, and person_ref");
+            }
+            // Two operators are two people by what the authority knows of them, not by what somebody types.
+            (Some(person), _) if person != message.person_ref => {
+                fields.wrong("person_ref", "the person as the certificate names it");
+            }
+            _ => {}
+        }
         let person_ref = if holder == v1::HolderKind::Organisation {
             if !message.person_ref.is_empty() {
                 fields.wrong("person_ref", "nothing, for an organisation");
@@ -201,9 +212,13 @@ impl Proposal for RegisterCertificate {
                 let (system, issuer, starts_at, expires_at) = (new.system, new.issuer, new.starts_at, new.expires_at);
                 Ok(Entered(CertificateRow { system, issuer, starts_at, expires_at, ..known.clone() }))
             }
-            Some(_) => {
-                Err(Refusal::malformed("certificate", "a key that is not registered yet, or of the same holder"))
+            Some(known) if known.revoked_at.is_some() => {
+                Err(Refusal::malformed("certificate", "a key that was not revoked: make a new one"))
             }
+            Some(_) => Err(Refusal::malformed(
+                "certificate",
+                "a key that is not registered yet, or for the same holder: ListCertificates says for whom it is",
+            )),
         }
     }
 

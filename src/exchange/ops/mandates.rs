@@ -9,11 +9,11 @@ use crate::audit::Draft;
 use crate::clock::{Clock as _, SystemClock, from_micros, micros};
 use crate::form::Fields;
 use crate::ground::{Ground, Refusal};
-use crate::mandate::{self, Moment};
+use crate::mandate::{self, Moment, NotGiven};
 use crate::method::Admitted;
 use crate::party::Oin;
 use crate::registry::Registry;
-use crate::seal::Mandate;
+use crate::seal::{Mandate, MandateError};
 use crate::store::certificates::CertificateRow;
 use crate::store::mandate::{self as rows, MandateRow};
 use crate::store::succession::OpenCases;
@@ -146,7 +146,7 @@ impl Proposal for RegisterMandate {
     fn judge(&self, hub: &Exchange, facts: &Facts, _: OpenCases) -> Result<Entered, Refusal> {
         let principal = self.told.principal();
         if facts.registry.get(principal).is_none() {
-            return Err(Refusal::malformed("mandate", "of a registered partner"));
+            return Err(Refusal::malformed("mandate", "signed by a registered partner: not by its supplier"));
         }
         let row = self.row(facts.now);
         if facts.registry.mandates.iter().any(|known| known.mandate_id == row.mandate_id) {
@@ -158,6 +158,12 @@ impl Proposal for RegisterMandate {
         let covenant = &hub.covenant.version().name;
         let moment = Moment { covenant, machine: SystemClock.now(), network: facts.now };
         let given = mandate::given(&hub.settings.trust.borrow(), &self.message, principal, moment);
+        if matches!(given, Err(NotGiven::Mandate(MandateError::Covenant))) {
+            return Err(Refusal::malformed(
+                "mandate",
+                "one for the network of this covenant: the partner signs it with that name",
+            ));
+        }
         if given.as_ref() != Ok(&self.told) {
             return Err(Refusal::malformed(
                 "mandate",

@@ -18,6 +18,9 @@ pub const POLICY_UUID: u128 = 0x5b1f_6d52_0c3e_4f0a_9d47_6a2e_81c7_f3b9;
 /// The number below [`POLICY_UUID`] of an organisation as a whole.
 pub const ORGANISATION: u8 = 1;
 
+/// And of a person.
+pub const PERSON: u8 = 3;
+
 /// Object identifier of a certificate policy in dotted form (RFC 5280 §4.2.1.4).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyOid(String);
