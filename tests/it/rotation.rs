@@ -18,13 +18,14 @@ use crate::calls::Client;
 use crate::certificates::{agent_at, registered, serve_by};
 use crate::direct::{FASE, referral};
 use crate::network::{ANDERE_GEMEENTE, GEMEENTE, Holder, Network, SecondNode, forward, id, is_postgres, now};
-use crate::streams::places;
+use crate::streams::{Live, places};
 use crate::tree::until;
 
 use v1::CertificateState as State;
 use v1::OrganisationKind::Gemeente;
 
 const MEMBERS: [&str; 3] = [GEMEENTE, ANDERE_GEMEENTE, "00000099100001430000"];
+const STAYS: &str = "00000099100001440000";
 /// Between two calls of one caller: a load, and not a flood.
 const PAUSE: Duration = Duration::from_millis(40);
 /// Each case brings its first holder two items: R01 and R02.
@@ -165,6 +166,12 @@ async fn everything_is_replaced_while_calls_and_streams_go_on() {
         hub.rotate_left(first);
         members.push(Member::join(&network, holder, &hub).await);
     }
+    // Whoever keeps its certificate keeps its streams at the hub: an agent's would be opened again unseen.
+    let stays = network.partner(STAYS, Gemeente).await;
+    let mut streams = vec![Live::open(&stays, "").await];
+    if let Some(node) = &node {
+        streams.push(Live::over(&node.client(&stays.holder).await, "").await);
+    }
     let start = Instant::now();
     members[0].goes_on().await;
 
@@ -208,11 +215,18 @@ async fn everything_is_replaced_while_calls_and_streams_go_on() {
         assert!(new.issuer.contains("issuing CA 2"), "{}", new.issuer);
     }
     let took = start.elapsed();
+    stays.refer(None).await.unwrap();
+    for stream in &mut streams {
+        for _ in 0..ITEMS {
+            stream.next().await;
+        }
+    }
     let mut calls = 0;
     for member in members {
         calls += member.judge().await;
     }
-    eprintln!("{calls} calls and {} streams in {took:?}: 0 failed, 0 dropped", MEMBERS.len());
+    let streams = MEMBERS.len() + streams.len();
+    eprintln!("{calls} calls and {streams} streams in {took:?}: 0 failed, 0 dropped");
     if let Some(node) = node {
         node.stop().await;
     }
