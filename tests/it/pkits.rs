@@ -361,8 +361,13 @@ impl Suite {
 
 /// By name and by key identifier: many authorities of the suite share a name, and a chain has two certificates of one name at most.
 fn is_issued_by(one: &(CertificateDer<'_>, Contents), other: &(CertificateDer<'_>, Contents)) -> bool {
-    let [one_ids, other_ids] = [one, other].map(|(der, _)| key_identifiers(der));
-    one.1.is_issued_by(&other.1) && (one_ids.1.is_none() || other_ids.0.is_none() || one_ids.1 == other_ids.0)
+    if !one.1.is_issued_by(&other.1) {
+        return false;
+    }
+    match (key_identifiers(&one.0).1, key_identifiers(&other.0).0) {
+        (Some(issuers), Some(own)) => issuers == own,
+        _ => true,
+    }
 }
 
 /// Of its own key and of its issuer's.

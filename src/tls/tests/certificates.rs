@@ -223,7 +223,7 @@ fn of_openssl(h: &Hierarchy) -> Vec<Row> {
 async fn gate(ca: &Ca, case: &Case) -> Server {
     let mut own = Profile::built_in("sluis-ca-lists").unwrap();
     own.policies.clear();
-    let Revocation::Lists(lists) = ca.crl(case.at - DAY / 2, &[]) else { unreachable!() };
+    let Revocation::Lists(lists) = ca.crl(case.at - DAY / 2, &[]) else { panic!("a list") };
     let own = Set::new("own-ca", own, &[ca.0.der().clone()], lists, Environment::Test).unwrap();
     let trust = Arc::new(Trust::new(Environment::Test, vec![case.set(), own]));
     let clock = StillClock::new();
