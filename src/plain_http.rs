@@ -16,7 +16,7 @@ const MOST: usize = 1 << 20;
 /// Largest file that is published: PKIoverheid's revocation lists have some megabytes.
 const PUBLISHED: usize = 32 << 20;
 /// For a call.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

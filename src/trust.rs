@@ -161,4 +161,4 @@ fn covers(issuer: &Contents, policy: &PolicyOid) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

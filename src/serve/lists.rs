@@ -96,9 +96,14 @@ pub(crate) async fn follow<C: Config + Clone + Send + Sync + 'static>(
             Ok(config) => round(trust(&config), |_| true).await,
             Err(_) => true,
         };
-        let jitter = u32::from(uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default());
-        tokio::time::sleep(if all_well { ROUND + ROUND / 6 / 256 * jitter } else { SOON }).await;
+        let chance = uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or_default();
+        tokio::time::sleep(pause(all_well, chance)).await;
     }
+}
+
+/// Between the end of a round and the next one.
+fn pause(all_well: bool, chance: u8) -> Duration {
+    if all_well { ROUND + ROUND / 6 / 256 * u32::from(chance) } else { SOON }
 }
 
 /// The list that was kept last.

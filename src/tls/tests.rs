@@ -17,6 +17,7 @@ use super::*;
 use crate::identity::certificate::Environment;
 use crate::trust::{self, Fault, List, Lists, Profile, Set, Trust};
 
+mod certificates;
 mod files;
 mod handshake;
 mod live;

@@ -15,19 +15,19 @@ use time::{Duration, OffsetDateTime};
 
 use super::*;
 
-mod chains;
+pub(crate) mod chains;
 mod profiles;
 mod pss;
 mod taken;
 
-const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
-const DAY: Duration = Duration::DAY;
-const ALMELO: &str = "00000099100001410000";
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-06-01 12:00 UTC);
+pub(crate) const DAY: Duration = Duration::DAY;
+pub(crate) const ALMELO: &str = "00000099100001410000";
 /// RFC 7229: policies for tests.
-const POLICY: &str = "1.3.6.1.5.5.7.13.1";
+pub(crate) const POLICY: &str = "1.3.6.1.5.5.7.13.1";
 const OTHER_POLICY: &str = "1.3.6.1.5.5.7.13.2";
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
 /// `certificatePolicies` with these, all of the arc of RFC 7229 or anyPolicy.
 fn policies(oids: &[&str]) -> CustomExtension {
@@ -47,7 +47,7 @@ fn policies(oids: &[&str]) -> CustomExtension {
     CustomExtension::from_oid_content(&[2, 5, 29, 32], whole)
 }
 
-fn name(common: &str) -> DistinguishedName {
+pub(crate) fn name(common: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CountryName, "NL");
     name.push(DnType::CommonName, common);
@@ -55,7 +55,11 @@ fn name(common: &str) -> DistinguishedName {
 }
 
 /// An authority that is as it should be, altered by `change`.
-fn authority(common: &str, issuer: Option<&Authority>, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+pub(crate) fn authority(
+    common: &str,
+    issuer: Option<&Authority>,
+    change: impl FnOnce(&mut CertificateParams),
+) -> Authority {
     let mut params = CertificateParams::default();
     params.distinguished_name = name(common);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -75,7 +79,7 @@ fn authority(common: &str, issuer: Option<&Authority>, change: impl FnOnce(&mut 
 }
 
 /// What a leaf says when it is as it should be.
-fn good_leaf() -> CertificateParams {
+pub(crate) fn good_leaf() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = name("Gemeente Almelo");
     params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 5]), ALMELO);
@@ -90,14 +94,14 @@ fn good_leaf() -> CertificateParams {
     params
 }
 
-fn leaf(issuer: &Authority, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
+pub(crate) fn leaf(issuer: &Authority, change: impl FnOnce(&mut CertificateParams)) -> CertificateDer<'static> {
     let mut params = good_leaf();
     change(&mut params);
     params.signed_by(&KeyPair::generate().unwrap(), issuer).unwrap().der().clone()
 }
 
 /// A list of this issuer with these serial numbers, for ten days from `from`.
-fn list(issuer: &Authority, from: OffsetDateTime, revoked: &[u8]) -> Vec<u8> {
+pub(crate) fn list(issuer: &Authority, from: OffsetDateTime, revoked: &[u8]) -> Vec<u8> {
     let entry = |serial: &u8| RevokedCertParams {
         serial_number: SerialNumber::from_slice(&[*serial]),
         revocation_time: from - DAY,
@@ -116,13 +120,13 @@ fn list(issuer: &Authority, from: OffsetDateTime, revoked: &[u8]) -> Vec<u8> {
 }
 
 /// The own CA's kind of key under PKIoverheid's kind of rules.
-fn profile() -> Profile {
+pub(crate) fn profile() -> Profile {
     let mut profile = Profile::built_in("pkioverheid-g4-other").unwrap();
     profile.policies = [POLICY.parse().unwrap()].into();
     profile
 }
 
-fn has_openssl() -> bool {
+pub(crate) fn has_openssl() -> bool {
     let is_there = Command::new("openssl").arg("version").output().is_ok();
     if !is_there {
         use std::io::Write as _;

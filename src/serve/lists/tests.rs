@@ -165,6 +165,19 @@ async fn a_first_start_finds_its_lists_and_goes_on_without() {
     assert!(watched.contains(&kept(&desk.folder.path().join("crl"), &desk.url)), "so that it is put in force");
 }
 
+/// REFERENCE §3.1: at least every four hours; and what the configuration promises.
+#[test]
+fn lists_are_fetched_at_least_every_four_hours() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for all_well in [true, false] {
+        let longest = (0..=u8::MAX).map(|chance| pause(all_well, chance)).max().unwrap();
+        assert!(longest <= hours(1) + hours(1) / 4, "{longest:?}");
+        // A round asks for one list after the other, and waits for each.
+        assert!(longest + 100 * plain_http::PATIENCE <= hours(4), "{longest:?}");
+        assert!(longest >= SOON, "and not without a pause: {longest:?}");
+    }
+}
+
 #[tokio::test]
 async fn only_plain_addresses_are_asked() {
     for url in ["https://crl.example/a.crl", "ftp://crl.example/a", "/a.crl", "", "http://"] {
