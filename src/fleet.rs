@@ -94,16 +94,22 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The register, with the names that the directory gives. Whoever has left the covenant has nothing to renew or to move.
+    /// The register, with the names that the directory gives, without those who have left the covenant: they have nothing to renew or
+    /// to move.
     pub fn of(registered: &[v1::RegisteredCertificate], partners: &[v1::Partner]) -> Self {
-        let oin_of = |partner: &v1::Partner| partner.name.trim_start_matches("partners/").to_owned();
         let left = |partner: &&v1::Partner| partner.status() == v1::PartnerStatus::Withdrawn;
         let gone: BTreeSet<String> = partners.iter().filter(left).map(oin_of).collect();
+        let members = registered.iter().filter(|known| !gone.contains(&known.oin));
+        Self::with_all(&members.cloned().collect::<Vec<_>>(), partners)
+    }
+
+    /// And with those: what they had is revoked one day.
+    pub fn with_all(registered: &[v1::RegisteredCertificate], partners: &[v1::Partner]) -> Self {
         let names: BTreeMap<String, &str> =
             partners.iter().map(|partner| (oin_of(partner), partner.display_name.as_str())).collect();
-        let members = registered.iter().filter(|known| !gone.contains(&known.oin));
+        let name = |known: &v1::RegisteredCertificate| names.get(&known.oin).copied().unwrap_or_default();
         let read: Vec<Option<Certificate>> =
-            members.map(|known| Certificate::read(known, names.get(&known.oin).copied().unwrap_or_default())).collect();
+            registered.iter().map(|known| Certificate::read(known, name(known))).collect();
         let unread = read.iter().filter(|one| one.is_none()).count();
         let mut certificates: Vec<Certificate> = read.into_iter().flatten().collect();
         certificates.sort_by(|a, b| (&a.oin, a.end, &a.key_hash).cmp(&(&b.oin, b.end, &b.key_hash)));
@@ -127,6 +133,10 @@ impl Fleet {
     pub fn inventory(&self) -> Inventory {
         Inventory::of(&self.certificates)
     }
+}
+
+fn oin_of(partner: &v1::Partner) -> String {
+    partner.name.trim_start_matches("partners/").to_owned()
 }
 
 impl Certificate {

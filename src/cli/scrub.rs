@@ -36,13 +36,16 @@ pub(super) struct ScrubArgs {
 pub(super) async fn run(args: &ScrubArgs, out: &mut dyn Write) -> Result<(), CliError> {
     let access = super::check::access(&args.config)?;
     let order = Order { force: args.force, patience: PATIENCE, clock: &SystemClock };
-    let mut steps = Vec::new();
-    let scrubbed = scrub(&access, &order, &mut steps).await;
-    for step in &steps {
-        say(step, args.json, out).map_err(CliError::Write)?;
-    }
-    scrubbed.map_err(CliError::Scrub)?;
-    match steps.iter().filter(|step| step.is_left()).count() {
+    // Said as it is done: it may take long, and whoever ends it wants to know how far it came.
+    let mut said = Ok(());
+    let mut hear = |step: Step| {
+        if said.is_ok() {
+            said = say(&step, args.json, out);
+        }
+    };
+    let left = scrub(&access, &order, &mut hear).await.map_err(CliError::Scrub)?;
+    said.map_err(CliError::Write)?;
+    match left {
         0 => Ok(()),
         left => Err(CliError::Left(left)),
     }
@@ -53,10 +56,14 @@ fn say(step: &Step, is_json: bool, out: &mut dyn Write) -> io::Result<()> {
     let (text, remedy) = (super::plain(&text), remedy(step));
     let state = if step.is_left() { "left" } else { "done" };
     if is_json {
-        return writeln!(out, "{}", json!({ "state": state, "what": what, "text": text, "remedy": remedy }));
+        writeln!(out, "{}", json!({ "state": state, "what": what, "text": text, "remedy": remedy }))?;
+        return out.flush();
     }
     writeln!(out, "{state}  {what}: {text}")?;
-    remedy.map_or(Ok(()), |remedy| writeln!(out, "      {remedy}"))
+    if let Some(remedy) = remedy {
+        writeln!(out, "      {remedy}")?;
+    }
+    out.flush()
 }
 
 /// What a step was about, and what came of it.
@@ -70,12 +77,15 @@ fn words(step: &Step) -> (&str, String) {
         Step::Rewritten { table, bytes, took } => {
             (table, format!("written anew, {} kB, in {:.1} s", bytes.div_ceil(1024), took.as_secs_f64()))
         }
-        Step::Switched => ("write-ahead log", "goes on in another file".to_owned()),
-        Step::Checkpointed => ("checkpoint", "made: files that are not needed any more are gone".to_owned()),
-        Step::Emptied => {
-            ("write-ahead log", "emptied; the file itself is written over when something is erased".to_owned())
+        Step::Anew { bytes, took } => {
+            ("file", format!("written anew, {} kB, in {:.1} s", bytes.div_ceil(1024), took.as_secs_f64()))
         }
-        Step::SeenTo => ("write-ahead log", "the hub that has this file open empties it by itself, and has".to_owned()),
+        Step::Switched(files) => ("write-ahead log", format!("goes on in another file, {files} further")),
+        Step::Checkpointed => ("checkpoint", "made: files that are not needed any more are gone".to_owned()),
+        Step::Emptied => ("write-ahead log", "emptied".to_owned()),
+        Step::SeenTo => {
+            ("file", "the hub that has it open writes it anew by itself, and has since the last erasure".to_owned())
+        }
         Step::Archived => {
             ("archive_mode", "archives and backups hold what was erased until they end themselves".to_owned())
         }
@@ -85,10 +95,8 @@ fn words(step: &Step) -> (&str, String) {
         Step::InUse(table) => (table, "in use by others for 5 s, so that the hub waited too: given up".to_owned()),
         Step::Unchanged(table) => (table, "the server did not write it anew, and gave no reason".to_owned()),
         Step::Forbidden { right, role, .. } => (subject(*right), format!("the role {role} may not")),
-        Step::Waits => ("write-ahead log", "not emptied yet: a hub or somebody else has the file open".to_owned()),
-        Step::Recycled => {
-            ("wal_recycle", "on: old files of the write-ahead log wait for their next use as they are".to_owned())
-        }
+        Step::Waits => ("file", "a hub or somebody else has it open, and what was erased is not gone yet".to_owned()),
+        Step::Older(files) => ("write-ahead log", format!("{files} of its files from before are still there")),
         Step::Kept(size) => ("wal_keep_size", format!("{size}: so much of the write-ahead log stays")),
         Step::Slot(name) => {
             ("replication slot", format!("{name}: what it has yet to fetch of the write-ahead log stays"))
@@ -100,7 +108,7 @@ const fn subject(right: Right) -> &'static str {
     match right {
         Right::Tables => "tables",
         Right::Statistics => "pg_statistic",
-        Right::Switch => "write-ahead log",
+        Right::Switch | Right::Files => "write-ahead log",
         Right::Checkpoint => "checkpoint",
     }
 }
@@ -116,14 +124,17 @@ fn remedy(step: &Step) -> Option<String> {
                 Right::Switch => {
                     format!("a superuser runs, in {database}: GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {role};")
                 }
+                Right::Files => {
+                    format!("a superuser runs, in {database}: GRANT EXECUTE ON FUNCTION pg_ls_waldir() TO {role};")
+                }
                 Right::Checkpoint => format!("a superuser runs: GRANT pg_checkpoint TO {role};"),
             }
         }
         Step::Held(_) => "run this again when it has ended; a slot that nobody uses: SELECT pg_drop_replication_slot(…)".to_owned(),
         Step::InUse(_) => "run this again at a quiet moment, and not beside a backup, an export or `sluis hub check`".to_owned(),
         Step::Unchanged(table) => format!("a superuser runs: VACUUM FULL {table}; and this again"),
-        Step::Waits => "the hub does it by itself: look again in a minute; if this stays, find out who else has the file open".to_owned(),
-        Step::Recycled => "a superuser runs: ALTER SYSTEM SET wal_recycle = off; SELECT pg_reload_conf();".to_owned(),
+        Step::Waits => "the hub does it by itself, within the hour, once a day; if this stays, read its warnings, and find out who else has the file open".to_owned(),
+        Step::Older(_) => "run this again when whatever keeps them has let go: a slot, wal_keep_size, an archive that is behind".to_owned(),
         Step::Kept(_) => "a superuser runs: ALTER SYSTEM SET wal_keep_size = 0; SELECT pg_reload_conf(); slots keep what standbys need".to_owned(),
         Step::Slot(_) => "look whether its standby runs; if nobody uses it: SELECT pg_drop_replication_slot(…)".to_owned(),
         _ => return None,

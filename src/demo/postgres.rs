@@ -315,8 +315,6 @@ impl Cluster {
              # What is acknowledged must be on the disk, in a test too.\n\
              fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n\
              shared_buffers = '16MB'\nmin_wal_size = '32MB'\nmax_wal_size = '256MB'\njit = off\n\
-             # What was erased does not wait in a segment for its next use.\n\
-             wal_recycle = off\n\
              # In the folder, not in /dev/shm, where a killed server would leave it behind.\n\
              dynamic_shared_memory_type = mmap\n\
              # Statements that fail may hold what must not be logged.\n\
@@ -336,7 +334,7 @@ impl Cluster {
         let statements = format!(
             "CREATE DATABASE {name} OWNER {OWNER} TEMPLATE template0;\nREVOKE ALL ON DATABASE {name} FROM PUBLIC;\n\
              GRANT CONNECT ON DATABASE {name} TO {HUB};\n\\connect {name}\n\
-             GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {OWNER};\n"
+             GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_ls_waldir() TO {OWNER};\n"
         );
         self.sql(SUPERUSER, &statements).map(|_| ())
     }

@@ -101,6 +101,8 @@ fn who_left_is_not_looked_at_and_what_can_not_be_read_is_counted() {
     assert_eq!((who, fleet.unread), (vec![A, C], 2));
     assert_eq!(fleet.certificates[0].name, format!("Organisatie {A}"));
     assert_eq!(fleet.certificates[0].holder, "organisation");
+    let all = Fleet::with_all(&registered, &partners);
+    assert_eq!(all.certificates.iter().map(|one| one.oin.as_str()).collect::<Vec<_>>(), [A, B, C]);
 }
 
 #[test]

@@ -20,6 +20,8 @@ use crate::telemetry::Chain;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(3600);
+/// From one time that a file is written anew to the next: commits wait meanwhile.
+const ANEW: Duration = Duration::from_secs(24 * 3600);
 /// From the word that something is erased until it is committed.
 const SOON: Duration = Duration::from_secs(1);
 const SURELY: Duration = Duration::from_secs(30);
@@ -41,9 +43,8 @@ const STANDS: time::Duration = time::Duration::days(31);
 /// Looks for ever.
 pub(super) async fn follow(exchange: Arc<Exchange>) {
     let (started, base) = (Instant::now(), base(&exchange).await);
+    let mut tried: Option<Instant> = None;
     loop {
-        // What a process that ended left in the write-ahead log, or what could not go since.
-        scrub(&exchange).await;
         let now = exchange.clock.now();
         let believed = base.map_or(now, |base| now.min(base + SILENCE + started.elapsed()));
         if believed < now {
@@ -51,13 +52,18 @@ pub(super) async fn follow(exchange: Arc<Exchange>) {
                 "ALARM: the clock is far ahead of the log: nothing is erased for its age before the log has gone on for a month"
             );
         }
-        if let Err(error) = tell(&exchange).await {
-            tracing::warn!(error = %Chain(&error), "whether erased values still stand in the database's files is not known");
-        }
         for kind in Kind::ALL {
             if let Err(error) = end(&exchange, kind, believed).await {
                 tracing::warn!(error = %Chain(&error), kind = kind.code(), "events past their retention are not erased yet");
             }
+        }
+        if tried.is_none_or(|tried| tried.elapsed() >= ANEW) && rewrite(&exchange).await {
+            tried = Some(Instant::now());
+        }
+        // What a process that ended left in the write-ahead log, or what could not go since.
+        scrub(&exchange).await;
+        if let Err(error) = tell(&exchange).await {
+            tracing::warn!(error = %Chain(&error), "whether erased values still stand in the database's files is not known");
         }
         // Whatever is erased meanwhile, the next look is an hour away.
         let next = tokio::time::Instant::now() + LOOK;
@@ -81,6 +87,26 @@ async fn base(exchange: &Exchange) -> Option<OffsetDateTime> {
         // Then nothing is erased that would not have been at the beginning of time.
         Err(_) => Some(OffsetDateTime::UNIX_EPOCH),
     }
+}
+
+/// Where its pages were split a SQLite file has what was erased until it is written anew. Says whether that was tried.
+async fn rewrite(exchange: &Exchange) -> bool {
+    let started = Instant::now();
+    let done = match exchange.store.is_to_be_rewritten(ANEW).await {
+        Ok(false) => return false,
+        Ok(true) => exchange.store.rewrite().await,
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => {
+            tracing::info!(took = ?started.elapsed(), "the database's file is written anew, without what was erased")
+        }
+        Err(error) => tracing::warn!(
+            error = %Chain(&error),
+            "the database's file can't be written anew, and still has what was erased: it takes as much room again, twice"
+        ),
+    }
+    true
 }
 
 /// What was overwritten stands in the write-ahead log until that is emptied.

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as File, ErrorCode, OpenFlags, ToSql};
@@ -75,6 +76,15 @@ impl Session {
             Self::File(_) => 0,
             Self::Server(_) => 12 * 1024,
         }
+    }
+
+    /// Writes a file anew, from the rows that it holds. A server's tables are its owner's.
+    pub(super) fn write_anew(&self) -> Result<(), StoreError> {
+        let Self::File(file) = self else { return Ok(()) };
+        // What is written on the way stands beside the file, and nowhere where others may look.
+        let folder = file.path().and_then(|path| Path::new(path).parent()).and_then(Path::to_str);
+        file.pragma_update(None, "temp_store_directory", folder.unwrap_or_default())?;
+        Ok(file.execute_batch("VACUUM")?)
     }
 
     /// What is at the other end.

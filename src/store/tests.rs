@@ -11,6 +11,8 @@ mod opening;
 mod proxy;
 mod scrub;
 mod succession;
+#[path = "../../tests/it/traces.rs"]
+mod traces;
 mod tree;
 
 use super::inbox::{self, NewItem};

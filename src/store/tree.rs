@@ -54,6 +54,8 @@ pub(super) enum Change {
     Say(Word, oneshot::Sender<Result<(), StoreError>>),
     /// What was overwritten goes from the write-ahead log, at this moment.
     Scrub(i64, oneshot::Sender<Result<bool, StoreError>>),
+    /// A file is written anew without what was erased, at this moment.
+    Rewrite(i64, oneshot::Sender<Result<(), StoreError>>),
 }
 
 impl Store {
@@ -75,6 +77,16 @@ impl Store {
     pub async fn scrub(&self) -> Result<bool, StoreError> {
         let (reply, done) = oneshot::channel();
         self.change_tree(Change::Scrub(micros(self.clock.now()), reply)).await?;
+        done.await.map_err(|_| StoreError::Busy)?
+    }
+
+    /// Writes a file anew without what was erased; commits wait meanwhile. A server's is seen to by `sluis hub scrub`.
+    ///
+    /// # Errors
+    /// [`StoreError`], a disk without room for it above all. Then the file is as it was.
+    pub async fn rewrite(&self) -> Result<(), StoreError> {
+        let (reply, done) = oneshot::channel();
+        self.change_tree(Change::Rewrite(micros(self.clock.now()), reply)).await?;
         done.await.map_err(|_| StoreError::Busy)?
     }
 
@@ -112,6 +124,12 @@ pub(super) async fn perform(session: &mut Session, change: Change) -> bool {
             let scrubbed = scrub::empty(session, now).await;
             let usable = scrubbed.is_ok();
             drop(reply.send(scrubbed));
+            usable
+        }
+        Change::Rewrite(now, reply) => {
+            let rewritten = scrub::rewrite(session, now).await;
+            let usable = rewritten.is_ok();
+            drop(reply.send(rewritten));
             usable
         }
         Change::Say(word, reply) => {

@@ -182,6 +182,41 @@ async fn a_file_without_room_takes_nothing_and_loses_nothing() {
     scene.load.judge(&scene.network).await;
 }
 
+/// A file that there is no room to write anew is as it was, and what was erased waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_without_room_is_not_written_anew_by_half() {
+    if !is_inside("a_file_without_room_is_not_written_anew_by_half", "24m") {
+        return;
+    }
+    let mut network = Network::start().await;
+    let gemeente = Players::join(&network).await.gemeente;
+    let event = gemeente.refer(None).await.unwrap().event;
+    crate::scrub::erase_one(&network, event).await;
+    network.stop().await;
+    let config = network.config_file();
+    let scrub = || {
+        let said = Command::new(env!("CARGO_BIN_EXE_sluis")).args(["hub", "scrub", "--config"]).arg(&config).output();
+        let said = said.unwrap();
+        (said.status.code(), String::from_utf8([said.stdout, said.stderr].concat()).unwrap())
+    };
+    let filler = Filler::new();
+    filler.fill();
+    // Enough to begin with.
+    let file = std::fs::File::options().write(true).open(&filler.0).unwrap();
+    file.set_len(file.metadata().unwrap().len() - (128 << 10)).unwrap();
+    drop(file);
+    let (code, said) = block_in_place(scrub);
+    assert!(code == Some(3) && said.contains("full"), "{code:?} {said}");
+    filler.remove();
+    network.restart().await;
+    network.holds_together().await;
+    network.stop().await;
+    let (code, said) = block_in_place(scrub);
+    assert_eq!(code, Some(0), "{said}");
+    network.restart().await;
+    network.holds_together().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_room_takes_nothing_and_loses_nothing() {
     if !is_inside("a_server_without_room_takes_nothing_and_loses_nothing", "160m") {

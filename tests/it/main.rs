@@ -57,6 +57,7 @@ mod store;
 mod streams;
 mod supplied;
 mod tls_probe;
+mod traces;
 mod tree;
 mod unknown;
 mod versions;

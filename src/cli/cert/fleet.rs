@@ -106,7 +106,9 @@ async fn read(remote: &RemoteArgs, oin: &str, now: OffsetDateTime) -> Result<Fle
         }
         request.page_token = page.next_page_token;
     }
-    Ok(Fleet::of(&certificates, &partners(DirectoryClient::new(channel)).await?))
+    let partners = partners(DirectoryClient::new(channel)).await?;
+    // Whoever asks for one means that one, also when it has left.
+    Ok(if oin.is_empty() { Fleet::of(&certificates, &partners) } else { Fleet::with_all(&certificates, &partners) })
 }
 
 async fn partners(mut directory: DirectoryClient<tonic::transport::Channel>) -> Result<Vec<v1::Partner>, RemoteError> {

@@ -6,7 +6,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::super::engine::{Access, Engine, connect};
 use super::super::{StoreError, Unfit, open};
-use super::{Order, Right, Step};
+use super::{Order, Right, Step, Steps, rewritten_in};
 use crate::clock::micros;
 
 /// What holds values that are erased, with the statement that leaves out those that were. Statistics are made anew with it.
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const IN_TABLES: &str = "SELECT erased_by FROM audit_scrub WHERE rewritten_at IS NULL";
 const ELSEWHERE: &str = "SELECT erased_by FROM audit_scrub WHERE rewritten_at IS NOT NULL AND gone_at IS NULL";
 
-pub(super) async fn scrub(access: &Access, order: &Order<'_>, steps: &mut Vec<Step>) -> Result<(), StoreError> {
+pub(super) async fn scrub(access: &Access, order: &Order<'_>, steps: &mut Steps<'_>) -> Result<(), StoreError> {
     let owner = access.owner_options()?.ok_or(Unfit::NoOwnerToScrub)?;
     let mut conn = connect(&owner).await?;
     open::verify(&mut conn, Engine::Postgres).await?;
@@ -44,12 +44,11 @@ pub(super) async fn scrub(access: &Access, order: &Order<'_>, steps: &mut Vec<St
         return Err(Unfit::Scrubbing.into());
     }
     let rights = Rights::read(&mut conn).await?;
-    steps.extend(rights.missing());
+    rights.missing().for_each(|step| steps.push(step));
     let erased = names(&mut conn, IN_TABLES).await?;
     let mut clean = true;
     if erased.is_empty() && !order.force {
-        let row = sqlx::query("SELECT MAX(rewritten_at) FROM audit_scrub").fetch_one(&mut conn).await?;
-        steps.push(Step::Unneeded(row.try_get(0)?));
+        steps.push(Step::Unneeded(rewritten_in(&mut conn).await?.last));
     } else {
         clean = rights.tables && tables(&mut conn, order, steps).await?;
         if clean {
@@ -58,11 +57,15 @@ pub(super) async fn scrub(access: &Access, order: &Order<'_>, steps: &mut Vec<St
         }
     }
     let rewritten = names(&mut conn, ELSEWHERE).await?;
-    if clean && (order.force || !rewritten.is_empty()) && elsewhere(&mut conn, &rights, order, steps).await? {
-        let note = "UPDATE audit_scrub SET gone_at = $1 WHERE erased_by = ANY (string_to_array($2, ' '))";
-        mark(&mut conn, note, &rewritten, order).await?;
+    if clean && (order.force || !rewritten.is_empty()) {
+        elsewhere(&mut conn, &rights, order, steps).await?;
+        // Whatever is left: the next run sees to all of it again.
+        if steps.left == 0 {
+            let note = "UPDATE audit_scrub SET gone_at = $1 WHERE erased_by = ANY (string_to_array($2, ' '))";
+            mark(&mut conn, note, &rewritten, order).await?;
+        }
     }
-    settings(&mut conn, steps).await
+    archive(&mut conn, steps).await
 }
 
 /// What the role may do.
@@ -74,6 +77,7 @@ struct Rights {
     statistics: bool,
     switch: bool,
     checkpoint: bool,
+    files: bool,
 }
 
 impl Rights {
@@ -85,7 +89,8 @@ impl Rights {
              to_regclass('audit_scrub'))), \
              CAST(CASE WHEN pg_has_role(datdba, 'USAGE') THEN 1 ELSE 0 END AS BIGINT), \
              CAST(CASE WHEN has_function_privilege('pg_switch_wal()', 'EXECUTE') THEN 1 ELSE 0 END AS BIGINT), \
-             CAST(CASE WHEN pg_has_role('pg_checkpoint', 'USAGE') THEN 1 ELSE 0 END AS BIGINT) \
+             CAST(CASE WHEN pg_has_role('pg_checkpoint', 'USAGE') THEN 1 ELSE 0 END AS BIGINT), \
+             CAST(CASE WHEN has_function_privilege('pg_ls_waldir()', 'EXECUTE') THEN 1 ELSE 0 END AS BIGINT) \
              FROM pg_database WHERE datname = current_database()";
         let row = sqlx::query(text).fetch_one(conn).await?;
         let is = |place: usize, least: i64| row.try_get::<i64, _>(place).map(|found| found >= least);
@@ -96,6 +101,7 @@ impl Rights {
             statistics: is(3, 1)?,
             switch: is(4, 1)?,
             checkpoint: is(5, 1)?,
+            files: is(6, 1)?,
         })
     }
 
@@ -105,6 +111,7 @@ impl Rights {
             (Right::Statistics, self.statistics),
             (Right::Switch, self.switch),
             (Right::Checkpoint, self.checkpoint),
+            (Right::Files, self.files),
         ];
         all.into_iter().filter(|(_, has)| !has).map(|(right, _)| Step::Forbidden {
             right,
@@ -115,7 +122,7 @@ impl Rights {
 }
 
 /// Writes the tables anew; says whether all of them were.
-async fn tables(conn: &mut AnyConnection, order: &Order<'_>, steps: &mut Vec<Step>) -> Result<bool, StoreError> {
+async fn tables(conn: &mut AnyConnection, order: &Order<'_>, steps: &mut Steps<'_>) -> Result<bool, StoreError> {
     if let Some(by) = held(conn, order.patience).await? {
         steps.push(Step::Held(by));
         return Ok(false);
@@ -128,42 +135,80 @@ async fn tables(conn: &mut AnyConnection, order: &Order<'_>, steps: &mut Vec<Ste
     Ok(true)
 }
 
-/// What stands outside the tables: statistics and the write-ahead log. Says whether all of it was seen to.
+/// What stands outside the tables: statistics and the write-ahead log.
 async fn elsewhere(
     conn: &mut AnyConnection,
     rights: &Rights,
     order: &Order<'_>,
-    steps: &mut Vec<Step>,
-) -> Result<bool, StoreError> {
-    let mut clean = rights.switch && rights.checkpoint && rights.statistics;
+    steps: &mut Steps<'_>,
+) -> Result<(), StoreError> {
     if rights.statistics {
         // What was known before the tables were analysed died just now.
         match held(conn, order.patience).await? {
-            Some(by) => {
-                steps.push(Step::Held(by));
-                clean = false;
-            }
-            None => clean &= rewrite(conn, STATISTICS, steps).await?,
+            Some(by) => steps.push(Step::Held(by)),
+            None => drop(rewrite(conn, STATISTICS, steps).await?),
         }
     }
-    if rights.switch {
-        sqlx::query("SELECT CAST(pg_switch_wal() AS TEXT)").execute(&mut *conn).await?;
-        steps.push(Step::Switched);
-        // Its checkpoint leaves what a standby has yet to fetch.
-        slots(conn).await?;
-    }
-    if rights.checkpoint {
+    if rights.switch && rights.checkpoint && rights.files { write_ahead_log(conn, steps).await } else { Ok(()) }
+}
+
+/// Goes past every file that the write-ahead log has: those behind are removed, or wait further ahead for their next use with what
+/// stands in them. The second time goes past these; leaving a file fills the rest of it with nothing.
+async fn write_ahead_log(conn: &mut AnyConnection, steps: &mut Steps<'_>) -> Result<(), StoreError> {
+    let before = position(conn).await?;
+    let mut passed = 0;
+    for _ in 0..2 {
+        let ahead = "SELECT CAST(MAX(SUBSTR(name, 9)) AS TEXT) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'";
+        let ahead: String = sqlx::query(ahead).fetch_one(&mut *conn).await?.try_get(0)?;
+        loop {
+            // A file in which nothing stands is not left.
+            sqlx::query("SELECT CAST(pg_current_xact_id() AS TEXT)").execute(&mut *conn).await?;
+            if position(conn).await? > ahead {
+                break;
+            }
+            sqlx::query("SELECT CAST(pg_switch_wal() AS TEXT)").execute(&mut *conn).await?;
+            passed += 1;
+        }
+        // A checkpoint leaves what a standby has yet to fetch.
+        slots(conn, BEHIND).await?;
         sqlx::query("CHECKPOINT").execute(&mut *conn).await?;
-        steps.push(Step::Checkpointed);
     }
-    Ok(clean)
+    steps.push(Step::Switched(passed));
+    steps.push(Step::Checkpointed);
+    let older = older(conn, &before).await?;
+    if older > 0 {
+        steps.push(Step::Older(older));
+        keepers(conn, steps).await?;
+    }
+    Ok(())
+}
+
+/// Where the write-ahead log stands, as its files are named, whatever their timeline.
+async fn position(conn: &mut AnyConnection) -> Result<String, StoreError> {
+    let text = "SELECT SUBSTR(pg_walfile_name(pg_current_wal_insert_lsn()), 9)";
+    Ok(sqlx::query(text).fetch_one(conn).await?.try_get(0)?)
+}
+
+/// Files of the write-ahead log up to there. What an archive has yet to take goes with a checkpoint after that.
+async fn older(conn: &mut AnyConnection, until: &str) -> Result<i64, StoreError> {
+    let text =
+        "SELECT COUNT(*) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}([.]partial)?$' AND SUBSTR(name, 9, 16) <= $1";
+    let end = Instant::now() + BEHIND;
+    loop {
+        let found = sqlx::query(text).bind(until).fetch_one(&mut *conn).await?.try_get(0)?;
+        if found == 0 || Instant::now() >= end {
+            return Ok(found);
+        }
+        tokio::time::sleep(BEHIND / 4).await;
+        sqlx::query("CHECKPOINT").execute(&mut *conn).await?;
+    }
 }
 
 /// Writes a table anew, if its lock can be had; says whether it was.
 async fn rewrite(
     conn: &mut AnyConnection,
     (table, statement): (&'static str, &'static str),
-    steps: &mut Vec<Step>,
+    steps: &mut Steps<'_>,
 ) -> Result<bool, StoreError> {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let (before, started) = (file_of(conn, table).await?, Instant::now());
@@ -218,31 +263,32 @@ async fn held(conn: &mut AnyConnection, patience: Duration) -> Result<Option<Str
     }
 }
 
-/// Settings by which what was erased stays in the server's own files, or in others.
-async fn settings(conn: &mut AnyConnection, steps: &mut Vec<Step>) -> Result<(), StoreError> {
-    let text =
-        "SELECT current_setting('wal_recycle'), current_setting('wal_keep_size'), current_setting('archive_mode')";
-    let row = sqlx::query(text).fetch_one(&mut *conn).await?;
-    let (recycle, keep, archive): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    if recycle == "on" {
-        steps.push(Step::Recycled);
-    }
+/// What keeps files of the write-ahead log from being removed.
+async fn keepers(conn: &mut AnyConnection, steps: &mut Steps<'_>) -> Result<(), StoreError> {
+    let keep = "SELECT current_setting('wal_keep_size')";
+    let keep: String = sqlx::query(keep).fetch_one(&mut *conn).await?.try_get(0)?;
     if keep != "0" {
         steps.push(Step::Kept(keep));
     }
-    steps.extend(slots(conn).await?.into_iter().map(Step::Slot));
-    if archive != "off" {
+    slots(conn, Duration::ZERO).await?.into_iter().for_each(|slot| steps.push(Step::Slot(slot)));
+    Ok(())
+}
+
+async fn archive(conn: &mut AnyConnection, steps: &mut Steps<'_>) -> Result<(), StoreError> {
+    let mode = "SELECT current_setting('archive_mode')";
+    let mode: String = sqlx::query(mode).fetch_one(conn).await?.try_get(0)?;
+    if mode != "off" {
         steps.push(Step::Archived);
     }
     Ok(())
 }
 
 /// Replication slots for which the server keeps older files of the write-ahead log than that of now, for longer than a moment.
-async fn slots(conn: &mut AnyConnection) -> Result<Vec<String>, StoreError> {
+async fn slots(conn: &mut AnyConnection, patience: Duration) -> Result<Vec<String>, StoreError> {
     let text = "SELECT CAST(s.slot_name AS TEXT) FROM pg_replication_slots s, \
          (SELECT CAST(setting AS NUMERIC) AS bytes FROM pg_settings WHERE name = 'wal_segment_size') size \
          WHERE div(s.restart_lsn - pg_lsn '0/0', size.bytes) < div(pg_current_wal_lsn() - pg_lsn '0/0', size.bytes)";
-    let until = Instant::now() + BEHIND;
+    let until = Instant::now() + patience;
     loop {
         let found = names(conn, text).await?;
         if found.is_empty() || Instant::now() >= until {

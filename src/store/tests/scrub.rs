@@ -1,6 +1,7 @@
 //! What was erased goes from the files of the database, and from them alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::AnyConnection;
@@ -8,34 +9,25 @@ use sqlx::AnyConnection;
 use super::super::erasure::Which;
 use super::super::scrub::{Order, Right, Step, Waiting, scrub, waiting};
 use super::super::{Access, Store, StoreError, Unfit, check, engine};
-use super::finding::{erase, marked, say};
-use super::{Engine, on_every_engine};
-use crate::audit::Group;
+use super::finding::{Say, about, erase, marked, say};
+use super::{Engine, OIN, at_once, office, on_every_engine, traces};
+use crate::audit::{Draft, Group};
 use crate::clock::SystemClock;
 use crate::demo::postgres::Cluster;
 
 on_every_engine!(an_erasure_waits_until_its_values_are_gone);
 
 /// Files with something that was erased.
-fn found_in(folder: &Path) -> Vec<PathBuf> {
-    let (mut folders, mut found) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).contains("merkteken") {
-                found.push(path);
-            }
-        }
-    }
-    found
+fn found_in(folder: &Path) -> Vec<(PathBuf, Vec<String>)> {
+    traces::found_in(folder, &["merkteken"])
 }
 
 async fn scrubbed_as(access: &Access, force: bool) -> Result<Vec<Step>, StoreError> {
     let order = Order { force, patience: Duration::from_millis(500), clock: &SystemClock };
     let mut steps = Vec::new();
-    scrub(access, &order, &mut steps).await.map(|()| steps)
+    let left = scrub(access, &order, &mut |step| steps.push(step)).await?;
+    assert_eq!(left, steps.iter().filter(|step| step.is_left()).count());
+    Ok(steps)
 }
 
 async fn scrubbed(engine: &Engine, force: bool) -> Vec<Step> {
@@ -48,6 +40,7 @@ fn rewritten(steps: &[Step]) -> Vec<&'static str> {
     steps.iter().filter_map(table).collect()
 }
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const ALL: [&str; 4] = ["audit_event", "audit_event_party", "audit_event_listed", "pg_statistic"];
 
 fn left(steps: &[Step]) -> Vec<&Step> {
@@ -84,9 +77,14 @@ async fn an_erasure_waits_until_its_values_are_gone(engine: Engine) {
     let is_file = engine._folder.is_some();
     if is_file {
         // The hub that has the file open does it.
-        assert_eq!(scrubbed(&engine, false).await, [Step::Waits]);
+        assert!(store.scrub().await.unwrap());
+        assert_eq!(scrubbed(&engine, false).await, [Step::Waits], "emptying the write-ahead log is not enough");
+        assert!(store.is_to_be_rewritten(DAY).await.unwrap());
+        store.rewrite().await.unwrap();
+        assert_eq!(scrubbed(&engine, false).await, [Step::Waits], "nor is what stands in the write-ahead log yet");
         assert!(store.scrub().await.unwrap());
         assert_eq!(scrubbed(&engine, false).await, [Step::SeenTo]);
+        assert!(!store.is_to_be_rewritten(Duration::ZERO).await.unwrap(), "nothing was erased since");
     } else {
         assert!(store.scrub().await.unwrap());
         assert_eq!(waits(&store).await.erasures, 2, "a server's files are not the hub's");
@@ -94,17 +92,75 @@ async fn an_erasure_waits_until_its_values_are_gone(engine: Engine) {
     }
     assert_eq!(waits(&store).await, Waiting::default());
     erase_one(&store).await;
+    assert!(!store.is_to_be_rewritten(DAY).await.unwrap(), "once a day");
+    assert_eq!(store.is_to_be_rewritten(Duration::ZERO).await.unwrap(), is_file, "a server's never");
     store.close().await;
     drop(store);
     let steps = scrubbed(&engine, false).await;
     assert!(steps.contains(if is_file { &Step::Emptied } else { &Step::Checkpointed }), "{steps:?}");
+    assert!(matches!(scrubbed(&engine, false).await[..], [Step::Unneeded(Some(_))]));
+    if is_file {
+        assert!(matches!(scrubbed(&engine, true).await[..], [Step::Anew { .. }, Step::Emptied]));
+    }
     assert!(check::check(&engine.access).await.unwrap().findings.is_empty());
     if let Some(folder) = &engine._folder {
-        assert_eq!(found_in(folder.path()), Vec::<PathBuf>::new());
+        assert_eq!(found_in(folder.path()), Vec::new());
     }
     engine.run("DELETE FROM audit_scrub").await;
     let findings = check::check(&engine.access).await.unwrap().findings;
     assert_eq!(findings[0].rule, "an erasure waits to be gone from the files too, or is");
+}
+
+/// Pages that split keep parts of rows where no row is, and nothing that is written over later reaches them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_erased_leaves_every_page_of_a_large_file() {
+    const EVENTS: usize = 24_000;
+    const PART: usize = 500;
+    let engine = Engine::sqlite();
+    let folder = engine._folder.as_ref().unwrap().path();
+    let store = Arc::new(engine.open().await.unwrap());
+    let unit = |nth: usize| {
+        let store = Arc::clone(&store);
+        // Scattered over the indexes, and of many lengths.
+        let (word, length) = (nth.wrapping_mul(0x9e37_79b9) % 4096, nth.wrapping_mul(7) % 60);
+        let others = |what: &str| format!("{word:x}-{what}-{}", "y".repeat(length));
+        let is_marked = nth.is_multiple_of(7);
+        let name = |what: &str| if is_marked { format!("{word:x}-merkteken-{what}") } else { others(what) };
+        let (subject, user_ref, trace_id, case_id) = (name("subject"), name("user"), name("trace"), Some(name("case")));
+        let draft = if is_marked { marked() } else { about(OIN, "") };
+        let draft = Draft { subject, user_ref, trace_id, case_id, ..draft };
+        async move { store.run_tx(office(), Say(draft)).await.unwrap().event_id }
+    };
+    for part in 0..EVENTS / PART {
+        let events = at_once(PART, |nth| {
+            let unit = unit(part * PART + nth);
+            async move { (nth, unit.await) }
+        })
+        .await;
+        // Some are erased while others are still to come.
+        let is_marked = |nth: &usize| (part * PART + nth).is_multiple_of(7);
+        let erased: Vec<String> =
+            events.into_iter().filter(|(nth, _)| is_marked(nth)).map(|(_, event)| event).collect();
+        assert_eq!(erase(&store, &Which::Named(erased.clone()), &Group::ALL, None).await, erased.len());
+    }
+    while store.grow().await.unwrap().more {}
+    assert!(store.scrub().await.unwrap());
+    assert_eq!(engine.count("SELECT COUNT(*) FROM audit_event WHERE subject LIKE '%merkteken%'").await, 0);
+    assert!(!found_in(folder).is_empty(), "the search finds what is there");
+
+    // Commits and reads go on meanwhile.
+    let reads = async {
+        for _ in 0..50 {
+            waits(&store).await;
+        }
+    };
+    let (rewritten, commits, ()) = tokio::join!(store.rewrite(), at_once(200, |nth| unit(7 * nth + 1)), reads);
+    rewritten.unwrap();
+    assert_eq!(commits.len(), 200);
+    assert!(store.scrub().await.unwrap());
+    assert_eq!(found_in(folder), Vec::new());
+    assert_eq!(waits(&store).await, Waiting::default());
+    assert!(check::check(&engine.access).await.unwrap().findings.is_empty());
 }
 
 /// No page of the server has it then, and not its write-ahead log; and a hub has the database open all the while.
@@ -119,6 +175,12 @@ async fn what_is_erased_leaves_the_files_of_a_server_too() {
     let reads = session(&engine, &["BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM node_sign"]).await;
     assert_eq!(erase(&store, &Which::Named(vec![event]), &Group::ALL, None).await, 1);
     assert!(!found_in(&cluster.data()).is_empty(), "the search finds what is there");
+    // Files that come free wait for their next use as they are, ahead of those in use.
+    let recycles = "ALTER SYSTEM SET wal_recycle = on;\nSELECT pg_reload_conf()";
+    cluster.sql("sluis", recycles).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    cluster.sql("sluis", "SELECT pg_switch_wal();\nCHECKPOINT").unwrap();
+    assert!(!found_in(&cluster.data().join("pg_wal")).is_empty(), "also in its write-ahead log");
 
     // Whoever read it before still may: it would be copied.
     let steps = scrubbed(&engine, false).await;
@@ -131,7 +193,7 @@ async fn what_is_erased_leaves_the_files_of_a_server_too() {
     assert_eq!(waits(&store).await.erasures, 1);
 
     let steps = scrubbed(&engine, false).await;
-    assert_eq!(found_in(&cluster.data()), Vec::<PathBuf>::new(), "{steps:?}");
+    assert_eq!(found_in(&cluster.data()), Vec::new(), "{steps:?}");
     assert_eq!((rewritten(&steps), left(&steps)), (ALL.to_vec(), vec![]), "{steps:?}");
     assert_eq!(waits(&store).await, Waiting::default());
     assert!(matches!(scrubbed(&engine, false).await[..], [Step::Unneeded(Some(_))]));
@@ -154,7 +216,7 @@ async fn a_role_that_may_not_is_told_what_it_lacks() {
     let none = scrubbed_as(&hub, false).await;
     assert!(matches!(none, Err(StoreError::Unfit(Unfit::NoOwnerToScrub))), "{none:?}");
     let steps = scrubbed_as(&hub.with_owner(&own, None).unwrap(), false).await.unwrap();
-    assert_eq!(rights(&steps), [Right::Tables, Right::Statistics, Right::Switch, Right::Checkpoint]);
+    assert_eq!(rights(&steps), [Right::Tables, Right::Statistics, Right::Switch, Right::Checkpoint, Right::Files]);
     assert_eq!(rewritten(&steps), Vec::<&str>::new());
     let noted = sqlx::query("UPDATE audit_scrub SET gone_at = 1").execute(&mut session(&engine, &[]).await).await;
     assert!(noted.unwrap_err().to_string().contains("permission denied"), "the hub can't say that it is gone");
@@ -163,15 +225,15 @@ async fn a_role_that_may_not_is_told_what_it_lacks() {
     let row = sqlx::query("SELECT CAST(current_database() AS TEXT)").fetch_one(&mut engine.beside().await).await;
     let database: String = sqlx::Row::get(&row.unwrap(), 0);
     let more = format!(
-        "REVOKE EXECUTE ON FUNCTION pg_switch_wal() FROM sluis_owner;\nREVOKE pg_checkpoint FROM sluis_owner;\nALTER DATABASE {database} OWNER TO postgres;\nGRANT CONNECT ON DATABASE {database} TO sluis_owner"
+        "REVOKE EXECUTE ON FUNCTION pg_switch_wal(), pg_ls_waldir() FROM sluis_owner;\nREVOKE pg_checkpoint FROM sluis_owner;\nALTER DATABASE {database} OWNER TO postgres;\nGRANT CONNECT ON DATABASE {database} TO sluis_owner"
     );
     cluster.sql(&database, &more).unwrap();
     let steps = scrubbed(&engine, false).await;
-    assert_eq!(rights(&steps), [Right::Statistics, Right::Switch, Right::Checkpoint]);
+    assert_eq!(rights(&steps), [Right::Statistics, Right::Switch, Right::Checkpoint, Right::Files]);
     assert_eq!(rewritten(&steps), ALL[..3]);
     assert_eq!(waits(&store).await.erasures, 1);
     let more = format!(
-        "GRANT EXECUTE ON FUNCTION pg_switch_wal() TO sluis_owner;\nGRANT pg_checkpoint TO sluis_owner;\nALTER DATABASE {database} OWNER TO sluis_owner"
+        "GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_ls_waldir() TO sluis_owner;\nGRANT pg_checkpoint TO sluis_owner;\nALTER DATABASE {database} OWNER TO sluis_owner"
     );
     cluster.sql(&database, &more).unwrap();
     let steps = scrubbed(&engine, false).await;
@@ -184,7 +246,7 @@ async fn what_keeps_the_write_ahead_log_is_named() {
     let cluster = Cluster::start().unwrap();
     let engine = Engine::on(&cluster);
     let store = engine.open().await.unwrap();
-    let settings = "ALTER SYSTEM SET wal_recycle = on;\nALTER SYSTEM SET wal_keep_size = '64MB';\nSELECT pg_reload_conf();\n\
+    let settings = "ALTER SYSTEM SET wal_keep_size = '64MB';\nSELECT pg_reload_conf();\n\
                     SELECT pg_create_physical_replication_slot('proef', true)";
     cluster.sql("sluis", settings).unwrap();
     erase_one(&store).await;
@@ -194,7 +256,17 @@ async fn what_keeps_the_write_ahead_log_is_named() {
     assert!(matches!(second, Err(StoreError::Unfit(Unfit::Scrubbing))), "{second:?}");
     drop(other);
     let steps = scrubbed(&engine, false).await;
-    let kept = [Step::Recycled, Step::Kept("64MB".to_owned()), Step::Slot("proef".to_owned())];
-    assert_eq!((rewritten(&steps), left(&steps)), (ALL.to_vec(), kept.iter().collect()));
-    assert_eq!(waits(&store).await, Waiting::default(), "that is the server's to decide");
+    assert!(
+        matches!(left(&steps)[..], [Step::Older(_), Step::Kept(size), Step::Slot(slot)] if size == "64MB" && slot == "proef"),
+        "{steps:?}"
+    );
+    assert_eq!((rewritten(&steps), waits(&store).await.erasures), (ALL.to_vec(), 1));
+    assert!(!found_in(&cluster.data()).is_empty());
+    // The next run knows that something was left.
+    let settings =
+        "ALTER SYSTEM RESET wal_keep_size;\nSELECT pg_reload_conf();\nSELECT pg_drop_replication_slot('proef')";
+    cluster.sql("sluis", settings).unwrap();
+    let steps = scrubbed(&engine, false).await;
+    assert_eq!((rewritten(&steps), left(&steps)), (ALL[3..].to_vec(), vec![]), "{steps:?}");
+    assert_eq!((found_in(&cluster.data()), waits(&store).await), (Vec::new(), Waiting::default()));
 }
