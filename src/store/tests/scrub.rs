@@ -131,7 +131,7 @@ async fn what_is_erased_leaves_every_page_of_a_large_file() {
         let draft = Draft { subject, user_ref, trace_id, case_id, ..draft };
         async move { store.run_tx(office(), Say(draft)).await.unwrap().event_id }
     };
-    for part in 0..EVENTS / PART {
+    let write = async |part: usize| {
         let events = at_once(PART, |nth| {
             let unit = unit(part * PART + nth);
             async move { (nth, unit.await) }
@@ -142,11 +142,19 @@ async fn what_is_erased_leaves_every_page_of_a_large_file() {
         let erased: Vec<String> =
             events.into_iter().filter(|(nth, _)| is_marked(nth)).map(|(_, event)| event).collect();
         assert_eq!(erase(&store, &Which::Named(erased.clone()), &Group::ALL, None).await, erased.len());
+    };
+    // Which pages split, and where, is chance: more are written until something is left behind.
+    let mut part = 0;
+    while part < EVENTS / PART || found_in(folder).is_empty() {
+        write(part).await;
+        part += 1;
+        assert!(part < 8 * EVENTS / PART, "the search finds what is there");
+        if part >= EVENTS / PART {
+            while store.grow().await.unwrap().more {}
+            assert!(store.scrub().await.unwrap());
+        }
     }
-    while store.grow().await.unwrap().more {}
-    assert!(store.scrub().await.unwrap());
     assert_eq!(engine.count("SELECT COUNT(*) FROM audit_event WHERE subject LIKE '%merkteken%'").await, 0);
-    assert!(!found_in(folder).is_empty(), "the search finds what is there");
 
     // Commits and reads go on meanwhile.
     let reads = async {
@@ -216,7 +224,7 @@ async fn a_role_that_may_not_is_told_what_it_lacks() {
     let none = scrubbed_as(&hub, false).await;
     assert!(matches!(none, Err(StoreError::Unfit(Unfit::NoOwnerToScrub))), "{none:?}");
     let steps = scrubbed_as(&hub.with_owner(&own, None).unwrap(), false).await.unwrap();
-    assert_eq!(rights(&steps), [Right::Tables, Right::Statistics, Right::Switch, Right::Checkpoint, Right::Files]);
+    assert_eq!(rights(&steps), [Right::Tables], "and no word of what the hub's role might be given");
     assert_eq!(rewritten(&steps), Vec::<&str>::new());
     let noted = sqlx::query("UPDATE audit_scrub SET gone_at = 1").execute(&mut session(&engine, &[]).await).await;
     assert!(noted.unwrap_err().to_string().contains("permission denied"), "the hub can't say that it is gone");
