@@ -3,11 +3,12 @@
 use serde_json::Value;
 use sluis::api::v1;
 use sluis::tlog::{Policy, Proof, record_hash};
+use time::format_description::well_known::Rfc3339;
 use tonic::Code;
 
 use crate::calls::event_of;
 use crate::direct::{FASE, Players, subject, why};
-use crate::network::{AANBIEDER, GEMEENTE, Holder, Network, id};
+use crate::network::{AANBIEDER, GEMEENTE, Holder, Network, id, now};
 use crate::traces;
 use crate::tree::{Log, list, prove, sluis, until};
 
@@ -219,6 +220,46 @@ async fn what_the_hub_did_of_its_own_accord_names_no_organisation_that_asked() {
     for text in said {
         assert!(!names_nobody(&text), "{text}");
     }
+}
+
+/// Whoever signed a report may be asked how it came about: whatever happens later, it comes out the same, but for how organisations are
+/// called by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_as_of_a_past_moment_comes_out_the_same_later() {
+    let office = Office::open().await;
+    let moment = now().format(&Rfc3339).unwrap();
+    let args = ["--from", "2026-01-01", "--until", &moment, "--as-of", &moment, "--network"];
+    let made = async |form: &str| {
+        let (code, said) = office.audit("fg-netwerk", "report", &[&args[..], &["--format", form]].concat()).await;
+        assert_eq!(code, Some(0), "{said}");
+        said
+    };
+    let before = [made("json").await, made("csv").await, made("md").await];
+    office.players.gemeente.refer(None).await.unwrap();
+    office
+        .players
+        .aanbieder
+        .client()
+        .call::<_, v1::Case>("Cases/GetCase", &v1::GetCaseRequest::default())
+        .await
+        .unwrap_err();
+    let again = [made("json").await, made("csv").await, made("md").await];
+    assert_eq!(before, again);
+    let request = v1::RegisterPartnerRequest {
+        request_id: id(),
+        oin: GEMEENTE.to_owned(),
+        display_name: "Anders geheten".to_owned(),
+        kind: v1::OrganisationKind::Gemeente as i32,
+        ..Default::default()
+    };
+    office.network.operator.client.call::<_, v1::Partner>("Registry/RegisterPartner", &request).await.unwrap();
+    let renamed = [made("json").await, made("csv").await, made("md").await];
+    assert!(renamed.iter().zip(&before).all(|(renamed, before)| renamed != before), "it is about the gemeente");
+    assert_eq!(renamed.map(|text| text.replace("Anders geheten", "Partner Gemeente")), before);
+    // Whoever asks as of later sees more.
+    let later = now().format(&Rfc3339).unwrap();
+    let args = ["--from", "2026-01-01", "--until", &later, "--as-of", &later, "--network", "--format", "json"];
+    assert_ne!(office.audit("fg-netwerk", "report", &args).await.1, before[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
