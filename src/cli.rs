@@ -368,6 +368,20 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// One pseudonym in 64 begins with a hyphen: it is base64url.
+    #[test]
+    fn a_pseudonym_is_no_option() {
+        use clap::CommandFactory;
+        fn subjects(command: &clap::Command) -> Vec<&clap::Arg> {
+            let own = command.get_arguments().filter(|arg| arg.get_long() == Some("subject"));
+            own.chain(command.get_subcommands().flat_map(subjects)).collect()
+        }
+        let command = Cli::command();
+        let subjects = subjects(&command);
+        assert_eq!(subjects.len(), 4, "{subjects:?}");
+        assert!(subjects.iter().all(|arg| arg.is_allow_hyphen_values_set()), "{subjects:?}");
+    }
+
     #[test]
     fn wrong_arguments_and_files_are_code_2_and_say_what_to_do() {
         for (args, wanted) in [

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::api::v1;
 use crate::party::vocabulary;
-use crate::wire::moment;
+use crate::wire::{holder_word, moment};
 
 pub use forecast::{Forecast, MONTHS, Month};
 pub use migration::{Counts, Inventory, Organisation, Place, Progress};
@@ -146,7 +146,7 @@ impl Certificate {
             key_hash: known.key_hash.clone(),
             oin: known.oin.clone(),
             name: name.to_owned(),
-            holder: known.holder().as_str_name().trim_start_matches("HOLDER_KIND_").to_lowercase(),
+            holder: holder_word(known.holder()),
             person: known.person_ref.clone(),
             via: known.via.clone(),
             system: known.system.clone(),

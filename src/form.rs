@@ -1,5 +1,7 @@
 //! Reading a request's fields. Everything wrong is collected and told at once, by field, without the value.
 
+use std::borrow::Cow;
+
 use time::OffsetDateTime;
 
 use crate::api::v1;
@@ -37,7 +39,7 @@ pub struct Fields {
 
 impl Fields {
     /// Notes that a field is wrong.
-    pub fn wrong(&mut self, field: &str, expected: &'static str) {
+    pub fn wrong(&mut self, field: &str, expected: impl Into<Cow<'static, str>>) {
         self.violations.push(FieldViolation { field: field.to_owned(), expected: expected.into() });
     }
 
@@ -47,7 +49,7 @@ impl Fields {
         self.wrong(field, "no BSN: an agent turns it into a pseudonym before it leaves the partner");
     }
 
-    fn require<T>(&mut self, field: &str, expected: &'static str, value: Option<T>) -> Option<T> {
+    fn require<T>(&mut self, field: &str, expected: impl Into<Cow<'static, str>>, value: Option<T>) -> Option<T> {
         if value.is_none() {
             self.wrong(field, expected);
         }
@@ -115,17 +117,7 @@ impl Fields {
         let id = name.strip_prefix(collection).and_then(|rest| rest.strip_prefix('/'));
         match id {
             Some(id) => self.uuid(field, id),
-            None => {
-                let example = match collection {
-                    "cases" => "cases/{uuid}",
-                    "records" => "records/{uuid}",
-                    "changes" => "changes/{uuid}",
-                    "mandates" => "mandates/{uuid}",
-                    "events" => "events/{uuid}",
-                    _ => "a name of the right collection, with a UUID",
-                };
-                self.require(field, example, None)
-            }
+            None => self.require(field, format!("{collection}/{{uuid}}"), None),
         }
     }
 

@@ -7,6 +7,11 @@ use crate::api::v1;
 use crate::covenant::consent::{AgeBand, Giver};
 use crate::party::{Category, ExternalKind, Form, Measure, OrgKind, PartnerStatus, Phase, Role};
 
+/// What the holder of a certificate is, as the API says it, in lower case.
+pub fn holder_word(kind: v1::HolderKind) -> String {
+    kind.as_str_name().trim_start_matches("HOLDER_KIND_").to_lowercase()
+}
+
 macro_rules! numbered {
     ($($type:ident),+) => {
         $(impl Numbered for $type { const WORDS: &'static [Self] = Self::ALL; })+

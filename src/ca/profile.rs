@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{CaError, ISSUING_DAYS, ROOT_DAYS};
 use crate::identity::PersonRef;
-use crate::identity::certificate::{Environment, ORGANISATION, PERSON, POLICY_UUID};
+use crate::identity::certificate::{Environment, ORGANISATION, PERSON, POLICY_UUID, PolicyOid};
 use crate::party::Oin;
 
 /// Certificates start this long before they are made, for clocks that are behind.
@@ -40,7 +40,7 @@ pub enum Profile {
 impl Profile {
     /// Policy of the profile in dotted form, as configuration names it.
     pub fn policy(&self) -> String {
-        format!("2.25.{POLICY_UUID}.{}", self.arc())
+        PolicyOid::of_own(self.arc())
     }
 
     /// Its word on the command line and in the register.

@@ -263,8 +263,7 @@ then it publishes its keys and signs the covenant; no role of before comes back,
 fn registered(known: &v1::RegisteredCertificate, out: &mut dyn Write) -> std::io::Result<()> {
     match &known.pending {
         None if known.via.is_empty() => {
-            let holder =
-                known.holder().as_str_name().trim_start_matches("HOLDER_KIND_").to_lowercase().replace('_', "-");
+            let holder = crate::wire::holder_word(known.holder()).replace('_', "-");
             let who = format!("{holder} {}", plain(&known.person_ref));
             writeln!(out, "key {} registered for {}: {}", known.key_hash, known.oin, who.trim_end())
         }

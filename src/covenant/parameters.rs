@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer};
 use time::{Date, Duration, Month, OffsetDateTime};
 
 use super::calendar::Calendar;
+use crate::audit::Kind;
 use crate::version::{Minimum, Version};
 
 /// All parameters of one covenant version.
@@ -99,6 +100,17 @@ pub struct Log {
     pub log_years: u8,
     /// Hours that checkpoints of the log may wait for its witnesses before nothing is disclosed any more; 0: for ever.
     pub witness_hours: u16,
+}
+
+impl Log {
+    /// How many years events of a kind are kept.
+    pub const fn years(&self, kind: Kind) -> u8 {
+        match kind {
+            Kind::Casus => self.casus_years,
+            Kind::Beheer => self.beheer_years,
+            Kind::Log => self.log_years,
+        }
+    }
 }
 
 /// From where a report of the privacy officers gives a signal (REFERENCE §8.2); the unit is in the name.

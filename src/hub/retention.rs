@@ -153,11 +153,7 @@ fn age(waiting: &Waiting, now: OffsetDateTime) -> time::Duration {
 /// Erases what is older than its kind is kept, by a time that is believed: nothing can be brought back.
 async fn end(exchange: &Exchange, kind: Kind, believed: OffsetDateTime) -> Result<(), CommitError> {
     let terms = &exchange.terms().log;
-    let years = match kind {
-        Kind::Casus => terms.casus_years,
-        Kind::Beheer => terms.beheer_years,
-        Kind::Log => terms.log_years,
-    };
+    let years = terms.years(kind);
     let until = micros(Log::years_before(believed, years));
     for _ in 0..BATCHES {
         let mut reader = exchange.store.read().await?;

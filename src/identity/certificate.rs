@@ -230,8 +230,8 @@ impl Leaf {
 
     /// Whether it says to be of this profile of our own CA.
     pub fn is_own(&self, profile: u8) -> bool {
-        let own = format!("2.25.{POLICY_UUID}.{profile}");
-        self.policies.iter().any(|policy| policy.to_string() == own)
+        let profile = profile.to_string();
+        self.policies.iter().any(|policy| policy.own() == Some(&profile))
     }
 
     /// The one OIN of the subject.

@@ -16,14 +16,6 @@ const GRACE: Duration = Duration::DAY;
 /// Groups that every event has.
 const GROUPS: [&str; 6] = ["actor", "subject", "case", "data", "decision", "network"];
 
-const fn years(kind: Kind, log: &Log) -> u8 {
-    match kind {
-        Kind::Casus => log.casus_years,
-        Kind::Beheer => log.beheer_years,
-        Kind::Log => log.log_years,
-    }
-}
-
 fn words(kind: Kind) -> Text {
     match kind {
         Kind::Casus => text("werk aan casussen", "work on cases"),
@@ -52,7 +44,7 @@ impl Retention {
     pub(super) fn add(&mut self, line: &Line<'_>, counted: bool, setting: &Setting) {
         let kind = Kind::of(&line.event.method);
         let log = &setting.terms.log;
-        if line.at < Log::years_before(setting.as_of.saturating_sub(GRACE), years(kind, log)) {
+        if line.at < Log::years_before(setting.as_of.saturating_sub(GRACE), log.years(kind)) {
             let (past, left) = self.past.entry(kind).or_default();
             *past += 1;
             *left += u64::from(GROUPS.iter().any(|group| !line.has_lost(group)));
@@ -119,7 +111,7 @@ impl Retention {
         let rows = self
             .past
             .iter()
-            .map(|(&kind, (past, left))| row![words(kind), u64::from(years(kind, &setting.terms.log)), *past, *left]);
+            .map(|(&kind, (past, left))| row![words(kind), u64::from(setting.terms.log.years(kind)), *past, *left]);
         report.tables.push(Table::new(("Logregels (B4)", "Log events (B4)"), &columns).with(rows));
     }
 }

@@ -14,9 +14,7 @@ use super::contents::Contents;
 use super::fault::{Fault, Refused};
 use super::profile::{Profile, Purpose, Revocation, Subject};
 use super::{Set, Trust, covers};
-use crate::identity::certificate::{
-    CertificateError, Environment, ORGANISATION, POLICY_UUID, PeerCertificate, is_test,
-};
+use crate::identity::certificate::{CertificateError, Environment, ORGANISATION, PeerCertificate, is_test};
 use crate::party::Oin;
 
 /// Most certificates in a chain that is looked at.
@@ -102,10 +100,8 @@ impl Trust {
         now: OffsetDateTime,
     ) -> Result<PeerCertificate, Refused> {
         let certificate = self.judge(chain, now)?.certificate;
-        let profile = format!("2.25.{POLICY_UUID}.");
-        let organisation = format!("{profile}{ORGANISATION}");
-        let policies = certificate.policies().iter().map(ToString::to_string);
-        if policies.into_iter().any(|policy| policy.starts_with(&profile) && policy != organisation) {
+        let organisation = ORGANISATION.to_string();
+        if certificate.policies().iter().filter_map(|policy| policy.own()).any(|profile| profile != organisation) {
             return Err(Refused::new(Fault::Policy).at(0).about("a person's or a server's"));
         }
         Ok(certificate)

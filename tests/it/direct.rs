@@ -91,6 +91,20 @@ pub(crate) struct Draft {
     pub(crate) content: Vec<u8>,
 }
 
+impl Draft {
+    /// Who takes part in the case, for whoever treats the youth (article 12).
+    pub(crate) fn of_participants(case: &str) -> Self {
+        Self {
+            case: case.to_owned(),
+            why: why("12", "triage", v1::Role::R02),
+            category: v1::Category::C05,
+            form: v1::Form::I,
+            roles: vec![v1::Role::R07],
+            content: b"wie doet mee".to_vec(),
+        }
+    }
+}
+
 impl Party {
     /// Opens a case; gives the caller's own name of it.
     pub(crate) async fn refer(&self, output: Option<Vec<u8>>) -> Result<Reply<v1::Case>, Status> {

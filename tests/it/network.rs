@@ -430,26 +430,26 @@ impl Network {
     }
 
     async fn person_of(&self, oin: &str, person: &str, kind: v1::HolderKind) -> Holder {
-        let profile = Profile::Person { person: person.parse().unwrap(), oin: oin.parse().unwrap() };
-        self.authority.issue(person, &profile, DEFAULT_DAYS, now()).unwrap();
-        let holder = Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await;
+        let holder = self.issued_to(person, person, oin).await;
         self.register_certificate(&holder, kind, person).await;
         holder
     }
 
     /// A person of the network's office, whom nobody has registered.
     pub(crate) async fn person(&self, person: &str) -> Holder {
-        let profile = Profile::Person { person: person.parse().unwrap(), oin: NETWERK.parse().unwrap() };
-        self.authority.issue(person, &profile, DEFAULT_DAYS, now()).unwrap();
-        Certificates::load(&self.path("ca"), person).hold(self.folder.path(), &self.address).await
+        self.issued_to(person, person, NETWERK).await
     }
 
     /// Another certificate of the same person.
     pub(crate) async fn second_of(&self, person: &str) -> Holder {
-        let profile = Profile::Person { person: person.parse().unwrap(), oin: NETWERK.parse().unwrap() };
-        let file = format!("{person}-{}", self.number());
-        self.authority.issue(&file, &profile, DEFAULT_DAYS, now()).unwrap();
-        Certificates::load(&self.path("ca"), &file).hold(self.folder.path(), &self.address).await
+        self.issued_to(&format!("{person}-{}", self.number()), person, NETWERK).await
+    }
+
+    /// A certificate of a person, in files of this name.
+    async fn issued_to(&self, file: &str, person: &str, oin: &str) -> Holder {
+        let profile = Profile::Person { person: person.parse().unwrap(), oin: oin.parse().unwrap() };
+        self.authority.issue(file, &profile, DEFAULT_DAYS, now()).unwrap();
+        Certificates::load(&self.path("ca"), file).hold(self.folder.path(), &self.address).await
     }
 
     /// A second operator, who has called before.

@@ -61,14 +61,7 @@ async fn story(players: &Players) -> String {
     let case = gemeente.refer(None).await.unwrap().message.name;
     gemeente.move_to(&case, v1::Phase::F2).await;
     gemeente.assign(&case, v1::Role::R07, &players.aanbieder).await.unwrap();
-    let draft = Draft {
-        case: case.clone(),
-        why: why("12", "triage", v1::Role::R02),
-        category: v1::Category::C05,
-        form: v1::Form::I,
-        roles: vec![v1::Role::R07],
-        content: b"wie doet mee".to_vec(),
-    };
+    let draft = Draft::of_participants(&case);
     gemeente.publish(&draft).await.unwrap();
     let expert = gemeente.assign(&case, v1::Role::R05, &players.expert).await.unwrap().message.name;
     let consent = gemeente.consent(&case, &["14"], &[v1::Category::C08], &[v1::Role::R02]).await.unwrap().message.name;

@@ -202,14 +202,7 @@ async fn nobody_seals_for_whoever_left() {
     let (gemeente, database) = (&players.gemeente, network.database().await);
     let case = gemeente.refer(None).await.unwrap().message.name;
     gemeente.move_to(&case, v1::Phase::F2).await;
-    let draft = Draft {
-        case: case.clone(),
-        why: why("12", "triage", v1::Role::R02),
-        category: v1::Category::C05,
-        form: v1::Form::I,
-        roles: vec![v1::Role::R07],
-        content: b"wie doet mee".to_vec(),
-    };
+    let draft = Draft::of_participants(&case);
     seat(gemeente, &ROL, &case, v1::Role::R07, &players.aanbieder, true).await.unwrap();
     gemeente.publish(&draft).await.unwrap();
     let newcomer = seat(gemeente, &ROL, &case, v1::Role::R07, &players.expert, true).await.unwrap();
@@ -237,14 +230,7 @@ async fn nobody_is_asked_to_seal_what_is_older_than_a_month() {
     let (gemeente, database) = (&players.gemeente, network.database().await);
     let case = gemeente.refer(None).await.unwrap().message.name;
     gemeente.move_to(&case, v1::Phase::F2).await;
-    let draft = Draft {
-        case: case.clone(),
-        why: why("12", "triage", v1::Role::R02),
-        category: v1::Category::C05,
-        form: v1::Form::I,
-        roles: vec![v1::Role::R07],
-        content: b"wie doet mee".to_vec(),
-    };
+    let draft = Draft::of_participants(&case);
     seat(gemeente, &ROL, &case, v1::Role::R07, &players.aanbieder, true).await.unwrap();
     let record = gemeente.publish(&draft).await.unwrap().message.record.unwrap().name;
     seat(gemeente, &ROL, &case, v1::Role::R07, &players.expert, true).await.unwrap();

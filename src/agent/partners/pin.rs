@@ -93,7 +93,7 @@ fn path(chain: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut next: Vec<_> = others.drain(..others.len().min(1)).collect();
     while let Some((der, one)) = next.pop() {
         found.push(der.clone());
-        next.extend(others.extract_if(.., |(_, other)| one.issuer_der() == other.subject_der()));
+        next.extend(others.extract_if(.., |(_, other)| one.is_issued_by(other)));
     }
     found
 }

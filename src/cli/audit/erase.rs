@@ -24,7 +24,7 @@ pub(super) struct EraseArgs {
     #[arg(long)]
     case: Option<String>,
     /// An organisation's log pseudonym of a youth.
-    #[arg(long, requires = "subject_of")]
+    #[arg(long, requires = "subject_of", allow_hyphen_values = true)]
     subject: Option<String>,
     /// OIN of that organisation.
     #[arg(long, requires = "subject")]

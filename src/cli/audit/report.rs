@@ -92,7 +92,7 @@ pub(super) struct OverviewArgs {
     #[arg(long, required_unless_present = "subject")]
     case: Option<String>,
     /// The own organisation's log pseudonym of the youth: see `sluis audit subject`.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     subject: Option<String>,
     /// Show refusals: only when somebody judged that this harms nobody's safety.
     #[arg(long)]

@@ -26,6 +26,16 @@ pub const PERSON: u8 = 3;
 pub struct PolicyOid(String);
 
 impl PolicyOid {
+    /// That of one of our own CA's profiles, in dotted form.
+    pub fn of_own(profile: u8) -> String {
+        format!("2.25.{POLICY_UUID}.{profile}")
+    }
+
+    /// The profile of our own CA, if it is a policy of ours.
+    pub fn own(&self) -> Option<&str> {
+        self.0.strip_prefix("2.25.")?.strip_prefix(&POLICY_UUID.to_string())?.strip_prefix('.')
+    }
+
     /// From the content octets of its DER form (X.690 §8.19). `None` where that is malformed or a number exceeds 128
     /// bits.
     pub(super) fn from_der_content(content: &[u8]) -> Option<Self> {

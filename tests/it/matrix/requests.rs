@@ -418,14 +418,7 @@ impl<'n> Stage<'n> {
         let case = author.refer(None).await.unwrap().message.name;
         author.advance(&case, v1::Phase::F2).await.unwrap();
         author.assign(&case, v1::Role::R07, &self.players.aanbieder).await.unwrap();
-        let draft = Draft {
-            case: case.clone(),
-            why: why("12", "triage", v1::Role::R02),
-            category: v1::Category::C05,
-            form: v1::Form::I,
-            roles: vec![v1::Role::R07],
-            content: b"wie doet mee".to_vec(),
-        };
+        let draft = Draft::of_participants(&case);
         let record = author.publish(&draft).await.unwrap().message.record.unwrap().name;
         author.assign(&case, v1::Role::R07, &self.players.expert).await.unwrap();
         let asked = author.seal_request(&record).await;
