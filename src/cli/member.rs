@@ -90,7 +90,10 @@ pub(super) async fn run(args: CovenantArgs, now: OffsetDateTime, out: &mut dyn W
 
 async fn publish_keys(agent: Channel) -> Result<v1::PublishKeysResponse, RemoteError> {
     let keys = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: None };
-    done("publishing the keys", DirectoryClient::new(agent).publish_keys(keys).await)
+    done(
+        "publishing the keys of an agent (at the hub itself, sign with --own-key)",
+        DirectoryClient::new(agent).publish_keys(keys).await,
+    )
 }
 
 /// What an agent would add.

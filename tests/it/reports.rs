@@ -1,6 +1,8 @@
 //! Reports and overview from what a hub really logs: the story of a case as two officers read it.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sluis::api::v1;
 use sluis::covenant::Covenant;
@@ -9,6 +11,7 @@ use time::Duration;
 
 use crate::calls::Client;
 use crate::direct::{Draft, Players, why};
+use crate::exports::says;
 use crate::network::{AANBIEDER, GEMEENTE, Network, Party, id, now};
 
 /// Everything that an officer sees, page by page.

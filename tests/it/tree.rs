@@ -482,7 +482,7 @@ async fn an_order_that_was_changed_is_found_by_whoever_looks() {
     // The partner that was answered; the officer who proves, or copies and verifies; the operator who looks.
     assert_eq!(holds().await, 0);
     let (code, said) = officer(&["prove", "--dir", &network.path("proofs").display().to_string(), &events[0]]);
-    assert_eq!(code, Some(1), "{said}");
+    assert!(code == Some(1) && !said.contains("proven:"), "{said}");
     let (code, said) = officer(&["copy", "--dir", &copy, "--entries"]);
     let (verified, words) = sluis(&["audit", "verify", "--log-key", &key, &copy]);
     assert!(code != Some(0) || verified == Some(1), "{said}{words}");

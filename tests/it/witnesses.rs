@@ -219,7 +219,8 @@ async fn openssl_verifies_what_witnesses_signed() {
         let signature = STANDARD.decode(signature).unwrap();
         let moment = u64::from_be_bytes(signature[4..12].try_into().unwrap());
         let signed = format!("cosignature/v1\ntime {moment}\n{text}\n");
-        let verified = |signed: &str| openssl_ed25519(&seat.key, signed.as_bytes(), &signature[12..], &network.path(""));
+        let verified =
+            |signed: &str| openssl_ed25519(&seat.key, signed.as_bytes(), &signature[12..], &network.path(""));
         assert!(verified(&signed), "{note}");
         for other in [signed.replacen("time 1", "time 2", 1), signed.replacen("sluis.example", "sluis.exampel", 1)] {
             assert!(other != signed && !verified(&other), "{other}");

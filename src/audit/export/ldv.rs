@@ -191,7 +191,12 @@ fn participants(line: &Line) -> Value {
     details.extend((!line.form.is_empty()).then(|| format!("form {}", word(&line.form))));
     let mut participants = vec![
         participant(("1", "1"), PSEUDONYM, &line.subject, Value::Null),
-        participant(("2", "4"), CASE, bare(&line.case), json!({ "sensitivity": special, "detail": details, "lifeCycle": line.life_cycle() })),
+        participant(
+            ("2", "4"),
+            CASE,
+            bare(&line.case),
+            json!({ "sensitivity": special, "detail": details, "lifeCycle": line.life_cycle() }),
+        ),
         participant(("2", "3"), "urn:sluis:record", bare(&line.record), Value::Null),
     ];
     let got = line.recipients.iter().map(|name| participant(("3", ""), "urn:sluis:oin", bare(name), Value::Null));
@@ -200,7 +205,12 @@ fn participants(line: &Line) -> Value {
 }
 
 fn listed(span: &Span) -> Value {
-    json!([participant(("2", "4"), CASE, &span.subject, json!({ "detail": ["appearance listed"], "lifeCycle": LOOKED_AT }))])
+    json!([participant(
+        ("2", "4"),
+        CASE,
+        &span.subject,
+        json!({ "detail": ["appearance listed"], "lifeCycle": LOOKED_AT })
+    )])
 }
 
 /// What was touched, by type and role as in DICOM. Without a name it counts only if something is known of it.

@@ -167,7 +167,10 @@ impl Common {
             for (path, bytes) in [(dir.join(format!("{name}.p7s")), &signature[..]), (path.clone(), text.as_bytes())] {
                 crate::whole_file::replace(&path, bytes).map_err(|error| AuditError::File(path, error))?;
             }
-            out.say(json!({ "file": path, "signature": format!("{}.p7s", path.display()) }), format_args!("{}", path.display()))?;
+            out.say(
+                json!({ "file": path, "signature": format!("{}.p7s", path.display()) }),
+                format_args!("{}", path.display()),
+            )?;
         }
         Ok(())
     }
