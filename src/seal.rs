@@ -17,6 +17,7 @@ pub mod agent_keys;
 pub mod body;
 mod canonical;
 pub mod certificate_signature;
+pub mod document;
 pub mod header;
 pub mod hpke;
 pub mod key_set;

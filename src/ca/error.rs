@@ -41,6 +41,8 @@ pub enum CaError {
     Damaged(PathBuf),
     #[error("{path}: others may read this file; run `chmod 600 {path}`", path = .0.display())]
     OpenKey(PathBuf),
+    #[error("{}: no private key in it; the one of a NAME.pub is in the NAME.key that was written with it", .0.display())]
+    NoPrivateKey(PathBuf),
     #[error("{}: is not the private key of the certificate beside it; take the copy from the safe", .0.display())]
     KeyMismatch(PathBuf),
     #[error("{}: no signing request (PEM, signed with its own key, P-256, P-384 or Ed25519) that can be used", .0.display())]

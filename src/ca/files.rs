@@ -124,6 +124,13 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<String>, CaError> {
     }
 }
 
+/// Whether it says that it is something else than a private key. Asked before who may read it: a public key is for everybody, and
+/// named by mistake.
+pub(super) fn is_other_pem(path: &Path) -> Result<bool, CaError> {
+    let text = text(open(path)?, path, MAX_FILE)?;
+    Ok(text.contains("-----BEGIN ") && !text.contains("PRIVATE KEY-----"))
+}
+
 /// Reads a key or a passphrase, unless others may read it too.
 pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, CaError> {
     let file = open(path)?;

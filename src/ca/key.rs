@@ -7,7 +7,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::CaError;
 use super::error::SecretError;
-use super::files::read_secret;
+use super::files::{is_other_pem, read_secret};
 use super::locked::{self, Locked};
 use super::secret::SecretFrom;
 use super::token::{Token, TokenKey};
@@ -50,6 +50,9 @@ impl FileKey {
 
     /// Reads one, and asks for the passphrase if it has one.
     pub(super) fn open(path: &Path, passphrase: &SecretFrom) -> Result<(Self, Kept), CaError> {
+        if is_other_pem(path)? {
+            return Err(CaError::NoPrivateKey(path.to_owned()));
+        }
         let text = read_secret(path)?;
         let damaged = || CaError::Damaged(path.to_owned());
         if !locked::is_locked(&text) {

@@ -221,6 +221,9 @@ fn keys_are_for_their_owner_alone() {
     }
     fs::set_permissions(inner.join("issuing.key"), fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(Authority::open(&inner), Err(CaError::OpenKey(_))));
+    // What everybody may read, and is no private key, is told to be that.
+    fs::write(inner.join("issuing.key"), fs::read(inner.join("issuing.pem")).unwrap()).unwrap();
+    assert!(matches!(Authority::open(&inner), Err(CaError::NoPrivateKey(_))));
 }
 
 #[test]

@@ -220,6 +220,9 @@ pub enum AuditError {
     /// Reconciling.
     #[error(transparent)]
     Reconcile(#[from] super::reconcile::ReconcileError),
+    /// A report that can't be signed.
+    #[error("--key, --certificate")]
+    NotSigned(#[from] crate::seal::document::NotSigned),
     /// Something red in a report.
     #[error("{0} reports have a red signal")]
     Red(usize),

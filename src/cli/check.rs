@@ -22,7 +22,7 @@ pub async fn run(file: &Path, out: &mut dyn Write) -> Result<(), CliError> {
 /// [`CliError`]; nothing was copied, or the copy does not hold together.
 pub async fn copy(from: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CliError> {
     let (from, to) = (access(from)?, access(to)?);
-    let copied = store::copy::copy(&from, &to).await.map_err(|error| CliError::Service(Box::new(error)))?;
+    let copied = store::copy::copy(&from, &to).await.map_err(|error| CliError::Database(Box::new(error)))?;
     for (table, rows) in copied {
         writeln!(out, "{rows:>9} {table}").map_err(CliError::Write)?;
     }
@@ -31,11 +31,11 @@ pub async fn copy(from: &Path, to: &Path, out: &mut dyn Write) -> Result<(), Cli
 
 pub(super) fn access(file: &Path) -> Result<Access, CliError> {
     let config: HubConfig = config::load(file)?;
-    crate::hub::access(&config).map_err(|error| CliError::Service(Box::new(error)))
+    crate::hub::access(&config).map_err(|error| CliError::Database(Box::new(error)))
 }
 
 async fn look(access: &Access, out: &mut dyn Write) -> Result<(), CliError> {
-    let report = check(access).await.map_err(|error| CliError::Service(Box::new(error)))?;
+    let report = check(access).await.map_err(|error| CliError::Database(Box::new(error)))?;
     for finding in &report.findings {
         writeln!(out, "{} rows break: {}", finding.rows, finding.rule).map_err(CliError::Write)?;
     }

@@ -36,6 +36,9 @@ pub enum CliError {
     /// `sluis hub check`.
     #[error("{0} rules do not hold: keep this database as it is, and compare it with the last backup")]
     Findings(usize),
+    /// `sluis hub check` or `sluis hub copy` came to nothing.
+    #[error("the database can't be looked at")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
     /// `sluis hub scrub`, and what was erased may still be there.
     #[error("{0} of these things are left: what was erased may still stand in the database's files")]
     Left(usize),
@@ -94,6 +97,7 @@ impl CliError {
             Self::Ca(_) | Self::Cert(_) | Self::Config(_) | Self::Init(_) | Self::Network(_) | Self::Scenario(_) => 2,
             Self::Audit(_)
             | Self::CaService(_)
+            | Self::Database(_)
             | Self::Mandate(_)
             | Self::Demo(_)
             | Self::Play(_)

@@ -129,8 +129,9 @@ pub(super) async fn run(args: MandateArgs, now: OffsetDateTime, out: &mut dyn Wr
         }
         MandateCommand::End { name, reason, remote } => {
             let mut registry = RegistryClient::new(remote.channel(now).await?);
+            let what = format!("ending {name}");
             let request = v1::EndMandateRequest { request_id: Uuid::new_v4().to_string(), name, reason };
-            let ended = done("ending the mandate", registry.end_mandate(request).await)?;
+            let ended = done(&what, registry.end_mandate(request).await)?;
             writeln!(out, "{} ended: {} no longer acts for {}", ended.name, ended.delegate, ended.principal)?;
             Ok(writeln!(
                 out,

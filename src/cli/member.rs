@@ -1,11 +1,8 @@
 //! `sluis covenant` and `sluis agent join`: what a partner does once at its own agent.
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::{Args, Subcommand};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -93,17 +90,17 @@ pub(super) async fn run(args: CovenantArgs, now: OffsetDateTime, out: &mut dyn W
 
 async fn publish_keys(agent: Channel) -> Result<v1::PublishKeysResponse, RemoteError> {
     let keys = v1::PublishKeysRequest { request_id: Uuid::new_v4().to_string(), keys: None };
-    done("publishing the keys", DirectoryClient::new(agent).publish_keys(keys).await)
+    done(
+        "publishing the keys of an agent (at the hub itself, sign with --own-key)",
+        DirectoryClient::new(agent).publish_keys(keys).await,
+    )
 }
 
 /// What an agent would add.
 fn sign(request: &mut v1::SignCovenantRequest, own: &RemoteArgs) -> Result<(), RemoteError> {
-    let wrong = |path: &Path| RemoteError::Certificate(path.to_owned());
-    let chain = CertificateDer::pem_file_iter(own.certificate()).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let key = PrivateKeyDer::from_pem_file(own.key()).map_err(|_| wrong(own.key()))?;
+    let (chain, key) = own.identity()?;
     let signature = certificate_signature::sign(&key, Domain::Covenant, &request.content_hash);
-    let signature = signature.map_err(|_| wrong(own.key()))?;
-    let chain = chain.map_err(|_| wrong(own.certificate()))?;
+    let signature = signature.map_err(|_| RemoteError::Key(own.key().to_owned()))?;
     request.signature_scheme = signature.scheme.code().into();
     request.signature = signature.signature;
     request.certificate_chain = chain.iter().map(|der| der.to_vec()).collect();

@@ -3,11 +3,11 @@
 mod membership;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::Code;
@@ -21,6 +21,7 @@ use crate::api::v1;
 use crate::api::v1::confirm_change_response::Changed;
 use crate::api::v1::directory_client::DirectoryClient;
 use crate::api::v1::registry_client::RegistryClient;
+use crate::identity::certificate::{KeyHash, Leaf};
 
 /// In place of a role: takes all of them away.
 const NO_ROLES: &str = "none";
@@ -74,8 +75,10 @@ enum RegistryCommand {
     },
     /// Revoke a registered key: its connections are cut. If it got out, also every key that was renewed with it.
     Revoke {
-        /// SHA-256 of the public key, as `sluis ca issue`, `sluis cert list --oin` and `sluis cert doctor` (key pin) print it.
-        key_hash: String,
+        /// SHA-256 of the public key, as `sluis ca issue`, `sluis cert list --oin` and `sluis cert doctor` (key pin) print it; or the
+        /// certificate's PEM file.
+        #[arg(value_name = "KEY_HASH|FILE")]
+        key: String,
         /// Why. What its holder signed before is opened no more when the key got out, and still when it is needed no more. A second
         /// operator confirms that one did not get out after all.
         #[arg(long, default_value = "key-compromise")]
@@ -83,8 +86,9 @@ enum RegistryCommand {
     },
     /// Say from when on a key is refused whose successor is in use.
     Retire {
-        /// SHA-256 of the public key.
-        key_hash: String,
+        /// SHA-256 of the public key, or the certificate's PEM file.
+        #[arg(value_name = "KEY_HASH|FILE")]
+        key: String,
         /// RFC 3339, for example 2027-01-31T23:00:00Z, or the start of a day in the Netherlands; left out: now.
         #[arg(long, value_parser = moment)]
         at: Option<OffsetDateTime>,
@@ -156,7 +160,7 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
             partner(&mut registry, channel, request, &standing, out).await?;
         }
         RegistryCommand::Certificate { file, holder, person, system, replaces, on_behalf_of } => {
-            let leaf = CertificateDer::from_pem_file(&file).map_err(|_| RemoteError::Certificate(file))?;
+            let leaf = certificate(&file)?;
             let request = v1::RegisterCertificateRequest {
                 request_id: Uuid::new_v4().to_string(),
                 certificate: leaf.to_vec(),
@@ -166,27 +170,32 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
                 replaces,
                 acts_on_behalf_of: on_behalf_of,
             };
-            let known = done("registering the certificate", registry.register_certificate(request).await)?;
+            let known = done(&format!("registering {}", file.display()), registry.register_certificate(request).await)?;
             registered(&known, out)?;
         }
-        RegistryCommand::Revoke { key_hash, reason } => {
+        RegistryCommand::Revoke { key, reason } => {
+            let key_hash = key_hash(key)?;
+            let what = format!("revoking the key {key_hash}");
             let request_id = Uuid::new_v4().to_string();
             let request = v1::RevokeCertificateRequest { request_id, key_hash, reason: reason as i32 + 1 };
-            revoked(&done("revoking the key", registry.revoke_certificate(request).await)?, out)?;
+            revoked(&done(&what, registry.revoke_certificate(request).await)?, out)?;
         }
-        RegistryCommand::Retire { key_hash, at } => {
+        RegistryCommand::Retire { key, at } => {
+            let key_hash = key_hash(key)?;
+            let what = format!("retiring the key {key_hash}");
             let retire_time = at.map(crate::wire::timestamp);
             let request =
                 v1::RetireCertificateRequest { request_id: Uuid::new_v4().to_string(), key_hash, retire_time };
-            let known = done("retiring the key", registry.retire_certificate(request).await)?;
+            let known = done(&what, registry.retire_certificate(request).await)?;
             let until = day(known.retire_time.as_ref());
             writeln!(out, "key {} of {} is refused from {until} on", known.key_hash, known.oin)?;
         }
         RegistryCommand::Pending => list_pending(&mut registry, out).await?,
         RegistryCommand::Confirm { name } => confirm(&mut registry, name, out).await?,
         RegistryCommand::Cancel { name } => {
+            let what = format!("taking {name} back");
             let request = v1::CancelChangeRequest { request_id: Uuid::new_v4().to_string(), name };
-            let change = done("taking the change back", registry.cancel_change(request).await)?;
+            let change = done(&what, registry.cancel_change(request).await)?;
             writeln!(out, "{} will not be carried out", change.name)?;
         }
         RegistryCommand::Refusals => {
@@ -206,6 +215,24 @@ pub(super) async fn run(args: RegistryArgs, now: OffsetDateTime, out: &mut dyn W
 }
 
 type Client = RegistryClient<Channel>;
+
+/// The certificate in a file. What is given by mistake is told apart: a private key that was sent on is a key that got out.
+fn certificate(file: &Path) -> Result<CertificateDer<'static>, RemoteError> {
+    CertificateDer::from_pem_file(file).map_err(|_| match PrivateKeyDer::from_pem_file(file) {
+        Ok(_) => RemoteError::PrivateKey(file.to_owned()),
+        Err(_) => RemoteError::Certificate(file.to_owned()),
+    })
+}
+
+/// The hash of a key, given as such or by a certificate with it.
+fn key_hash(key: String) -> Result<String, RemoteError> {
+    if key.parse::<KeyHash>().is_ok() {
+        return Ok(key);
+    }
+    let file = PathBuf::from(key);
+    let leaf = Leaf::read(&certificate(&file)?).map_err(|_| RemoteError::Certificate(file))?;
+    Ok(leaf.key_hash.to_string())
+}
 
 async fn partner(
     registry: &mut Client,
@@ -236,8 +263,9 @@ async fn list_pending(registry: &mut Client, out: &mut dyn Write) -> Result<(), 
 }
 
 async fn confirm(registry: &mut Client, name: String, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let what = format!("confirming {name}");
     let request = v1::ConfirmChangeRequest { request_id: Uuid::new_v4().to_string(), name };
-    match done("confirming the change", registry.confirm_change(request).await)?.changed {
+    match done(&what, registry.confirm_change(request).await)?.changed {
         Some(Changed::Partner(partner)) => membership::now_is(&partner, out)?,
         Some(Changed::Certificate(known)) if known.state() == v1::CertificateState::Revoked => revoked(&known, out)?,
         Some(Changed::Certificate(known)) => registered(&known, out)?,

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
@@ -34,9 +36,15 @@ pub struct RemoteArgs {
 /// Why a call from the command line failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The certificate to register.
+    /// A certificate: the caller's, or one to register.
     #[error("{}: not a PEM certificate", .0.display())]
     Certificate(PathBuf),
+    /// A private key where a certificate was asked for.
+    #[error("{}: a private key, which is for nobody but its holder; name the certificate", .0.display())]
+    PrivateKey(PathBuf),
+    /// The private key of whoever signs.
+    #[error("{}: not the PEM private key of the certificate", .0.display())]
+    Key(PathBuf),
     /// The covenant to sign is another than the one that was read.
     #[error("the hash in force is {0}: read that text (sluis covenant show) before you sign it")]
     OtherCovenant(String),
@@ -44,8 +52,8 @@ pub enum RemoteError {
     #[error("the output can't be written")]
     Output(#[from] std::io::Error),
     /// No connection, or a certificate that can't be used.
-    #[error("can't reach {0}")]
-    Reach(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no connection")]
+    Reach(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The service refused.
     #[error("{what} was refused: {why}")]
     Refused {
@@ -67,6 +75,14 @@ impl RemoteArgs {
         &self.key
     }
 
+    /// The caller's certificate and chain, and its private key.
+    pub(super) fn identity(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), RemoteError> {
+        let chain = CertificateDer::pem_file_iter(&self.certificate).and_then(Iterator::collect);
+        let chain = chain.map_err(|_| RemoteError::Certificate(self.certificate.clone()))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| RemoteError::Key(self.key.clone()))?;
+        Ok((chain, key))
+    }
+
     pub(super) async fn channel(&self, now: OffsetDateTime) -> Result<Channel, RemoteError> {
         let endpoint = Endpoint {
             address: self.address.clone(),
@@ -74,8 +90,7 @@ impl RemoteArgs {
             anchors: self.anchors.clone(),
         };
         let person = Person { certificate: self.certificate.clone(), key: self.key.clone() };
-        let reach = |error| RemoteError::Reach(self.address.clone(), Box::new(error));
-        connect(&endpoint, &person, now).await.map_err(reach)
+        connect(&endpoint, &person, now).await.map_err(|error| RemoteError::Reach(Box::new(error)))
     }
 }
 

@@ -7,6 +7,7 @@
 
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;
+use rustls::sign::Signer;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgorithm};
 use webpki::EndEntityCert;
 
@@ -116,12 +117,32 @@ pub fn sign(
     domain: Domain,
     message: &[u8],
 ) -> Result<CertSignature, CertSignatureError> {
+    let (scheme, signer) = signer(private_key)?;
+    let signature = signer.sign(&signed_text(domain, message)).map_err(|_| CertSignatureError::Key)?;
+    Ok(CertSignature { scheme, signature })
+}
+
+/// Signs the attributes of a document ([`super::document`]) in the name of this certificate. They depend on the scheme, and begin with
+/// a byte that no [`Domain`] begins with.
+pub(super) fn sign_attributes<E: From<CertSignatureError>>(
+    private_key: &PrivateKeyDer<'_>,
+    certificate: &CertificateDer<'_>,
+    attributes: impl FnOnce(Scheme) -> Result<Vec<u8>, E>,
+) -> Result<CertSignature, E> {
+    let (scheme, signer) = signer(private_key)?;
+    let text = attributes(scheme)?;
+    let signature = signer.sign(&text).map_err(|_| CertSignatureError::Key)?;
+    let signature = CertSignature { scheme, signature };
+    holds(certificate, &text, &signature)?;
+    Ok(signature)
+}
+
+fn signer(private_key: &PrivateKeyDer<'_>) -> Result<(Scheme, Box<dyn Signer>), CertSignatureError> {
     let key = any_supported_type(private_key).map_err(|_| CertSignatureError::Key)?;
     let offered = Scheme::ALL.map(|scheme| SignatureScheme::from(scheme.code()));
     let signer = key.choose_scheme(&offered).ok_or(CertSignatureError::Key)?;
     let scheme = Scheme::from_code(signer.scheme().into()).ok_or(CertSignatureError::Key)?;
-    let signature = signer.sign(&signed_text(domain, message)).map_err(|_| CertSignatureError::Key)?;
-    Ok(CertSignature { scheme, signature })
+    Ok((scheme, signer))
 }
 
 /// Checks a signature against a certificate's public key. Whether the certificate is valid, whose it is and whether it
@@ -135,9 +156,13 @@ pub fn verify(
     message: &[u8],
     signature: &CertSignature,
 ) -> Result<(), CertSignatureError> {
+    holds(certificate, &signed_text(domain, message), signature)
+}
+
+fn holds(certificate: &CertificateDer<'_>, text: &[u8], signature: &CertSignature) -> Result<(), CertSignatureError> {
     let certificate = EndEntityCert::try_from(certificate).map_err(|_| CertSignatureError::Certificate)?;
     certificate
-        .verify_signature(signature.scheme.algorithm(), &signed_text(domain, message), &signature.signature)
+        .verify_signature(signature.scheme.algorithm(), text, &signature.signature)
         .map_err(|_| CertSignatureError::Signature)
 }
 

@@ -82,7 +82,7 @@ fn rendered(format: Format, lines: &[Line]) -> Vec<u8> {
 }
 
 /// What a program says to this input: whether it was content, and its words.
-fn says(command: &mut Command, input: &[u8]) -> (bool, String) {
+pub(crate) fn says(command: &mut Command, input: &[u8]) -> (bool, String) {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // One that has seen enough does not read on.
     let _ = child.stdin.take().unwrap().write_all(input);
@@ -114,6 +114,16 @@ fn every_event_is_an_audit_event_to_models_that_nobody_here_wrote() {
         let (good, said) = check(text.replacen(from, to, 1).as_bytes());
         assert!(!good && said.contains("line 1"), "{from}: {said}");
     }
+}
+
+/// An export of what a hub gave, to models that nobody here wrote.
+pub(crate) fn are_audit_events(file: &Path) {
+    let Some(python) = foreign("SLUIS_TEST_PYTHON") else { return };
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/audit_events.py");
+    let events = std::fs::read_to_string(file).unwrap();
+    let (good, said) = says(Command::new(&python).arg(program), events.as_bytes());
+    assert!(good && said.contains(&format!("ok: {} AuditEvents", events.lines().count())), "{said}");
+    assert!(events.lines().count() > 1);
 }
 
 #[test]

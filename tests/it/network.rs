@@ -630,19 +630,35 @@ impl Network {
 
     /// Looks at the whole store by its rows alone.
     pub(crate) async fn holds_together(&self) {
-        let access = Access::new(&self.place.url, None).unwrap();
-        let report = sluis::store::check::check(&access).await.unwrap();
+        let report = self.checked().await;
         assert!(report.findings.is_empty() && report.events > 0, "{report:?}");
+    }
+
+    pub(crate) async fn checked(&self) -> sluis::store::check::Report {
+        let access = Access::new(&self.place.url, None).unwrap();
+        sluis::store::check::check(&access).await.unwrap()
     }
 
     /// Another node over the same rows, which are in PostgreSQL.
     pub(crate) async fn second_node(&self) -> SecondNode {
+        self.beside(self.config.clone()).await
+    }
+
+    /// Another hub under the same keys, over an empty database of its own.
+    pub(crate) async fn twin(&self) -> SecondNode {
+        let own =
+            if is_postgres() { Place::on(cluster()).config } else { "url = \"sqlite:hub-of-2/hub.db\"".to_owned() };
+        self.beside(self.config.replace(&self.place.config, &own)).await
+    }
+
+    async fn beside(&self, config: String) -> SecondNode {
         let address = free_address();
-        let mut config = self.config.replace(&self.address, &address);
+        let mut config = config.replace(&self.address, &address);
         for own in ["hub-1", "hub/spool", "hub/audit"] {
             config = config.replace(&format!("\"{own}"), &format!("\"{own}-of-2"));
         }
         let folder = self.folder.path().to_owned();
+        std::fs::create_dir_all(folder.join("hub-of-2")).unwrap();
         let running = run(&folder, &config, &self.clock);
         let node = SecondNode { folder, address, running };
         let operator = node.client(&self.operator).await;
@@ -859,6 +875,8 @@ pub(crate) struct Place {
     pub(crate) config: String,
     /// For a connection that may do everything.
     pub(crate) url: String,
+    /// As a hub opens it.
+    pub(crate) access: Access,
 }
 
 impl Place {
@@ -866,7 +884,8 @@ impl Place {
     pub(crate) fn new(folder: &Path) -> Self {
         if !is_postgres() {
             let url = format!("sqlite:{}", folder.join("hub/hub.db").display());
-            return Self { config: "url = \"sqlite:hub/hub.db\"".to_owned(), url };
+            let access = Access::new(&url, None).unwrap();
+            return Self { config: "url = \"sqlite:hub/hub.db\"".to_owned(), url, access };
         }
         Self::on(cluster())
     }
@@ -874,9 +893,12 @@ impl Place {
     /// A new, empty one on a PostgreSQL.
     pub(crate) fn on(cluster: &Cluster) -> Self {
         let database = cluster.new_database().unwrap();
-        let password = std::fs::read_to_string(&database.owner_password_file).unwrap();
-        let url = database.owner_url.replace("owner@", &format!("owner:{}@", password.trim()));
-        Self { config: database.to_toml().trim_end().replace('\n', ", "), url }
+        let password = |file: &Path| std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let (hub, owner) = (password(&database.password_file), password(&database.owner_password_file));
+        let url = database.owner_url.replace("owner@", &format!("owner:{owner}@"));
+        let access = Access::new(&database.url, Some(&hub)).unwrap();
+        let access = access.with_owner(&database.owner_url, Some(&owner)).unwrap();
+        Self { config: database.to_toml().trim_end().replace('\n', ", "), url, access }
     }
 }
 

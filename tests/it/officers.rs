@@ -143,6 +143,7 @@ async fn exports_and_reports_come_from_the_command_line() {
         let (code, said) = office.audit("fg-gemeente", "export", &args).await;
         assert!(code != Some(0), "an export is not written over: {said}");
     }
+    crate::exports::are_audit_events(&office.network.path("export-fhir/events.fhir.ndjson"));
     let events = office.network.path("export-csv/events.ndjson");
     let text = std::fs::read_to_string(&events).unwrap();
     std::fs::write(&events, text.replacen("OUTCOME_ALLOWED", "OUTCOME_REFUSED", 1)).unwrap();
@@ -162,6 +163,7 @@ async fn exports_and_reports_come_from_the_command_line() {
     let args = [&period[..], &["--report", "Q2", "--format", "csv", "--dir", &dir, "--network"]].concat();
     let (code, said) = office.audit("fg-netwerk", "report", &args).await;
     assert!(code == Some(0) && said.contains("Q2"), "{said}");
+    crate::reports::are_signed(&office.network.path("reports"), &office.network.path("ca/anchors.pem"));
     let args = [&period[..], &["--subject", &office.subject]].concat();
     let (code, said) = office.audit("fg-gemeente", "overview", &args).await;
     assert!(code == Some(0) && !said.contains(&office.subject), "{said}");

@@ -37,10 +37,44 @@ async fn revoke(operator: &Client, key_hash: &str) -> Result<v1::RegisteredCerti
 
 /// `sluis registry …` as the first operator: what it prints.
 fn registry(network: &Network, args: &[&str]) -> String {
+    let (done, said) = tried(network, args);
+    assert!(done, "{said}");
+    said
+}
+
+/// The same: whether it was done, and what was said of it.
+fn tried(network: &Network, args: &[&str]) -> (bool, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluis"));
     let output = command.arg("registry").args(network.remote("operator")).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_operator_gets_wrong_is_named() {
+    let network = Network::start().await;
+    let unknown = "ab".repeat(32);
+    let (key, operator) = (network.path("ca/operator.key"), network.path("ca/operator.pem"));
+    let (key, operator) = (key.to_str().unwrap(), operator.to_str().unwrap());
+    let change = format!("changes/{}", id());
+    for (args, wanted) in [
+        (&["certificate", key][..], "a private key, which is for nobody but its holder"),
+        (&["certificate", "/nowhere.pem"], "/nowhere.pem: not a PEM certificate"),
+        (&["revoke", "/nowhere.pem"], "/nowhere.pem: not a PEM certificate"),
+        (&["revoke", key], "a private key"),
+        (&["revoke", &unknown], &format!("revoking the key {unknown} was refused: NotFound")),
+        (&["retire", &unknown], &format!("retiring the key {unknown} was refused: NotFound")),
+        (&["confirm", &change], &format!("confirming {change} was refused: NotFound")),
+        (&["cancel", &change], &format!("taking {change} back was refused: NotFound")),
+        (
+            &["status", "--oin", GEMEENTE, "--set", "suspended", "--reason", "proef"],
+            &format!("of {GEMEENTE} was refused"),
+        ),
+        // Nobody revokes itself: the file was understood.
+        (&["revoke", operator], "was refused: FailedPrecondition"),
+    ] {
+        let (done, said) = tried(&network, args);
+        assert!(!done && said.contains(wanted), "{args:?}: {said}");
+    }
 }
 
 /// Whoever held a key unseen may have renewed it.
@@ -60,7 +94,9 @@ async fn what_was_renewed_with_a_key_is_revoked_with_it() {
     ask(&third, &request).await.unwrap();
 
     // One that is needed no more goes alone.
-    let said = registry(&network, &["revoke", &first.key_hash, "--reason", "cessation-of-operation"]);
+    let file = network.path("first.pem");
+    std::fs::write(&file, pem::encode(&pem::Pem::new("CERTIFICATE", first.chain[0].to_vec()))).unwrap();
+    let said = registry(&network, &["revoke", file.to_str().unwrap(), "--reason", "cessation-of-operation"]);
     assert!(!said.contains("too"), "{said}");
     network.until_cut().await;
     calls(&first.client).await.unwrap_err();

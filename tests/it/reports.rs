@@ -1,6 +1,8 @@
 //! Reports and overview from what a hub really logs: the story of a case as two officers read it.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sluis::api::v1;
 use sluis::covenant::Covenant;
@@ -9,6 +11,7 @@ use time::Duration;
 
 use crate::calls::Client;
 use crate::direct::{Draft, Players, why};
+use crate::exports::says;
 use crate::network::{AANBIEDER, GEMEENTE, Network, Party, id, now};
 
 /// Everything that an officer sees, page by page.
@@ -152,4 +155,27 @@ fn family(
         assert!(!text.contains(hidden), "{hidden} in {text}");
     }
     assert!(!text.contains(party.oin().as_str()), "organisations go by their names: {text}");
+}
+
+/// Whoever has a report, its signature and the network's root needs nothing of ours.
+pub(crate) fn are_signed(folder: &Path, anchors: &Path) {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (signatures, reports): (Vec<PathBuf>, Vec<PathBuf>) =
+        names.partition(|path| path.extension().is_some_and(|extension| extension == "p7s"));
+    assert!(!reports.is_empty() && reports.len() == signatures.len(), "{reports:?}, {signatures:?}");
+    for report in reports {
+        let verified = || {
+            let mut openssl = Command::new("openssl");
+            openssl.args(["cms", "-verify", "-binary", "-purpose", "any", "-inform", "DER", "-CAfile"]).arg(anchors);
+            openssl.arg("-in").arg(format!("{}.p7s", report.display())).arg("-content").arg(&report);
+            says(openssl.arg("-out").arg("/dev/null"), b"")
+        };
+        let (good, said) = verified();
+        assert!(good, "{}: {said}", report.display());
+        let text = std::fs::read(&report).unwrap();
+        std::fs::write(&report, [&text[..], b" "].concat()).unwrap();
+        let (good, said) = verified();
+        assert!(!good, "{}: {said}", report.display());
+        std::fs::write(&report, text).unwrap();
+    }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sluis::api::v1;
 use sluis::api::v1::event_proof::State;
 use sluis::config::{Source, WitnessConfig};
@@ -12,6 +14,7 @@ use tokio::sync::oneshot;
 use tonic::Code;
 
 use crate::direct::Players;
+use crate::foreign_log::openssl_ed25519;
 use crate::network::{Network, forward};
 use crate::tree::{Log, back_up, list, prove, restore, until};
 
@@ -169,6 +172,62 @@ async fn a_fork_gets_no_quorum() {
     for seat in &mut seats {
         seat.stop().await;
     }
+}
+
+/// Two databases under one key at the same time: who was first goes on, and of the other nothing is ever shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_hubs_under_one_key_one_gets_signatures() {
+    let (mut network, players, key, mut seats, policy) = witnessed().await;
+    let log = Log { client: players.gemeente.client(), key: key.clone() };
+    let event = list(log.client).await.unwrap();
+    let first = log.newest(&event).await;
+    let twin = network.twin().await;
+    let operator = twin.client(&network.operator).await;
+    let other = Log { client: &operator, key };
+    for _ in 0..first.tree().size + 30 {
+        list(other.client).await.unwrap();
+    }
+    let waits = || async { other.pending().await.filter(|waiting| waiting.tree().size > first.tree().size) };
+    let waiting = until(waits).await;
+    // Every witness was asked by now, and asked again.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(waits().await.map(|waiting| policy.cosigned(&waiting).len()), Some(0));
+    assert!(other.checkpoint().await.is_none(), "of {} entries nothing is shown", waiting.tree().size);
+    // The first is not held up by it.
+    let event = list(log.client).await.unwrap();
+    assert!(policy.is_met(&log.newest(&event).await));
+    twin.stop().await;
+    network.stop().await;
+    for seat in &mut seats {
+        seat.stop().await;
+    }
+}
+
+/// A witness's signature with nothing but OpenSSL (C2SP tlog-cosignature: the time, then the note).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openssl_verifies_what_witnesses_signed() {
+    let (network, players, key, seats, _) = witnessed().await;
+    let log = Log { client: players.gemeente.client(), key };
+    let event = list(log.client).await.unwrap();
+    let note = String::from_utf8(log.newest(&event).await.to_bytes()).unwrap();
+    let (text, signatures) = note.split_once("\n\n").unwrap();
+    let mut found = 0;
+    for seat in &seats {
+        let begins = format!("\u{2014} {} ", seat.key.name());
+        let Some(signature) = signatures.lines().find_map(|line| line.strip_prefix(&begins)) else { continue };
+        // Four bytes say which key, eight are the moment; then an Ed25519 signature.
+        let signature = STANDARD.decode(signature).unwrap();
+        let moment = u64::from_be_bytes(signature[4..12].try_into().unwrap());
+        let signed = format!("cosignature/v1\ntime {moment}\n{text}\n");
+        let verified =
+            |signed: &str| openssl_ed25519(&seat.key, signed.as_bytes(), &signature[12..], &network.path(""));
+        assert!(verified(&signed), "{note}");
+        for other in [signed.replacen("time 1", "time 2", 1), signed.replacen("sluis.example", "sluis.exampel", 1)] {
+            assert!(other != signed && !verified(&other), "{other}");
+        }
+        found += 1;
+    }
+    assert!(found >= 2, "{note}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::line::{bare, word};
+use super::line::{LOOKED_AT, bare, word};
 use super::{Line, uri};
 
 const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
@@ -162,14 +162,6 @@ fn entities(line: &Line) -> Value {
         entities.push(json!({ "type": object("1"), "role": role("1"), "what": patient }));
     }
     if !(line.case.is_empty() && line.categories.is_empty() && line.form.is_empty()) {
-        let done = match line.action.as_str() {
-            _ if line.outcome != "OUTCOME_ALLOWED" => Value::Null,
-            "C" => lifecycle("1"),
-            "R" => lifecycle("6"),
-            "U" => lifecycle("3"),
-            "D" => lifecycle("14"),
-            _ => Value::Null,
-        };
         let special: Vec<&String> = line.categories.iter().filter(|category| is_special(category)).collect();
         let mut labels: Vec<Value> =
             special.iter().map(|category| coding("urn:sluis:category", word(category))).collect();
@@ -180,7 +172,7 @@ fn entities(line: &Line) -> Value {
         details.extend(line.categories.iter().map(|category| detail("category", word(category))));
         entities.push(json!({
             "type": object("2"), "role": role("4"), "what": who("urn:sluis:case", bare(&line.case)),
-            "lifecycle": done, "securityLabel": labels, "detail": details,
+            "lifecycle": lifecycle(line.life_cycle()), "securityLabel": labels, "detail": details,
         }));
     }
     if !line.record.is_empty() {
@@ -199,7 +191,7 @@ fn entities(line: &Line) -> Value {
     for case in &line.listed {
         entities.push(json!({
             "type": object("2"), "role": role("4"), "what": who("urn:sluis:case", bare(case)),
-            "lifecycle": lifecycle("6"), "detail": [detail("appearance", "listed")],
+            "lifecycle": lifecycle(LOOKED_AT), "detail": [detail("appearance", "listed")],
         }));
     }
     Value::Array(entities)

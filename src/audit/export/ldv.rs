@@ -14,7 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::fhir::{is_special, prune};
-use super::line::{bare, word};
+use super::line::{LOOKED_AT, bare, word};
 use super::{Line, uri};
 
 /// A reader's own pseudonym of a youth, for logs.
@@ -191,7 +191,12 @@ fn participants(line: &Line) -> Value {
     details.extend((!line.form.is_empty()).then(|| format!("form {}", word(&line.form))));
     let mut participants = vec![
         participant(("1", "1"), PSEUDONYM, &line.subject, Value::Null),
-        participant(("2", "4"), CASE, bare(&line.case), json!({ "sensitivity": special, "detail": details })),
+        participant(
+            ("2", "4"),
+            CASE,
+            bare(&line.case),
+            json!({ "sensitivity": special, "detail": details, "lifeCycle": line.life_cycle() }),
+        ),
         participant(("2", "3"), "urn:sluis:record", bare(&line.record), Value::Null),
     ];
     let got = line.recipients.iter().map(|name| participant(("3", ""), "urn:sluis:oin", bare(name), Value::Null));
@@ -200,14 +205,18 @@ fn participants(line: &Line) -> Value {
 }
 
 fn listed(span: &Span) -> Value {
-    json!([participant(("2", "4"), CASE, &span.subject, json!({ "detail": ["appearance listed"] }))])
+    json!([participant(
+        ("2", "4"),
+        CASE,
+        &span.subject,
+        json!({ "detail": ["appearance listed"], "lifeCycle": LOOKED_AT })
+    )])
 }
 
 /// What was touched, by type and role as in DICOM. Without a name it counts only if something is known of it.
 fn participant((kind, role): (&str, &str), system: &str, id: &str, mut more: Value) -> Value {
     prune(&mut more);
-    let unknown = more.as_object().is_none_or(serde_json::Map::is_empty);
-    if id.is_empty() && unknown {
+    if id.is_empty() && more.get("detail").is_none() {
         return Value::Null;
     }
     json!({
@@ -217,5 +226,6 @@ fn participant((kind, role): (&str, &str), system: &str, id: &str, mut more: Val
         "participantObjectID": id,
         "participantObjectSensitivity": more.get("sensitivity"),
         "participantObjectDetail": more.get("detail"),
+        "participantObjectDataLifeCycle": more.get("lifeCycle"),
     })
 }

@@ -90,7 +90,22 @@ impl Line {
     pub(super) fn id(&self) -> &str {
         bare(&self.name)
     }
+
+    /// What became of the data, as DICOM's audit life cycle has it. Nothing becomes of it by a refusal.
+    pub(super) fn life_cycle(&self) -> &'static str {
+        match self.action.as_str() {
+            _ if self.outcome != "OUTCOME_ALLOWED" => "",
+            "C" => "1",
+            "R" => LOOKED_AT,
+            "U" => "3",
+            "D" => "14",
+            _ => "",
+        }
+    }
 }
+
+/// The step of the life cycle that a list is for each case in it.
+pub(super) const LOOKED_AT: &str = "6";
 
 /// A resource name without its collection: the OIN of partners/{oin}.
 pub(super) fn bare(name: &str) -> &str {

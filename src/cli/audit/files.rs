@@ -35,6 +35,7 @@ pub(super) async fn prove(
     if answer.proofs.len() != events.len() {
         return Err(AuditError::NotProven(events.len()));
     }
+    let policy = Policy::of_log(answer.log_key.parse()?);
     let mut missing = 0;
     // What a service calls an event does not name a file here.
     for (event, proof) in events.iter().zip(answer.proofs) {
@@ -45,12 +46,14 @@ pub(super) async fn prove(
         let name = dir.join(id.to_string());
         let (word, state) = match proof.state() {
             State::Proven => {
+                let file = name.with_extension("tlog-proof");
                 write(&name.with_extension("leaf"), &proof.leaf)?;
-                write(&name.with_extension("tlog-proof"), &proof.proof)?;
+                write(&file, &proof.proof)?;
                 if !proof.disclosures.is_empty() {
                     write(&name.with_extension("disclosures"), proof.disclosures.join("\n").as_bytes())?;
                 }
-                let file = name.with_extension("tlog-proof");
+                // Under the key that was said here: whether that is the log's, `verify` looks. One that does not hold is kept, as evidence.
+                verify_proof(&file, &policy, &mut Say::new(&mut io::sink(), false))?;
                 out.say(
                     json!({ "event": proof.event, "state": "proven", "file": file }),
                     format_args!("{}  proven: {}", proof.event, file.display()),

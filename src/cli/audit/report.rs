@@ -1,7 +1,7 @@
 //! `sluis audit report` and `sluis audit overview`.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
@@ -17,6 +17,7 @@ use crate::api::v1;
 use crate::api::v1::directory_client::DirectoryClient;
 use crate::covenant::Covenant;
 use crate::report::{Ask, Code, File, Integrity, Language, Level, Reports, Scope, Setting, Terms};
+use crate::seal::document;
 use crate::wire::timestamp;
 
 /// History before the period, to know who held which role.
@@ -49,7 +50,8 @@ struct Common {
     /// nl or en.
     #[arg(long, default_value = "nl")]
     language: String,
-    /// Directory for the files; left out: all of it to standard output.
+    /// Directory for the files, and for a detached signature with your certificate under each (.p7s, RFC 5652); left out: all of it
+    /// to standard output, unsigned.
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -147,6 +149,31 @@ impl Common {
             scope => Ok(scope),
         }
     }
+
+    /// To files, each beside a signature of whoever asked; or to whoever reads along.
+    fn deliver(&self, files: &[File], now: OffsetDateTime, out: &mut Say<'_>) -> Result<(), AuditError> {
+        let Some(dir) = &self.dir else {
+            for file in files {
+                out.out.write_all(file.text.as_bytes())?;
+                writeln!(out.out)?;
+            }
+            return Ok(());
+        };
+        let (chain, key) = self.remote.identity()?;
+        crate::whole_file::private_directory(dir).map_err(|error| AuditError::File(dir.clone(), error))?;
+        for File { name, text } in files {
+            let path = dir.join(name);
+            let signature = document::sign(&key, &chain, text.as_bytes(), now)?;
+            for (path, bytes) in [(dir.join(format!("{name}.p7s")), &signature[..]), (path.clone(), text.as_bytes())] {
+                crate::whole_file::replace(&path, bytes).map_err(|error| AuditError::File(path, error))?;
+            }
+            out.say(
+                json!({ "file": path, "signature": format!("{}.p7s", path.display()) }),
+                format_args!("{}", path.display()),
+            )?;
+        }
+        Ok(())
+    }
 }
 
 /// Writes reports.
@@ -198,7 +225,7 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
             Form::Csv => files.extend(crate::report::csv(report, frame.language)),
         }
     }
-    deliver(&files, args.common.dir.as_deref(), out)?;
+    args.common.deliver(&files, now, out)?;
     let red = wanted.iter().filter(|report| report.level() == Some(Level::Red)).count();
     if args.fail_on_red && red > 0 { Err(AuditError::Red(red)) } else { Ok(()) }
 }
@@ -293,7 +320,7 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
         Form::Csv => ("csv", overview.csv()),
     };
     let name = if frame.language == Language::Nl { "inzage" } else { "access" };
-    deliver(&[File { name: format!("{name}.{extension}"), text }], args.common.dir.as_deref(), out)
+    args.common.deliver(&[File { name: format!("{name}.{extension}"), text }], now, out)
 }
 
 /// What was asked for, or else what was found for it: everything that a subject's query gives is about that subject.
@@ -320,22 +347,4 @@ async fn partners(channel: Channel) -> Result<Vec<v1::Partner>, AuditError> {
         }
         request.page_token = page.next_page_token;
     }
-}
-
-/// To files, or to whoever reads along.
-fn deliver(files: &[File], dir: Option<&Path>, out: &mut Say<'_>) -> Result<(), AuditError> {
-    let Some(dir) = dir else {
-        for file in files {
-            out.out.write_all(file.text.as_bytes())?;
-            writeln!(out.out)?;
-        }
-        return Ok(());
-    };
-    crate::whole_file::private_directory(dir).map_err(|error| AuditError::File(dir.to_owned(), error))?;
-    for File { name, text } in files {
-        let path = dir.join(name);
-        crate::whole_file::replace(&path, text.as_bytes()).map_err(|error| AuditError::File(path.clone(), error))?;
-        out.say(json!({ "file": path }), format_args!("{}", path.display()))?;
-    }
-    Ok(())
 }

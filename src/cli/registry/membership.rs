@@ -54,6 +54,7 @@ pub(super) struct SucceedArgs {
 }
 
 pub(super) async fn set(registry: &mut Client, args: StatusArgs, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let what = format!("setting the status of {}", args.oin);
     let request = v1::SetPartnerStatusRequest {
         request_id: Uuid::new_v4().to_string(),
         name: format!("partners/{}", args.oin),
@@ -61,12 +62,13 @@ pub(super) async fn set(registry: &mut Client, args: StatusArgs, out: &mut dyn W
         reason: args.reason,
         effective_time: args.at.map(timestamp),
     };
-    let partner = done("setting the status", registry.set_partner_status(request).await)?;
+    let partner = done(&what, registry.set_partner_status(request).await)?;
     now_is(&partner, out)?;
     Ok(())
 }
 
 pub(super) async fn succeed(registry: &mut Client, args: SucceedArgs, out: &mut dyn Write) -> Result<(), RemoteError> {
+    let what = format!("naming {} as the successor of {}", args.by, args.oin);
     let request = v1::SucceedPartnerRequest {
         request_id: Uuid::new_v4().to_string(),
         name: format!("partners/{}", args.oin),
@@ -75,7 +77,7 @@ pub(super) async fn succeed(registry: &mut Client, args: SucceedArgs, out: &mut 
         leave_time: args.leaves.map(timestamp),
         reason: args.reason,
     };
-    let partner = done("naming the successor", registry.succeed_partner(request).await)?;
+    let partner = done(&what, registry.succeed_partner(request).await)?;
     now_is(&partner, out)?;
     Ok(())
 }

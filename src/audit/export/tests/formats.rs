@@ -222,6 +222,53 @@ fn every_field_stands_where_the_table_says() {
 }
 
 #[test]
+fn what_became_of_the_data_stands_in_both() {
+    for (action, outcome, code) in [
+        ("C", "OUTCOME_ALLOWED", json!("1")),
+        ("R", "OUTCOME_ALLOWED", json!("6")),
+        ("U", "OUTCOME_ALLOWED", json!("3")),
+        ("D", "OUTCOME_ALLOWED", json!("14")),
+        ("E", "OUTCOME_ALLOWED", Value::Null),
+        ("R", "OUTCOME_REFUSED", Value::Null),
+        ("D", "OUTCOME_FAILED", Value::Null),
+    ] {
+        let line = Line { action: action.into(), outcome: outcome.into(), ..full() };
+        assert_eq!(rendered(Format::Fhir, &line)[0]["entity"][2]["lifecycle"]["code"], code, "{action} {outcome}");
+        let records = rendered(Format::LdvNen7513, &line);
+        let of = |record: &Value, nth: usize| {
+            record["attributes"]["dpl.nen7513.participants"][nth]["participantObjectDataLifeCycle"].clone()
+        };
+        assert_eq!(of(&records[0], 1), code, "{action} {outcome}");
+        assert_eq!(of(&records[1], 0), json!("6"), "a case in a list was looked at");
+    }
+}
+
+/// What NEN 7513 and the profiles have a place for and the log does not keep. Whoever keeps it gives it a row in [`mapping`].
+#[test]
+fn what_the_log_does_not_keep_stands_nowhere() {
+    let line = full();
+    let [fhir, nen] = [Format::Fhir, Format::LdvNen7513].map(|format| rendered(format, &line)[0].clone());
+    for (what, fhir_place, nen_place) in [
+        // Who asks is one employee; whoever answers for that is known to the partner.
+        ("a second user, in whose name another asks", "", "/attributes/dpl.nen7513.users/1"),
+        // Names of people stay with the partner whose people they are.
+        ("the user's name", "/agent/0/name", "/attributes/dpl.nen7513.users/0/userName"),
+        ("the user's other number", "/agent/0/altId", "/attributes/dpl.nen7513.users/0/alternateUserID"),
+        // What a query was, beyond the fields of an event, is content.
+        ("the words of a query", "/entity/0/query", "/attributes/dpl.nen7513.participants/1/participantObjectQuery"),
+    ] {
+        assert!(fhir_place.is_empty() || fhir.pointer(fhir_place).is_none(), "{what} in {fhir:#}");
+        assert!(nen.pointer(nen_place).is_none(), "{what} in {nen:#}");
+    }
+    let asked = fhir["agent"].as_array().unwrap().iter().filter(|agent| agent["requestor"] == true).count();
+    assert_eq!(asked, 1, "a second user in {fhir:#}");
+    // The address of a machine stands in no event: what the connection is known by is the key.
+    let kinds: Vec<&Value> = fhir["agent"].as_array().unwrap().iter().map(|agent| &agent["network"]["type"]).collect();
+    assert!(kinds.iter().all(|kind| kind.is_null() || *kind == "5"), "{fhir:#}");
+    assert_eq!(nen["attributes"]["dpl.nen7513.users"][0]["networkAccessPointTypeCode"], "5");
+}
+
+#[test]
 fn nothing_of_the_user_is_in_the_core_of_ldv() {
     let line = full();
     let text = rendered(Format::LdvCore, &line).iter().map(Value::to_string).collect::<String>();
