@@ -4,11 +4,13 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sluis::api::v1;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::direct::Players;
 use crate::network::{Network, Party};
 use crate::streams::{Live, deliver, on_both};
+use crate::tree::until;
 
 /// The lists as the hub's nodes read them, and the file of their anchors.
 pub(crate) const ISSUING: &str = "lists/issuing.crl";
@@ -97,4 +99,54 @@ async fn a_revocation_list_ends_the_streams_of_a_key_on_both_nodes_within_a_seco
     deliver(&players.gemeente, &mut healthy).await;
     drop(healthy);
     node.stop().await;
+}
+
+/// A web server that publishes the authority's list, until the task is aborted.
+async fn publish(network: &Network, port: u16) -> tokio::task::JoinHandle<()> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let file = network.path("ca/issuing.crl");
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let list = std::fs::read(&file).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", list.len());
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked).await;
+            let _ = stream.write_all(&[head.into_bytes(), list].concat()).await;
+        }
+    })
+}
+
+/// A hub that fetches its issuer's list: there before the first caller is, kept when the server is away, and in force when it is newer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_fetches_lists_and_goes_by_the_last_good_one() {
+    let mut network = Network::start().await;
+    let players = Players::join(&network).await;
+    network.stop().await;
+    go_by_lists(&mut network);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    network.reconfigure(
+        &format!(r#"crls = ["{ROOT}", "{ISSUING}"]"#),
+        &format!(
+            r#"crls = ["{ROOT}"], crl_urls = ["http://127.0.0.1:{port}/issuing.crl"], crl_directory = "lists/kept", issuers = "ca/issuing.pem""#
+        ),
+    );
+    let both = async || (may_call(&players.gemeente).await, may_call(&players.aanbieder).await);
+    for (is_published, is_good) in [(true, true), (false, true), (true, false)] {
+        let server = if is_published { Some(publish(&network, port).await) } else { None };
+        let mut hub = network.restart_as_process().await;
+        // The first round of fetching begins with the process.
+        until(|| async { (both().await == (true, is_good)).then_some(()) }).await;
+        hub.kill().unwrap();
+        hub.wait().unwrap();
+        if let Some(server) = server {
+            server.abort();
+            let _ = server.await;
+        } else {
+            ca(&network, &format!("revoke --reason key-compromise {}", certificate(&network, &players.aanbieder)));
+            ca(&network, "crl");
+        }
+    }
+    let said = std::fs::read_to_string(network.path("hub.log")).unwrap();
+    assert!(said.contains("a revocation list was fetched"), "{said}");
 }

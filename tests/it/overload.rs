@@ -220,6 +220,28 @@ async fn a_connection_that_gives_no_sign_of_life_is_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_with_one_key_have_a_bound() {
+    let network = Network::start_with(", connections_per_partner = 3").await;
+    let partner = network.registered(crate::network::GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    let other = network.registered(ANDERE_GEMEENTE, v1::OrganisationKind::Gemeente).await;
+    list(&partner).await.unwrap();
+    let from = std::net::Ipv4Addr::LOCALHOST.into();
+    let open = async || Raw::connect_from(&network, &partner.holder, 1024, from).await;
+    let is_cut = async |connection: Option<Raw>, patience| match connection {
+        Some(connection) => tokio::time::timeout(patience, connection.until_cut()).await.is_ok(),
+        None => true,
+    };
+    let (second, third) = (open().await, open().await);
+    assert!(is_cut(open().await, PATIENCE).await, "one too many is closed");
+    list(&other).await.unwrap();
+    list(&partner).await.unwrap();
+    let soon = Duration::from_millis(500);
+    assert!(!is_cut(second, soon).await, "those that are open stay");
+    until("a place comes back", async || !is_cut(open().await, soon).await).await;
+    drop(third);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_with_a_revoked_key_ends_and_a_strangers_stays() {
     let network = Network::start().await;
     let partner = network.registered(crate::network::GEMEENTE, v1::OrganisationKind::Gemeente).await;

@@ -59,7 +59,7 @@ impl Raw {
         Self::connect_between(from, node, network, holder, 65_535).await.expect("a connection")
     }
 
-    /// The same from one of this machine's addresses, unless the server hangs up before it has shaken hands.
+    /// The same from one of this machine's addresses, unless the server hangs up before it has shaken hands, or right after.
     pub(crate) async fn connect_from(network: &Network, holder: &Holder, window: u32, from: IpAddr) -> Option<Self> {
         Self::connect_between(from, &network.address, network, holder, window).await
     }
@@ -79,19 +79,17 @@ impl Raw {
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.ok()?;
         let mut raw = Self(tls);
-        raw.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         // No table of headers, so that a status is always spelt out.
         let mut settings = vec![0, 1, 0, 0, 0, 0, 0, 4];
         settings.extend(window.to_be_bytes());
-        raw.frame(SETTINGS, 0, 0, &settings).await;
+        let begin = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &framed(SETTINGS, 0, 0, &settings)[..]].concat();
+        raw.0.write_all(&begin).await.ok()?;
+        raw.0.flush().await.ok()?;
         Some(raw)
     }
 
     async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
+        let frame = framed(kind, flags, stream, payload);
         self.0.write_all(&frame).await.unwrap();
         self.0.flush().await.unwrap();
     }
@@ -182,6 +180,15 @@ impl Raw {
     pub(crate) async fn until_cut(mut self) {
         while self.read().await.is_some() {}
     }
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn framed(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
 }
 
 /// The value of `grpc-status`: one or two digits in the code of RFC 7541, padded with ones.
