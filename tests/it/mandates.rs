@@ -241,21 +241,23 @@ async fn nobody_but_the_customer_gives_a_mandate_and_nothing_counts_without_one(
     let long = mandate(&own.holder, SUPPLIER, 1000);
     let good = mandate(&own.holder, SUPPLIER, 10);
     let altered = v1::Mandate { document: long.document.clone(), ..good.clone() };
-    for (what, wrong) in [
-        ("made up by an operator", signed_by(&network.operator, CUSTOMER, SUPPLIER, 10)),
-        ("by the supplier", signed_by(&supplier, CUSTOMER, SUPPLIER, 10)),
-        ("by another partner", signed_by(&players.gemeente.holder, CUSTOMER, SUPPLIER, 10)),
-        ("by an employee", signed_by(&employee, CUSTOMER, SUPPLIER, 10)),
-        ("by a key that nobody registered", signed_by(&not_registered, CUSTOMER, SUPPLIER, 10)),
-        ("under another authority", signed_by(&stranger, CUSTOMER, SUPPLIER, 10)),
-        ("for longer than its certificate", long),
-        ("altered", altered),
-        ("for another network", in_network("ret-proef", &own.holder, CUSTOMER, SUPPLIER, 10)),
-        ("of nobody here", signed_by(&own.holder, OTHER_SUPPLIER, SUPPLIER, 10)),
-        ("nothing", v1::Mandate::default()),
+    for (what, wrong, said) in [
+        ("made up by an operator", signed_by(&network.operator, CUSTOMER, SUPPLIER, 10), "accepted here"),
+        ("by the supplier", signed_by(&supplier, CUSTOMER, SUPPLIER, 10), "the partner's own certificate"),
+        ("by another partner", signed_by(&players.gemeente.holder, CUSTOMER, SUPPLIER, 10), "own certificate"),
+        ("by an employee", signed_by(&employee, CUSTOMER, SUPPLIER, 10), "accepted here"),
+        ("by a key that nobody registered", signed_by(&not_registered, CUSTOMER, SUPPLIER, 10), "registered for"),
+        ("under another authority", signed_by(&stranger, CUSTOMER, SUPPLIER, 10), "accepted here"),
+        ("for longer than its certificate", long, "for no longer than the certificate"),
+        ("altered", altered, "not changed since"),
+        ("for another network", in_network("ret-proef", &own.holder, CUSTOMER, SUPPLIER, 10), "of this covenant"),
+        ("of nobody here", signed_by(&own.holder, OTHER_SUPPLIER, SUPPLIER, 10), "a registered partner"),
+        ("nothing", v1::Mandate::default(), "sluis mandate sign"),
     ] {
         let status = register(&network, &wrong).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        let details = status.get_details_bad_request().unwrap().field_violations;
+        assert!(details.iter().any(|field| field.description.contains(said)), "{what}: {details:?}");
     }
     // No key without a mandate; none for a person; none in one's own name.
     let status = register_key(&network, &supplier, CUSTOMER, "").await.unwrap_err();

@@ -1,5 +1,7 @@
 //! Mandates: suppliers that act in a partner's name. The partner signs its own; operators register what it signed, and end it.
 
+use std::borrow::Cow;
+
 use prost::Message as _;
 
 use super::super::{Decided, Exchange, Facts, Operation};
@@ -158,18 +160,7 @@ impl Proposal for RegisterMandate {
         let covenant = &hub.covenant.version().name;
         let moment = Moment { covenant, machine: SystemClock.now(), network: facts.now };
         let given = mandate::given(&hub.settings.trust.borrow(), &self.message, principal, moment);
-        if matches!(given, Err(NotGiven::Mandate(MandateError::Covenant))) {
-            return Err(Refusal::malformed(
-                "mandate",
-                "one for the network of this covenant: the partner signs it with that name",
-            ));
-        }
-        if given.as_ref() != Ok(&self.told) {
-            return Err(Refusal::malformed(
-                "mandate",
-                "for the network of this covenant, signed by the partner's own certificate, which leads to an anchor, in time, and not for longer than that one",
-            ));
-        }
+        given.map_err(|why| Refusal::malformed("mandate", wanted(why)))?;
         if !facts.registry.is_signed_by_its_principal(&row) {
             return Err(Refusal::malformed(
                 "mandate.certificate_chain",
@@ -205,6 +196,30 @@ impl Proposal for RegisterMandate {
         let (delegate, ends) = (self.told.delegate(), self.told.ends().date());
         format!("{delegate} may act in the name of partners/{} until {ends}", self.told.principal())
     }
+}
+
+/// What the mandate would have to be, for the operator who was given it.
+fn wanted(why: NotGiven) -> Cow<'static, str> {
+    use MandateError as M;
+    Cow::Borrowed(match why {
+        NotGiven::Certificate(fault) => {
+            return format!("signed with a certificate that is accepted here, and this one is not: {}", fault.code())
+                .into();
+        }
+        NotGiven::Chain => "with a certificate that can be read, and its chain",
+        NotGiven::Outlasts => "for no longer than the certificate that signed it is good",
+        NotGiven::Delegate | NotGiven::Mandate(M::Owner) => {
+            "signed by the partner's own certificate, to another organisation"
+        }
+        NotGiven::Mandate(M::Format) => "as `sluis mandate sign` prints it",
+        NotGiven::Mandate(M::NotYet) => "one that has begun",
+        NotGiven::Mandate(M::Over) => "one that has not ended",
+        NotGiven::Mandate(M::Covenant) => "for the network of this covenant: the partner signs it with that name",
+        NotGiven::Mandate(M::Signature(_)) => {
+            "signed with the key of the certificate that came with it, and not changed since"
+        }
+        NotGiven::Mandate(M::Term) => "for three years at most, and with its end after its beginning",
+    })
 }
 
 impl RegisterMandate {
