@@ -138,7 +138,7 @@ impl FromStr for Oin {
         if text.len() == 20 && text.starts_with("000000") && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(UnknownCode("OIN"))
+            Err(UnknownCode("OIN: it has 20 digits and begins with 000000"))
         }
     }
 }

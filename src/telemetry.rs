@@ -76,11 +76,16 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
+        let mut last = self.0.to_string();
+        f.write_str(&last)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+            // Some libraries print their cause too.
+            let said = error.to_string();
+            if !last.ends_with(&said) {
+                write!(f, ": {said}")?;
+            }
+            (last, cause) = (said, error.source());
         }
         Ok(())
     }
@@ -109,12 +114,17 @@ mod tests {
     struct Outer(#[source] Inner);
 
     #[derive(Debug, thiserror::Error)]
+    #[error("again: inner")]
+    struct Again(#[source] Inner);
+
+    #[derive(Debug, thiserror::Error)]
     #[error("inner")]
     struct Inner;
 
     #[test]
     fn a_chain_names_every_cause_once() {
         assert_eq!(Chain(&Outer(Inner)).to_string(), "outer: inner");
+        assert_eq!(Chain(&Again(Inner)).to_string(), "again: inner");
         assert_eq!(Chain(&Inner).to_string(), "inner");
     }
 

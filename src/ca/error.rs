@@ -35,8 +35,13 @@ pub enum CaError {
     Exists(PathBuf),
     #[error("{}: can't be written ({kind}); nothing was changed; check the disk, the directory and who owns it", path.display())]
     Unwritable { path: PathBuf, kind: ErrorKind },
-    #[error("{}: can't be read ({kind}); is this the directory of `sluis ca init`?", path.display())]
+    #[error("{}: can't be read ({kind}); check the path, and who owns it", path.display())]
     Unreadable { path: PathBuf, kind: ErrorKind },
+    #[error(
+        "{}: there is no {stem}.pem in it; name the directory of an authority: a root is made by `sluis ca root`, one that issues \
+         by `sluis ca issuing`, both by `sluis ca init`", folder.display()
+    )]
+    NoAuthority { folder: PathBuf, stem: &'static str },
     #[error("{}: is damaged, or not what its name says; take the copy from the safe", .0.display())]
     Damaged(PathBuf),
     #[error("{path}: others may read this file; run `chmod 600 {path}`", path = .0.display())]

@@ -238,7 +238,7 @@ fn the_root_key_is_not_needed_for_daily_work() {
 fn a_mixed_up_directory_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    assert!(matches!(Authority::open(folder.path()), Err(CaError::Unreadable { .. })));
+    assert!(matches!(Authority::open(folder.path()), Err(CaError::NoAuthority { stem: "issuing", .. })));
     drop(authority(folder.path(), Environment::Test));
     fs::copy(path("root.key"), path("issuing.key")).unwrap();
     assert!(matches!(Authority::open(folder.path()), Err(CaError::KeyMismatch(_))));

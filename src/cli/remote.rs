@@ -52,8 +52,8 @@ pub enum RemoteError {
     #[error("the output can't be written")]
     Output(#[from] std::io::Error),
     /// No connection, or a certificate that can't be used.
-    #[error("no connection")]
-    Reach(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Reach(Box<dyn std::error::Error + Send + Sync>),
     /// The service refused.
     #[error("{what} was refused: {why}")]
     Refused {
@@ -109,7 +109,9 @@ pub(crate) fn explain(status: &Status) -> String {
         text.push_str(&format!(" [{}]", info.reason));
     }
     for field in details.bad_request().into_iter().flat_map(|bad| &bad.field_violations) {
-        text.push_str(&format!("; {}: {}", field.field, field.description));
+        // One that is about no field in particular names none.
+        let name = if field.field.is_empty() { String::new() } else { format!("{}: ", field.field) };
+        text.push_str(&format!("; {name}{}", field.description));
     }
     if let Some(event) = status.metadata().get(crate::status::EVENT).and_then(|value| value.to_str().ok()) {
         text.push_str(&format!(" ({event})"));

@@ -88,7 +88,7 @@ fn errors_say_what_to_do() {
         ),
         ("root --network RET --environment test --token-module /x --dir @/x", "--token"),
         ("root --network RET --environment production --insecure-plain-key --dir @/x", "for tests"),
-        ("issuing --root @/absent --without-four-eyes", "can't be read"),
+        ("issuing --root @/absent --without-four-eyes", "there is no root.pem in it"),
         ("operator anna", "never overwritten"),
         ("operator a@b", "opaque reference"),
         ("protect --passphrase-file @/passphrase", "protected already"),
