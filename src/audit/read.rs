@@ -52,6 +52,8 @@ pub struct Opened {
     pub network: Option<Network>,
     /// Cases that stood in the list that the caller was given.
     pub listed: Vec<Case>,
+    /// Digests of the leaf that nothing was opened of.
+    pub closed: usize,
 }
 
 /// Group `actor`.
@@ -123,7 +125,8 @@ pub fn clear(leaf: &[u8]) -> Option<Clear> {
 /// does, or if a group that stands in a leaf once is there twice.
 pub fn opened<'d>(leaf: &[u8], disclosures: impl Iterator<Item = &'d str> + Clone) -> Option<Opened> {
     super::open(leaf, disclosures.clone())?;
-    let mut opened = Opened::default();
+    let closed = super::leaf::digests(leaf)?.len().saturating_sub(disclosures.clone().count());
+    let mut opened = Opened { closed, ..Opened::default() };
     for disclosure in disclosures {
         let (group, value) = super::leaf::opened(disclosure)?;
         match group.as_str() {

@@ -333,10 +333,17 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
 
 /// A copy, an export, or a file of proof.
 fn verify(file: &Path, older: Option<&Path>, policy: &Policy, out: &mut Say<'_>) -> Result<(), AuditError> {
+    let is_export = file.join("manifest.json").exists() || file.join("events.ndjson").exists();
+    if older.is_some() && (!file.is_dir() || is_export) {
+        return Err(AuditError::Option(
+            "older",
+            "only beside a copy of the log: it says nothing about an export or a proof",
+        ));
+    }
     if !file.is_dir() {
         return files::verify_proof(file, policy, out);
     }
-    if file.join("manifest.json").exists() || file.join("events.ndjson").exists() {
+    if is_export {
         return files::verify_export(file, policy, out);
     }
     files::verify_copy(file, older, policy, out).map(|_| ())

@@ -423,6 +423,7 @@ async fn an_officer_proves_copies_and_verifies_from_the_command_line() {
     assert_eq!(audit(&["verify", "--log-key", &log_key, &whole]).0, Some(0));
 
     // What does not verify is exit code 1, a slip of the pen 2.
+    assert_eq!(audit(&["verify", "--log-key", &log_key, "--older", &older, &proof]).0, Some(2), "only of a copy");
     let leaf = proof.replace(".tlog-proof", ".leaf");
     let honest = std::fs::read(&leaf).unwrap();
     std::fs::write(&leaf, String::from_utf8(honest.clone()).unwrap().replace("allowed", "refused")).unwrap();

@@ -85,6 +85,7 @@ impl Comparison<'_> {
 
     /// A group that is neither opened nor erased may hold what an empty field does not say: no recipients, no emergency.
     fn withheld(&mut self, opened: &Opened) {
+        let mut closed = opened.closed;
         for (name, group, is_open) in [
             ("group actor, not opened", "actor", opened.actor.is_some()),
             ("group subject, not opened", "subject", opened.subject.is_some()),
@@ -93,9 +94,14 @@ impl Comparison<'_> {
             ("group decision, not opened", "decision", opened.decision.is_some()),
             ("group network, not opened", "network", opened.network.is_some()),
         ] {
+            closed -= usize::from(!is_open && closed > 0);
             if !is_open && !self.is_erased(group) {
                 self.uncovered.push(name);
             }
+        }
+        // What is left are cases of a list, each with a digest of its own.
+        if closed > 0 && !self.is_erased("listed") {
+            self.uncovered.push("group listed, not opened");
         }
     }
 

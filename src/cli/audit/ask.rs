@@ -256,20 +256,27 @@ pub(super) async fn show(
     let line = Line::from(event);
     let fields = serde_json::to_value(&line).map_err(std::io::Error::from)?;
     let standing = prove(&line, proof, policy)?;
+    let proven = if proof.state() == State::Proven { Ok(()) } else { Err(AuditError::NotProven(1)) };
     if out.json {
-        return out.say(json!({ "event": fields, "proof": standing.1 }), format_args!(""));
+        out.say(json!({ "event": fields, "proof": standing.1 }), format_args!(""))?;
+        return proven;
     }
     for (field, value) in fields.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         out.note(format_args!("{field:<18} {}", plain(&value)))?;
     }
-    out.note(format_args!("{:<18} {}", "proof", standing.0))
+    out.note(format_args!("{:<18} {}", "proof", standing.0))?;
+    proven
 }
 
 /// What a proof shows, in words and as JSON.
 fn prove(line: &Line, proof: &v1::EventProof, policy: &Policy) -> Result<(String, serde_json::Value), AuditError> {
     if proof.state() != State::Proven {
-        return Ok(("not under a checkpoint yet: ask again in some seconds".to_owned(), json!({ "proven": false })));
+        let words = match proof.state() {
+            State::Waiting => "not under a checkpoint yet: ask again in some seconds",
+            _ => "the hub gives none",
+        };
+        return Ok((words.to_owned(), json!({ "proven": false })));
     }
     let file = || std::path::PathBuf::from(&line.name);
     let failed = |error| AuditError::Proof(file(), error);

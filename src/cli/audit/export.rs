@@ -68,6 +68,8 @@ fn in_words(request: &v1::QueryEventsRequest) -> BTreeMap<String, String> {
         ("subject", request.subject.clone()),
         ("organisation", request.organisation.clone()),
         ("requester", request.requester.clone()),
+        ("via", request.via.clone()),
+        ("event", request.event.clone()),
         ("source", request.source.clone()),
         ("userRef", request.user_ref.clone()),
         ("role", role.to_owned()),

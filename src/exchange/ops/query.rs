@@ -230,11 +230,15 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
         }
         reason
     });
-    let outcome = match message.outcome() {
-        v1::Outcome::Unspecified => None,
-        v1::Outcome::Allowed => Some("allowed"),
-        v1::Outcome::Refused => Some("refused"),
-        v1::Outcome::Failed => Some("failed"),
+    let outcome = match v1::Outcome::try_from(message.outcome) {
+        Ok(v1::Outcome::Unspecified) => None,
+        Ok(v1::Outcome::Allowed) => Some("allowed"),
+        Ok(v1::Outcome::Refused) => Some("refused"),
+        Ok(v1::Outcome::Failed) => Some("failed"),
+        Err(_) => {
+            fields.wrong("outcome", "an outcome of this version, or none");
+            None
+        }
     };
     let (from, until, short) = period(fields, message)?;
     let selective = [&message.case, &message.subject, &message.organisation, &message.requester, &message.source]

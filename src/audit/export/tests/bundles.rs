@@ -241,8 +241,8 @@ fn nobody_is_written_as_nothing() {
 
 /// A leaf with more disclosures than those of its groups, as for a list of cases.
 #[test]
-fn listed_cases_are_opened_and_their_names_are_not_proven() {
-    let (events, folder) = ([event(0)], Memory::default());
+fn listed_cases_are_opened_and_their_names_are_not_proven_and_hidden_ones_are_said() {
+    let events = [event(0)];
     let encoded = encode(&events[0]);
     let mut leaf: Value = serde_json::from_slice(&encoded.leaf).unwrap();
     let mut disclosures = disclosed(&encoded.disclosures, &["case"]).unwrap();
@@ -253,19 +253,24 @@ fn listed_cases_are_opened_and_their_names_are_not_proven() {
         disclosures.push(disclosure);
     }
     let leaf = leaf.to_string().into_bytes();
-    let listed = v1::Event { erased: vec![], ..line(0, &events[0]) };
-    let proof = v1::EventProof {
-        event: listed.name.clone(),
-        state: State::Proven.into(),
-        proof: proofs(std::slice::from_ref(&leaf), 1)[0].clone(),
-        leaf,
-        disclosures,
-    };
-    let mut bundle = Bundle::new(folder.clone(), policy(), Format::Fhir, Unproven::Fails).unwrap();
-    bundle.page(&[listed], &[proof]).unwrap();
-    bundle.finish(Story::default()).unwrap();
-    let verified = verify(&folder, &policy()).unwrap();
-    assert_eq!(verified.uncovered, [("case", 1), (CASE, 1), ("listed", 1)].into());
+    let whole = v1::Event { erased: vec![], ..line(0, &events[0]) };
+    let cut = v1::Event { listed: vec![], ..whole.clone() };
+    // The second hides both cases of the list: from the event, and what opens them.
+    for (listed, opened, word) in [(whole, 7, "listed"), (cut, 5, "group listed, not opened")] {
+        let proof = v1::EventProof {
+            event: listed.name.clone(),
+            state: State::Proven.into(),
+            proof: proofs(std::slice::from_ref(&leaf), 1)[0].clone(),
+            leaf: leaf.clone(),
+            disclosures: disclosures[..opened].to_vec(),
+        };
+        let folder = Memory::default();
+        let mut bundle = Bundle::new(folder.clone(), policy(), Format::Fhir, Unproven::Fails).unwrap();
+        bundle.page(&[listed], &[proof]).unwrap();
+        bundle.finish(Story::default()).unwrap();
+        let verified = verify(&folder, &policy()).unwrap();
+        assert_eq!(verified.uncovered, [("case", 1), (CASE, 1), (word, 1)].into());
+    }
 }
 
 #[test]
