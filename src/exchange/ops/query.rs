@@ -230,16 +230,7 @@ fn read_filter(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<
         }
         reason
     });
-    let outcome = match v1::Outcome::try_from(message.outcome) {
-        Ok(v1::Outcome::Unspecified) => None,
-        Ok(v1::Outcome::Allowed) => Some("allowed"),
-        Ok(v1::Outcome::Refused) => Some("refused"),
-        Ok(v1::Outcome::Failed) => Some("failed"),
-        Err(_) => {
-            fields.wrong("outcome", "an outcome of this version, or none");
-            None
-        }
-    };
+    let outcome = outcome(fields, message.outcome);
     let (from, until, short) = period(fields, message)?;
     let selective = [&message.case, &message.subject, &message.organisation, &message.requester, &message.source]
         .into_iter()
@@ -313,6 +304,20 @@ fn about(fields: &mut Fields, message: &v1::QueryEventsRequest) -> Option<Option
         ..About::default()
     };
     Some(is_about.then_some(about))
+}
+
+/// The code of an outcome that is asked for; none for any.
+fn outcome(fields: &mut Fields, number: i32) -> Option<&'static str> {
+    match v1::Outcome::try_from(number) {
+        Ok(v1::Outcome::Unspecified) => None,
+        Ok(v1::Outcome::Allowed) => Some("allowed"),
+        Ok(v1::Outcome::Refused) => Some("refused"),
+        Ok(v1::Outcome::Failed) => Some("failed"),
+        Err(_) => {
+            fields.wrong("outcome", "an outcome of this version, or none");
+            None
+        }
+    }
 }
 
 fn trace_id(fields: &mut Fields, text: &str) -> Option<String> {
@@ -390,4 +395,33 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
 /// One word for both, so that an organisation's own log does not tell whether somebody else has a case.
 fn covered(reason: &str) -> &str {
     if reason == Reason::CaseUnknown.code() { Reason::NotInvolved.code() } else { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As no condition it would give more than was asked for.
+    #[test]
+    fn a_word_that_this_version_does_not_know_is_no_condition_left_out() {
+        let asked = v1::QueryEventsRequest {
+            context: Some(v1::RequestContext {
+                article: "36".to_owned(),
+                purpose: "verantwoording".to_owned(),
+                acting_role: v1::Role::R14.into(),
+                user_ref: "fg".to_owned(),
+                ..Default::default()
+            }),
+            user_ref: "mdw-1".to_owned(),
+            ..Default::default()
+        };
+        assert!(QueryEvents::parse(asked.clone()).is_ok());
+        for wrong in [
+            v1::QueryEventsRequest { outcome: 99, ..asked.clone() },
+            v1::QueryEventsRequest { role: 99, ..asked.clone() },
+            v1::QueryEventsRequest { appearance: 99, ..asked.clone() },
+        ] {
+            assert!(QueryEvents::parse(wrong.clone()).is_err(), "{wrong:?}");
+        }
+    }
 }
