@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::party::{Article, Category, Form, Role};
 use crate::reason::Reason;
 
-pub use erase::{Group, Left, NotAGroup, erase, erases, groups, listed, missing};
+pub use erase::{Erasures, Group, Left, NotAGroup, erase, erases, groups, listed, missing};
 pub use kind::Kind;
 pub use leaf::{Leaf, disclosed, encode, is_of, open};
 

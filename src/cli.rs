@@ -18,6 +18,7 @@ pub mod scrub;
 
 mod error;
 mod officer;
+mod progress;
 mod signal;
 
 use std::ffi::OsString;

@@ -92,6 +92,14 @@ impl Reports {
         }
     }
 
+    /// What was found when these events were held against the log.
+    pub fn held(&mut self, unproven: u64, clock_back_seconds: u64) {
+        if let Some(integrity) = &mut self.setting.integrity {
+            integrity.unproven = Some(unproven);
+            integrity.clock_back_seconds = Some(clock_back_seconds);
+        }
+    }
+
     /// Takes an event that the reader may see: each once, in any order. One from before the period is history; one from
     /// after it, or after the moment as of which the reports speak, is left out.
     pub fn add(&mut self, event: &v1::Event) {

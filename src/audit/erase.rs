@@ -112,6 +112,38 @@ pub fn erases(leaf: &[u8]) -> Vec<(String, Vec<usize>)> {
     serde_json::from_slice::<Erases>(leaf).map(|leaf| leaf.erases.into_iter().collect()).unwrap_or_default()
 }
 
+/// The one method that erases.
+const ERASE: &str = "sluis.v1.Audit/EraseEvents";
+
+/// What erasures that stand in a log name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Erasures(std::collections::HashMap<String, Vec<usize>>);
+
+impl Erasures {
+    /// Takes an entry of the log, if it is an erasure that was carried out.
+    pub fn add(&mut self, leaf: &[u8]) {
+        let carried_out = |clear: &super::read::Clear| clear.method == ERASE && clear.out == "allowed";
+        if super::read::clear(leaf).as_ref().is_some_and(carried_out) {
+            for (event_id, places) in erases(leaf) {
+                self.0.entry(event_id).or_default().extend(places);
+            }
+        }
+    }
+
+    /// Whether the disclosure of the digest at this place was erased, and an event says so.
+    pub fn covers(&self, event_id: &str, place: usize) -> bool {
+        self.0.get(event_id).is_some_and(|places| places.contains(&place))
+    }
+
+    /// Of which group a disclosure is neither there nor erased; nothing if there is none. For whoever may open everything.
+    pub fn withheld(&self, event_id: &str, leaf: &[u8], disclosures: &[String]) -> Option<Group> {
+        let there: Vec<String> = disclosures.iter().map(|disclosure| digest_of(disclosure)).collect();
+        let missing = digests(leaf)?.into_iter().enumerate().filter(|(_, digest)| !there.contains(digest));
+        let mut unsaid = missing.map(|(place, _)| place).filter(|place| !self.covers(event_id, *place));
+        unsaid.next().and_then(|place| groups(&[place]).pop())
+    }
+}
+
 /// Cases that stood in a list.
 pub fn listed(disclosures: &[u8]) -> Vec<String> {
     let all: Vec<String> = serde_json::from_slice(disclosures).unwrap_or_default();
@@ -207,6 +239,45 @@ mod tests {
         let leaf = encode(&Event { draft, verdict, stamp }).leaf;
         assert_eq!(erases(&leaf), [("0192f3a0".to_owned(), vec![1, 2])]);
         assert!(erases(&event().leaf).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_there_is_erased_or_withheld() {
+        let Leaf { leaf, disclosures } = event();
+        let mut erases = std::collections::BTreeMap::new();
+        erases.insert("e".to_owned(), vec![1, 6]);
+        let erasure = |method: &'static str, outcome: Outcome| {
+            let draft = Draft { method, erases: erases.clone(), ..Draft::default() };
+            let verdict = Verdict { outcome, clauses: vec![], covenant_version: 0 };
+            let stamp = Stamp { event_id: "f".into(), at: 8, node: "n1".into(), salts: [[9; 16]; SALTS] };
+            let mut erasures = Erasures::default();
+            erasures.add(&encode(&Event { draft, verdict, stamp }).leaf);
+            erasures
+        };
+        let said = erasure(ERASE, Outcome::Allowed);
+        let all: Vec<String> = serde_json::from_slice(&disclosures).unwrap();
+        let without = |gone: &[usize]| {
+            let there = all.iter().enumerate().filter(|(place, _)| !gone.contains(place));
+            there.map(|(_, disclosure)| disclosure.clone()).collect::<Vec<_>>()
+        };
+        for (gone, withheld) in [
+            (&[][..], None),
+            (&[1], None),
+            (&[1, 6], None),
+            (&[0], Some(Group::Actor)),
+            (&[1, 4], Some(Group::Decision)),
+            // Another case of the list than the one that was erased.
+            (&[6, 7], Some(Group::Listed)),
+        ] {
+            assert_eq!(said.withheld("e", &leaf, &without(gone)), withheld, "{gone:?}");
+        }
+        assert_eq!(said.withheld("g", &leaf, &without(&[1])), Some(Group::Subject), "another event's erasure");
+        for none in [
+            erasure("sluis.v1.Cases/GetCase", Outcome::Allowed),
+            erasure(ERASE, Outcome::Refused(crate::reason::Reason::RoleNotAllowed)),
+        ] {
+            assert_eq!(none.withheld("e", &leaf, &without(&[1])), Some(Group::Subject));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `sluis audit`: what privacy officers ask of the log, and verifying what they got without any hub.
 
 mod ask;
+mod entries;
 mod erase;
 mod export;
 mod files;
@@ -14,6 +15,7 @@ use clap::{Args, Subcommand};
 use time::OffsetDateTime;
 
 use super::officer::BadAnswer;
+use super::progress::Progress;
 use super::remote::{RemoteArgs, RemoteError};
 use crate::audit::export::{BundleError, Fault as ExportFault};
 use crate::config::{self, PolicyError};
@@ -85,7 +87,14 @@ enum AuditCommand {
     Prove {
         #[command(flatten)]
         remote: RemoteArgs,
-        /// Directory for the files; made if it is not there.
+        /// The log's public key, as its operator published it. Left out, with --policy too: the key that the hub names now.
+        #[arg(long)]
+        log_key: Option<String>,
+        /// The log's policy (C2SP tlog-policy).
+        #[arg(long)]
+        policy: Option<PathBuf>,
+        /// Directory for the files; made if it is not there. A proof that is there and leads to another checkpoint is kept in a
+        /// directory beside the new one, at-{entries}.
         #[arg(long)]
         dir: PathBuf,
         /// Names of events, events/{uuid}: at most 100.
@@ -96,7 +105,7 @@ enum AuditCommand {
     Copy {
         #[command(flatten)]
         remote: RemoteArgs,
-        /// Directory of the copy; made if it is not there.
+        /// Directory of the copy; made if it is not there. A checkpoint that is there is kept, as checkpoint.{entries}.
         #[arg(long)]
         dir: PathBuf,
         /// The entries too. They are for the network's officer.
@@ -110,6 +119,10 @@ enum AuditCommand {
         /// A checkpoint from earlier: the copy must hold everything that it was about.
         #[arg(long)]
         older: Option<PathBuf>,
+        /// For the network's officer's exports: a copy of the log with its entries, made after the export. What of an event is not
+        /// there must be erased by an event in it.
+        #[arg(long)]
+        erasures: Option<PathBuf>,
         /// The directory of a copy or of an export, or files of proof (.tlog-proof) beside their leaves (.leaf).
         #[arg(required = true)]
         files: Vec<PathBuf>,
@@ -138,16 +151,12 @@ impl TrustArgs {
 pub(super) struct Say<'o> {
     out: &'o mut dyn Write,
     json: bool,
-    /// When something was last said of long work.
-    told: std::time::Instant,
+    progress: Progress,
 }
-
-/// Between two words about long work.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl<'o> Say<'o> {
     fn new(out: &'o mut dyn Write, json: bool) -> Self {
-        Self { out, json, told: std::time::Instant::now() }
+        Self { out, json, progress: Progress::new() }
     }
 
     /// One thing, in either form.
@@ -170,14 +179,8 @@ impl<'o> Say<'o> {
     }
 
     /// That long work goes on, to people, now and then.
-    fn progress(&mut self, count: usize, what: &str) -> Result<(), AuditError> {
-        if self.told.elapsed() < PATIENCE {
-            return Ok(());
-        }
-        self.told = std::time::Instant::now();
-        // Beside what is asked for: that may be on its way into a file. Whether anybody reads along does not matter.
-        let _ = writeln!(io::stderr(), "... {count} {what}");
-        Ok(())
+    fn progress(&mut self, count: u64, what: &str) {
+        self.progress.tell(count, what);
     }
 }
 
@@ -315,16 +318,18 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
         AuditCommand::Overview(args) => report::overview(&args, now, out).await,
         AuditCommand::Reconcile(args) => Ok(super::reconcile::run(args, say.json, now, say.out).await?),
         AuditCommand::Erase(args) => erase::run(args, now, out).await,
-        AuditCommand::Prove { remote, dir, events } => {
-            files::prove(remote.channel(now).await?, &dir, events, out).await
+        AuditCommand::Prove { remote, log_key, policy, dir, events } => {
+            let known = log_key.is_some() || policy.is_some();
+            let policy = known.then(|| TrustArgs { log_key, policy }.policy()).transpose()?;
+            files::prove(remote.channel(now).await?, policy, &dir, events, out).await
         }
         AuditCommand::Copy { remote, dir, entries } => {
             files::copy(remote.channel(now).await?, &dir, entries, now, out).await
         }
-        AuditCommand::Verify { trust, older, files } => {
+        AuditCommand::Verify { trust, older, erasures, files } => {
             let policy = trust.policy()?;
             for file in &files {
-                verify(file, older.as_deref(), &policy, out)?;
+                verify(file, older.as_deref(), erasures.as_deref(), &policy, out)?;
             }
             Ok(())
         }
@@ -332,7 +337,13 @@ pub(super) async fn run(args: AuditArgs, now: OffsetDateTime, out: &mut dyn Writ
 }
 
 /// A copy, an export, or a file of proof.
-fn verify(file: &Path, older: Option<&Path>, policy: &Policy, out: &mut Say<'_>) -> Result<(), AuditError> {
+fn verify(
+    file: &Path,
+    older: Option<&Path>,
+    erasures: Option<&Path>,
+    policy: &Policy,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
     let is_export = file.join("manifest.json").exists() || file.join("events.ndjson").exists();
     if older.is_some() && (!file.is_dir() || is_export) {
         return Err(AuditError::Option(
@@ -340,11 +351,14 @@ fn verify(file: &Path, older: Option<&Path>, policy: &Policy, out: &mut Say<'_>)
             "only beside a copy of the log: it says nothing about an export or a proof",
         ));
     }
+    if erasures.is_some() && !is_export {
+        return Err(AuditError::Option("erasures", "only beside an export: a copy holds the erasures itself"));
+    }
     if !file.is_dir() {
         return files::verify_proof(file, policy, out);
     }
     if is_export {
-        return files::verify_export(file, policy, out);
+        return files::verify_export(file, erasures, policy, out);
     }
     files::verify_copy(file, older, policy, out).map(|_| ())
 }

@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 
 use super::officer::{BadAnswer, context, pages};
 use super::plain;
+use super::progress::Progress;
 use super::remote::{RemoteArgs, RemoteError};
 use crate::api::v1;
 use crate::clock::{from_micros, micros};
@@ -261,11 +262,13 @@ impl Hub {
     }
 
     async fn pages(&self, mut query: v1::QueryEventsRequest, shown: &mut Shown) -> Result<(), ReconcileError> {
+        let mut progress = Progress::new();
         query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
         // What is not under a checkpoint yet is a difference like others, if it is late.
         pages(self.channel.clone(), query, 0, |page| {
             shown.add_page(page);
+            progress.tell(shown.answers.len() as u64, "events");
             Ok(true)
         })
         .await

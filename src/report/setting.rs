@@ -45,7 +45,7 @@ pub struct Integrity {
     pub tree_size: u64,
     /// When the copy was made in which that was found; what came later it can't show. Nothing: nobody knows.
     pub copied_at: Option<OffsetDateTime>,
-    /// Events that should have been in the tree and were not.
+    /// Events that should have been in the tree and were not, if anybody looked.
     pub unproven: Option<u64>,
     /// The largest step back in time between leaves of one node, in seconds, if anybody looked.
     pub clock_back_seconds: Option<u64>,

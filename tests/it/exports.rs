@@ -207,7 +207,7 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
         // One that broke off is none, and is begun anew.
         begin().unwrap().page(&[answers[0].0.clone()], &[answers[0].1.clone()]).unwrap();
         assert!(
-            verify(&folder, &Policy::of_log(key.public().clone()))
+            verify(&folder, &Policy::of_log(key.public().clone()), None)
                 .unwrap_err()
                 .to_string()
                 .contains("manifest.json is missing")
@@ -219,7 +219,7 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
         }
         let manifest = bundle.finish(Story::default()).unwrap();
         assert!(begin().is_err(), "a whole one is not written over");
-        let verified = verify(&folder, &Policy::of_log(key.public().clone())).unwrap();
+        let verified = verify(&folder, &Policy::of_log(key.public().clone()), None).unwrap();
         assert_eq!((verified.proven, verified.waiting, verified.manifest.clone()), (1_000, 0, manifest.clone()));
         assert!(fields(&verified).is_empty(), "{:?}", verified.uncovered);
         let mut names: Vec<_> = std::fs::read_dir(directory.path())
@@ -236,10 +236,10 @@ fn a_bundle_on_a_disk_verifies_with_the_public_key_alone() {
             let middle = changed.len() / 2;
             changed[middle] ^= 1;
             std::fs::write(&file, changed).unwrap();
-            assert!(verify(&folder, &Policy::of_log(key.public().clone())).is_err(), "{}", file.display());
+            assert!(verify(&folder, &Policy::of_log(key.public().clone()), None).is_err(), "{}", file.display());
             std::fs::write(&file, honest).unwrap();
         }
-        assert!(verify(&folder, &Policy::of_log(key.public().clone())).is_ok());
+        assert!(verify(&folder, &Policy::of_log(key.public().clone()), None).is_ok());
     }
 }
 
@@ -304,7 +304,7 @@ async fn what_a_hub_answers_becomes_a_bundle_that_verifies() {
         let (events, proofs): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
         bundle.page(&events, &proofs).unwrap();
         bundle.finish(Story::default()).unwrap();
-        let verified = verify(&folder, &Policy::of_log(log.clone())).unwrap();
+        let verified = verify(&folder, &Policy::of_log(log.clone()), None).unwrap();
         assert!(verified.proven as usize == events.len() && !events.is_empty());
         assert!(fields(&verified).iter().all(|field| most.contains(field)), "{:?}", verified.uncovered);
     }

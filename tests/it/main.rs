@@ -21,6 +21,7 @@ mod departed;
 mod direct;
 mod disk;
 mod drain;
+mod evidence;
 mod exports;
 mod fleet;
 mod flood;

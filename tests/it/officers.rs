@@ -14,19 +14,19 @@ use crate::tree::{Log, list, prove, sluis, until};
 
 const BSN: &str = "999990019";
 
-struct Office {
-    network: Network,
-    players: Players,
+pub(crate) struct Office {
+    pub(crate) network: Network,
+    pub(crate) players: Players,
     officer: Holder,
     case: String,
     /// What the gemeente's officer knows the youth by.
     subject: String,
     /// Of a look at the case, a list of cases, and a refusal to a stranger.
-    events: [String; 3],
+    pub(crate) events: [String; 3],
 }
 
 impl Office {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let network = Network::start().await;
         let players = Players::join(&network).await;
         let gemeente = players.gemeente.client();
@@ -56,7 +56,7 @@ impl Office {
         Self { network, players, officer, case, subject, events }
     }
 
-    async fn audit(&self, who: &str, command: &str, args: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn audit(&self, who: &str, command: &str, args: &[&str]) -> (Option<i32>, String) {
         let remote = self.network.remote(who);
         let remote: Vec<&str> = remote.iter().map(String::as_str).collect();
         tokio::task::block_in_place(|| sluis(&[&["audit", command], &remote[..], args].concat()))
@@ -71,7 +71,7 @@ impl Office {
             .collect()
     }
 
-    async fn shown(&self, name: &str) -> String {
+    pub(crate) async fn shown(&self, name: &str) -> String {
         self.network.path(name).display().to_string()
     }
 }
@@ -325,7 +325,7 @@ async fn an_overview_by_subject_holds_what_only_stood_in_lists() {
     assert!(!said.contains(&office.events[0]) && !said.contains("cases/"), "{said}");
 }
 
-fn erasing(ground: &'static str) -> v1::EraseEventsRequest {
+pub(crate) fn erasing(ground: &'static str) -> v1::EraseEventsRequest {
     v1::EraseEventsRequest {
         request_id: id(),
         context: why("36", "verantwoording", v1::Role::R14).because(ground).context(),
@@ -333,7 +333,7 @@ fn erasing(ground: &'static str) -> v1::EraseEventsRequest {
     }
 }
 
-const GROUND: &str = "beschikking van de rechtbank over deze casus";
+pub(crate) const GROUND: &str = "beschikking van de rechtbank over deze casus";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_erased_is_gone_and_every_older_proof_verifies() {

@@ -14,7 +14,7 @@ use super::line::NotALine;
 use super::manifest::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, measure};
 use super::{Format, Line, Manifest, Rendering};
 use crate::api::v1;
-use crate::audit::read;
+use crate::audit::{Erasures, read};
 use crate::tlog::{Checkpoint, Disbelief, NotProven, Policy, Proof, ProofError, Tree, record_hash};
 
 /// Bytes of a line or a manifest, at most: a leaf has 64 KiB, its disclosures are no longer.
@@ -101,6 +101,14 @@ pub enum Fault {
     /// A file can't be read.
     #[error("{0} can't be read")]
     Read(String, #[source] io::Error),
+    /// A part of an event that is neither there nor erased.
+    #[error("{event}: group {group} is not there, and no erasure in the log names it")]
+    Withheld {
+        /// Name of the event.
+        event: String,
+        /// Name of the group.
+        group: &'static str,
+    },
     /// A derived file that says something else than the events.
     #[error("{0} is not what this version makes of the events")]
     Rendering(&'static str),
@@ -154,12 +162,14 @@ pub(super) struct Checks {
     newest: Option<Checkpoint>,
     waiting: u64,
     uncovered: BTreeMap<&'static str, u64>,
+    /// What was erased; nothing if nobody knows.
+    erasures: Option<Erasures>,
 }
 
 impl Checks {
     pub(super) fn new(policy: Policy) -> Self {
         let (seen, roots, uncovered) = (HashSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { policy, seen, before: None, note: None, roots, newest: None, waiting: 0, uncovered }
+        Self { policy, seen, before: None, note: None, roots, newest: None, waiting: 0, uncovered, erasures: None }
     }
 
     pub(super) const fn newest(&self) -> Option<&Checkpoint> {
@@ -185,6 +195,10 @@ impl Checks {
         let clear = read::clear(&leaf).ok_or_else(|| Fault::Leaf(event()))?;
         let opened = read::opened(&leaf, evidence.disclosures.iter().map(String::as_str));
         let opened = opened.ok_or_else(|| Fault::Disclosure(event()))?;
+        let erasures = self.erasures.as_ref();
+        if let Some(group) = erasures.and_then(|known| known.withheld(&clear.id, &leaf, &evidence.disclosures)) {
+            return Err(Fault::Withheld { event: event(), group: group.code() });
+        }
         let proven = !evidence.proof.is_empty();
         if proven {
             self.proof(line, &leaf, evidence.proof.as_bytes())?;
@@ -241,11 +255,12 @@ impl Checks {
 
 /// Verifies a bundle.
 ///
-/// It does not show whether events are missing that the query would have given.
+/// It does not show whether events are missing that the query would have given. Beside `erasures`, all that the log names, every part
+/// of an event has to be there or be erased: so it is for the network's officer, who may open everything.
 ///
 /// # Errors
 /// [`Fault`]: the first that was found.
-pub fn verify(folder: &impl Folder, policy: &Policy) -> Result<Verified, Fault> {
+pub fn verify(folder: &impl Folder, policy: &Policy, erasures: Option<Erasures>) -> Result<Verified, Fault> {
     let manifest = manifest(folder, policy)?;
     let format: Format = manifest.format.parse().map_err(|_| Fault::Manifest)?;
     for (name, expected) in &manifest.files {
@@ -257,7 +272,7 @@ pub fn verify(folder: &impl Folder, policy: &Policy) -> Result<Verified, Fault> 
             return Err(Fault::Changed(name.clone()));
         }
     }
-    let mut checks = Checks::new(policy.clone());
+    let mut checks = Checks { erasures, ..Checks::new(policy.clone()) };
     let mut events = Lines::new(EVENTS, file(folder, EVENTS)?);
     let mut proofs = Lines::new(PROOFS, file(folder, PROOFS)?);
     let mut derived = match format {

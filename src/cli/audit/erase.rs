@@ -62,7 +62,7 @@ pub(super) async fn run(args: EraseArgs, now: OffsetDateTime, out: &mut Say<'_>)
         if !answer.more {
             break;
         }
-        out.progress(usize::try_from(erased).unwrap_or_default(), "events")?;
+        out.progress(erased.into(), "events");
     }
     out.say(
         json!({ "erased": erased }),

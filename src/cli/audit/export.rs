@@ -40,7 +40,7 @@ pub(super) async fn run(
     pages(channel, request, |page| {
         bundle.page(&page.events, &page.proofs).map_err(failed)?;
         count += page.events.len();
-        out.progress(count, "events")?;
+        out.progress(count as u64, "events");
         Ok(true)
     })
     .await?;

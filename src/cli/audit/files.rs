@@ -8,12 +8,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::transport::Channel;
 
+use super::super::progress::Watched;
 use super::super::remote::done;
+use super::entries::Entries;
 use super::{AuditError, Say};
 use crate::api::v1;
 use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
-use crate::audit::export::{self, verify as verify_bundle};
+use crate::audit::export::{self, Folder, verify as verify_bundle};
 use crate::folder::Directory;
 use crate::plain_http::{self, Answer, StatusCode};
 use crate::telemetry::Chain;
@@ -22,20 +24,26 @@ use crate::tlog::{Checkpoint, Policy, Proof, Resource, Tiles, path, record_hash,
 /// Fetches proofs, each as a file.
 pub(super) async fn prove(
     channel: Channel,
+    policy: Option<Policy>,
     dir: &Path,
     events: Vec<String>,
     out: &mut Say<'_>,
 ) -> Result<(), AuditError> {
     let request = v1::ProveEventsRequest { events: events.clone() };
     let answer = done("proving events", AuditClient::new(channel).prove_events(request).await)?;
-    out.say(
-        json!({ "logKey": answer.log_key }),
-        format_args!("log key  {}  compare it with the one that the operator published", answer.log_key),
-    )?;
+    if policy.is_none() {
+        out.say(
+            json!({ "logKey": answer.log_key }),
+            format_args!("log key  {}  compare it with the one that the operator published", answer.log_key),
+        )?;
+    }
     if answer.proofs.len() != events.len() {
         return Err(AuditError::NotProven(events.len()));
     }
-    let policy = Policy::of_log(answer.log_key.parse()?);
+    let policy = match policy {
+        Some(policy) => policy,
+        None => Policy::of_log(answer.log_key.parse()?),
+    };
     let mut missing = 0;
     // What a service calls an event does not name a file here.
     for (event, proof) in events.iter().zip(answer.proofs) {
@@ -47,12 +55,13 @@ pub(super) async fn prove(
         let (word, state) = match proof.state() {
             State::Proven => {
                 let file = name.with_extension("tlog-proof");
+                keep_proof(&name, &proof.leaf, &proof.proof)?;
                 write(&name.with_extension("leaf"), &proof.leaf)?;
                 write(&file, &proof.proof)?;
                 if !proof.disclosures.is_empty() {
                     write(&name.with_extension("disclosures"), proof.disclosures.join("\n").as_bytes())?;
                 }
-                // Under the key that was said here: whether that is the log's, `verify` looks. One that does not hold is kept, as evidence.
+                // Without a policy under the key that was said here: whether that is the log's, `verify` looks. One that does not hold is kept, as evidence.
                 verify_proof(&file, &policy, &mut Say::new(&mut io::sink(), false))?;
                 out.say(
                     json!({ "event": proof.event, "state": "proven", "file": file }),
@@ -91,9 +100,10 @@ pub(super) async fn copy(
         if !file.exists() {
             write(&file, &get(&channel, &resource).await?)?;
             fetched += 1;
-            out.progress(fetched, "files fetched")?;
+            out.progress(fetched, "files fetched");
         }
     }
+    keep_checkpoint(dir, &note)?;
     // Last: a copy that broke off has the checkpoint of the one before.
     write(&at(dir, &Resource::Checkpoint), &note)?;
     write(&dir.join(COPIED), now.format(&Rfc3339).unwrap_or_default().as_bytes())?;
@@ -110,6 +120,39 @@ fn rolled_back(dir: &Path, note: &[u8], size: u64) -> Result<(), AuditError> {
     let known = size_of(&before).unwrap_or_default();
     let body = |note: &[u8]| note.split(|byte| *byte == b'\n').take(3).map(<[u8]>::to_vec).collect::<Vec<_>>();
     if size < known || (size == known && body(&before) != body(note)) { Err(AuditError::Forked(file)) } else { Ok(()) }
+}
+
+/// What the log showed before is evidence, and is kept under another name.
+fn keep_checkpoint(dir: &Path, note: &[u8]) -> Result<(), AuditError> {
+    let file = at(dir, &Resource::Checkpoint);
+    match std::fs::read(&file) {
+        Ok(before) if before != note => {
+            write(&dir.join(format!("checkpoint.{}", size_of(&before).unwrap_or_default())), &before)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A proof that was fetched before, and what it was beside, goes to a directory of its own. The leaf of an event is one for ever.
+fn keep_proof(name: &Path, leaf: &[u8], proof: &[u8]) -> Result<(), AuditError> {
+    let Ok(before) = std::fs::read(name.with_extension("tlog-proof")) else { return Ok(()) };
+    let changed = std::fs::read(name.with_extension("leaf")).is_ok_and(|before| before != leaf);
+    if before == proof && !changed {
+        return Ok(());
+    }
+    let size = Proof::from_bytes(&before).ok().and_then(|proof| size_of(proof.note())).unwrap_or_default();
+    let dir = name.with_file_name(format!("at-{size}"));
+    let moved = || {
+        std::fs::create_dir_all(&dir)?;
+        for file in ["tlog-proof", "leaf", "disclosures"].map(|extension| name.with_extension(extension)) {
+            match file.file_name().map(|name| std::fs::rename(&file, dir.join(name))) {
+                Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    moved().map_err(|error| AuditError::File(dir.clone(), error))
 }
 
 /// The size that a checkpoint names. Whether it is the log's is found out by verifying.
@@ -152,10 +195,15 @@ pub(super) fn verify_copy(
     policy: &Policy,
     out: &mut Say<'_>,
 ) -> Result<Copied, AuditError> {
-    let read = |resource: &Resource| match std::fs::read(at(dir, resource)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let mut files = 0;
+    let read = |resource: &Resource| {
+        files += 1;
+        out.progress(files, "files read");
+        match std::fs::read(at(dir, resource)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     };
     let whole = verify(policy, read).map_err(|fault| AuditError::Log(dir.to_owned(), Box::new(fault)))?;
     let tree = whole.checkpoint.tree();
@@ -220,18 +268,69 @@ pub(super) fn verify_proof(file: &Path, policy: &Policy, out: &mut Say<'_>) -> R
     )
 }
 
-/// Verifies an export.
-pub(super) fn verify_export(dir: &Path, policy: &Policy, out: &mut Say<'_>) -> Result<(), AuditError> {
+/// A directory of which is said how far it is read.
+struct Watching(Directory);
+
+impl Folder for Watching {
+    type Reader = Watched<<Directory as Folder>::Reader>;
+    type Writer = <Directory as Folder>::Writer;
+
+    fn create(&self, name: &str) -> io::Result<Self::Writer> {
+        self.0.create(name)
+    }
+
+    fn keep(&self, file: Self::Writer) -> io::Result<()> {
+        self.0.keep(file)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Option<Self::Reader>> {
+        Ok(self.0.open(name)?.map(Watched::new))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+}
+
+/// Verifies an export; beside a copy that is at least as new and has its entries, also that nothing is left out of its events.
+pub(super) fn verify_export(
+    dir: &Path,
+    copy: Option<&Path>,
+    policy: &Policy,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
     let failed = |fault| AuditError::Export(dir.to_owned(), Box::new(fault));
-    let verified = verify_bundle(&Directory::new(dir.to_owned()), policy).map_err(failed)?;
+    let erasures = match copy {
+        None => None,
+        Some(copy) => {
+            let exported = at(dir, &Resource::Checkpoint);
+            let note = std::fs::read(&exported).ok();
+            let older = note.as_ref().map(|_| exported.as_path());
+            if size_of(&std::fs::read(at(copy, &Resource::Checkpoint)).unwrap_or_default())
+                < note.as_deref().and_then(size_of)
+            {
+                return Err(AuditError::Option(
+                    "erasures",
+                    "a copy made after the export; if it was, the log was rolled back",
+                ));
+            }
+            let Copied { entries, .. } = verify_copy(copy, older, policy, out)?;
+            let entries = Entries::read(copy, entries, out)?;
+            let whole =
+                entries.ok_or(AuditError::Option("erasures", "a copy with its entries: sluis audit copy --entries"))?;
+            Some(whole.erasures)
+        }
+    };
+    let said = if erasures.is_some() { ", and what is not there was erased" } else { "" };
+    let verified = verify_bundle(&Watching(Directory::new(dir.to_owned())), policy, erasures).map_err(failed)?;
     let export::Verified { manifest, proven, waiting, uncovered, .. } = &verified;
     out.say(
         json!({
-            "export": dir, "verified": *waiting == 0, "events": manifest.events, "proven": proven, "waiting": waiting,
+            "export": dir, "verified": *waiting == 0, "whole": !said.is_empty(), "events": manifest.events, "proven": proven, "waiting": waiting,
             "format": manifest.format, "query": manifest.query, "created": manifest.created, "uncovered": uncovered,
         }),
         format_args!(
-            "{}  verified: {proven} of {} events are in the log as they stand here{}",
+            "{}  verified: {proven} of {} events are in the log as they stand here{said}{}",
             dir.display(),
             manifest.events,
             if *waiting > 0 { format!(", {waiting} were not under a checkpoint yet") } else { String::new() },
@@ -258,7 +357,7 @@ fn in_words(witnesses: &[String]) -> String {
 }
 
 /// Where a file of the log stands in a copy.
-fn at(dir: &Path, resource: &Resource) -> PathBuf {
+pub(super) fn at(dir: &Path, resource: &Resource) -> PathBuf {
     dir.join(path(resource).trim_start_matches('/'))
 }
 

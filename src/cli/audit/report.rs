@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use super::super::officer::{BadAnswer, scope};
 use super::super::remote::{RemoteArgs, done};
 use super::ask::{Search, moment, pages};
+use super::entries::{Entries, Held};
 use super::files::{Copied, copied_at, verify_copy};
 use super::{AuditError, Say, TrustArgs};
 use crate::api::v1;
@@ -44,9 +45,9 @@ struct Common {
     /// each report repeats it.
     #[arg(long)]
     network: bool,
-    /// md, json or csv.
-    #[arg(long, default_value = "md")]
-    format: String,
+    /// md, json or csv. Left out: md, or json with --json.
+    #[arg(long)]
+    format: Option<String>,
     /// nl or en.
     #[arg(long, default_value = "nl")]
     language: String,
@@ -71,7 +72,7 @@ pub(super) struct ReportArgs {
     #[arg(long)]
     covenant: Option<PathBuf>,
     /// Directory of a copy of the log (`sluis audit copy`): it is verified for report Q9, which speaks of the log as it was when the
-    /// copy was made.
+    /// copy was made. With its entries (--entries), each event is looked up in it too, and whether a clock went back.
     #[arg(long)]
     copy: Option<PathBuf>,
     /// The log's public key, to verify the copy with.
@@ -121,18 +122,19 @@ struct Frame {
 }
 
 impl Common {
-    fn frame(&self, now: OffsetDateTime) -> Result<Frame, AuditError> {
+    fn frame(&self, now: OffsetDateTime, json: bool) -> Result<Frame, AuditError> {
         let from = moment("from", &self.from)?;
         let until = self.until.as_deref().map_or(Ok(now), |text| moment("until", text))?;
         if from >= until {
             return Err(AuditError::Option("until", "a moment after --from"));
         }
         let as_of = self.as_of.as_deref().map_or(Ok(until), |text| moment("as-of", text))?;
-        let form = match self.format.as_str() {
-            "md" => Form::Markdown,
-            "json" => Form::Json,
-            "csv" => Form::Csv,
-            _ => return Err(AuditError::Option("format", "md, json or csv")),
+        let form = match self.format.as_deref() {
+            None if json => Form::Json,
+            None | Some("md") => Form::Markdown,
+            Some("json") => Form::Json,
+            Some("csv") => Form::Csv,
+            Some(_) => return Err(AuditError::Option("format", "md, json or csv")),
         };
         let language = match self.language.as_str() {
             "nl" => Language::Nl,
@@ -178,7 +180,7 @@ impl Common {
 
 /// Writes reports.
 pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Say<'_>) -> Result<(), AuditError> {
-    let frame = args.common.frame(now)?;
+    let frame = args.common.frame(now, out.json && args.common.dir.is_none())?;
     let codes: Vec<Code> = args
         .codes
         .iter()
@@ -193,7 +195,7 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
     if since.is_some_and(|since| since > frame.from) {
         return Err(AuditError::Option("since", "a moment that is not after --from"));
     }
-    let integrity = args.integrity()?;
+    let (integrity, mut held) = args.integrity(out)?;
     let channel = args.common.remote.channel(now).await?;
     let partners = partners(channel.clone()).await?;
     let reports = |scope| {
@@ -209,7 +211,12 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
         })
     };
     let begin = since.unwrap_or(frame.from - HISTORY);
-    let mut wanted = gather(&args.common, channel, begin, reports, now, out).await?.finish();
+    let period = (begin, frame.until.min(now));
+    let mut gathered = gather(&args.common, channel, period, reports, held.as_mut(), out).await?;
+    if let Some(held) = &mut held {
+        gathered.held(held.missing(), held.back_seconds());
+    }
+    let mut wanted = gathered.finish();
     wanted.retain(|report| codes.is_empty() || codes.contains(&report.code));
     let mut files = Vec::new();
     for report in &wanted {
@@ -234,28 +241,32 @@ pub(super) async fn reports(args: &ReportArgs, now: OffsetDateTime, out: &mut Sa
 async fn gather(
     common: &Common,
     channel: Channel,
-    begin: OffsetDateTime,
+    (begin, mut end): (OffsetDateTime, OffsetDateTime),
     reports_on: impl Fn(Scope) -> Reports,
-    now: OffsetDateTime,
+    mut held: Option<&mut Held>,
     out: &mut Say<'_>,
 ) -> Result<Reports, AuditError> {
     let mut gathered: Option<(Scope, Reports)> = None;
     let mut count = 0;
     // Newest first, a month at a time: the hub takes no longer period without another condition.
-    let mut end = common.frame(now)?.until.min(now);
     while end > begin {
         let start = begin.max(end - SLICE);
         let request = v1::QueryEventsRequest {
             start_time: Some(timestamp(start)),
             end_time: Some(timestamp(end)),
-            ..Search::default().request(now)?
+            ..Search::default().request(end)?
         };
         pages(channel.clone(), request, |page| {
             let scope = common.scope(page, gathered.as_ref().map(|(scope, _)| scope))?;
             let (_, reports) = gathered.get_or_insert_with(|| (scope.clone(), reports_on(scope)));
-            page.events.iter().for_each(|event| reports.add(event));
-            count += page.events.len();
-            out.progress(count, "events")?;
+            for event in &page.events {
+                reports.add(event);
+                if let Some(held) = &mut held {
+                    held.add(event);
+                }
+            }
+            count += page.events.len() as u64;
+            out.progress(count, "events");
             Ok(true)
         })
         .await?;
@@ -265,9 +276,9 @@ async fn gather(
 }
 
 impl ReportArgs {
-    /// What a copy of the log shows of it.
-    fn integrity(&self) -> Result<Option<Integrity>, AuditError> {
-        let Some(copy) = &self.copy else { return Ok(None) };
+    /// What a copy of the log shows of it; and, if its entries are there, those to hold events against.
+    fn integrity(&self, out: &mut Say<'_>) -> Result<(Option<Integrity>, Option<Held>), AuditError> {
+        let Some(copy) = &self.copy else { return Ok((None, None)) };
         let trust = TrustArgs { log_key: self.log_key.clone(), policy: self.policy.clone() };
         // What it finds stands in the report.
         let found = verify_copy(copy, None, &trust.policy()?, &mut Say::new(&mut std::io::sink(), false));
@@ -277,14 +288,16 @@ impl ReportArgs {
             Err(error) if error.is_finding() => (false, 0, None),
             Err(error) => return Err(error),
         };
+        let entries = if verified { Entries::read(copy, tree_size, out)? } else { None };
         let copied_at = copied_at(copy).or(witnessed);
-        Ok(Some(Integrity { verified, tree_size, copied_at, unproven: None, clock_back_seconds: None }))
+        let integrity = Integrity { verified, tree_size, copied_at, unproven: None, clock_back_seconds: None };
+        Ok((Some(integrity), entries.map(Held::new)))
     }
 }
 
 /// Writes what a family may read.
 pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut Say<'_>) -> Result<(), AuditError> {
-    let frame = args.common.frame(now)?;
+    let frame = args.common.frame(now, out.json && args.common.dir.is_none())?;
     let channel = args.common.remote.channel(now).await?;
     let search = Search {
         case: args.case.clone(),

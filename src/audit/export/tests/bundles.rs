@@ -18,7 +18,7 @@ use super::super::{
 use super::{OIN, event, full, line, uuid};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::audit::{Draft, Event, disclosed, encode};
+use crate::audit::{Draft, Erasures, Event, Outcome, Verdict, disclosed, encode};
 use crate::tlog::{Checkpoint, Edge, Policy, PrivateKey, Proof, PublicKey, Tiles, Tree, record_hash};
 
 /// Files in memory.
@@ -91,7 +91,7 @@ impl Memory {
         }
     }
     fn fault(&self) -> Fault {
-        verify(self, &policy()).unwrap_err()
+        verify(self, &policy(), None).unwrap_err()
     }
 }
 
@@ -159,14 +159,14 @@ fn some(format: Format) -> Memory {
 fn a_bundle_of_any_format_verifies() {
     for format in Format::ALL {
         let folder = some(*format);
-        let verified = verify(&folder, &policy()).unwrap();
+        let verified = verify(&folder, &policy(), None).unwrap();
         assert_eq!((verified.proven, verified.waiting, verified.tree.unwrap().size), (8, 0, 8));
         assert_eq!(verified.uncovered, [("case", 8), (CASE, 8)].into(), "a case has the reader's own name");
         assert_eq!(verified.manifest.files.len(), if *format == Format::Ndjson { 3 } else { 4 });
         assert!(Bundle::new(folder, policy(), *format, Unproven::Fails).is_err(), "there is one");
     }
     let empty = bundle(Format::Csv, &[]).unwrap();
-    let verified = verify(&empty, &policy()).unwrap();
+    let verified = verify(&empty, &policy(), None).unwrap();
     assert_eq!((verified.proven, verified.tree), (0, None));
     assert_eq!(empty.text("events.csv").lines().count(), 1);
 }
@@ -178,12 +178,12 @@ fn each_reader_has_a_view_that_verifies() {
     let mut all = answers(&events, &[]);
     all[0].0.subject = "own-of-the-network".into();
     all[1].0.subject = String::new();
-    let verified = verify(&bundle(Format::Fhir, &all).unwrap(), &policy()).unwrap();
+    let verified = verify(&bundle(Format::Fhir, &all).unwrap(), &policy(), None).unwrap();
     assert_eq!(verified.uncovered, [("case", 4), ("subject", 1)].into());
     // An officer opens nothing of what others did.
     let mut others = answers(&events, &["actor", "subject", "case", "data", "decision", "network"]);
     others.iter_mut().for_each(|(event, _)| event.user_ref = String::new());
-    let verified = verify(&bundle(Format::Fhir, &others).unwrap(), &policy()).unwrap();
+    let verified = verify(&bundle(Format::Fhir, &others).unwrap(), &policy(), None).unwrap();
     assert_eq!(verified.uncovered.len(), 20, "14 fields, and six groups that may say more");
     assert_eq!(verified.uncovered["role"], 4);
     assert_eq!(verified.uncovered.get("userRef"), None);
@@ -207,8 +207,21 @@ fn what_was_erased_is_empty_and_has_no_disclosure() {
             ..event.clone()
         };
     }
-    let verified = verify(&bundle(Format::Fhir, &erased).unwrap(), &policy()).unwrap();
+    let verified = verify(&bundle(Format::Fhir, &erased).unwrap(), &policy(), None).unwrap();
     assert_eq!(verified.uncovered, [("case", 2), ("erased", 2), (CASE, 2)].into());
+    // Whoever may open everything asks where it went.
+    let mut erasures = Erasures::default();
+    let beside = |erasures: &Erasures| {
+        verify(&bundle(Format::Fhir, &erased).unwrap(), &policy(), Some(erasures.clone())).map(|_| ())
+    };
+    for (nth, places) in [(0, vec![0, 1]), (0, vec![2]), (1, vec![0, 1]), (1, vec![2])] {
+        assert!(matches!(beside(&erasures), Err(Fault::Withheld { .. })), "before {places:?} of {nth}");
+        let erases = [(events[nth].stamp.event_id.clone(), places)].into();
+        let draft = Draft { method: "sluis.v1.Audit/EraseEvents", erases, ..Draft::default() };
+        let verdict = Verdict { outcome: Outcome::Allowed, ..event(9).verdict };
+        erasures.add(&encode(&Event { draft, verdict, stamp: event(9).stamp }).leaf);
+    }
+    assert!(beside(&erasures).is_ok());
     let refused = |answers: &[(v1::Event, v1::EventProof)]| bundle(Format::Fhir, answers).err().unwrap().to_string();
     let mut filled = erased.clone();
     filled[0].0.user_ref = "mdw-9".into();
@@ -268,7 +281,7 @@ fn listed_cases_are_opened_and_their_names_are_not_proven_and_hidden_ones_are_sa
         let mut bundle = Bundle::new(folder.clone(), policy(), Format::Fhir, Unproven::Fails).unwrap();
         bundle.page(&[listed], &[proof]).unwrap();
         bundle.finish(Story::default()).unwrap();
-        let verified = verify(&folder, &policy()).unwrap();
+        let verified = verify(&folder, &policy(), None).unwrap();
         assert_eq!(verified.uncovered, [("case", 1), (CASE, 1), (word, 1)].into());
     }
 }
@@ -285,9 +298,9 @@ fn what_is_not_proven_is_not_exported_unless_one_says_so() {
     let mut kept = Bundle::new(folder.clone(), policy(), Format::Csv, Unproven::Kept).unwrap();
     let (lines, proofs): (Vec<_>, Vec<_>) = waiting.iter().cloned().unzip();
     kept.page(&lines, &proofs).unwrap();
-    assert!(verify(&folder, &policy()).is_err_and(|fault| matches!(fault, Fault::Missing(_))), "it broke off");
+    assert!(verify(&folder, &policy(), None).is_err_and(|fault| matches!(fault, Fault::Missing(_))), "it broke off");
     kept.finish(Story::default()).unwrap();
-    let verified = verify(&folder, &policy()).unwrap();
+    let verified = verify(&folder, &policy(), None).unwrap();
     assert_eq!((verified.proven, verified.waiting), (2, 1));
     assert_eq!(verified.uncovered, [("case", 2), (CASE, 2)].into());
 
@@ -305,16 +318,16 @@ fn what_is_not_proven_is_not_exported_unless_one_says_so() {
 fn another_key_a_cut_tail_and_a_changed_order_are_found() {
     let honest = some(Format::Csv);
     let other = PrivateKey::of_log("sluis.example/log".parse().unwrap(), &[2; 32]).unwrap();
-    assert!(matches!(verify(&honest, &Policy::of_log(other.public().clone())), Err(Fault::Proof(..))));
+    assert!(matches!(verify(&honest, &Policy::of_log(other.public().clone()), None), Err(Fault::Proof(..))));
     let other: PublicKey =
         PrivateKey::of_log("sluis.example/other".parse().unwrap(), &[1; 32]).unwrap().public().clone();
-    assert!(matches!(verify(&honest, &Policy::of_log(other.clone())), Err(Fault::OtherLog(_))));
+    assert!(matches!(verify(&honest, &Policy::of_log(other.clone()), None), Err(Fault::OtherLog(_))));
     for name in ["events.ndjson", "events.csv", "proofs.ndjson", "checkpoint"] {
         let cut = honest.copy();
         let text = cut.text(name);
         cut.put(name, &text.as_bytes()[..text.len() - 1]);
         assert!(matches!(cut.fault(), Fault::Length { .. }), "{name}");
-        assert!(verify(cut.with_new_manifest(), &policy()).is_err(), "{name}");
+        assert!(verify(cut.with_new_manifest(), &policy(), None).is_err(), "{name}");
         let gone = honest.copy();
         gone.0.borrow_mut().remove(name);
         assert!(matches!(gone.fault(), Fault::Missing(_)), "{name}");
@@ -322,8 +335,8 @@ fn another_key_a_cut_tail_and_a_changed_order_are_found() {
         let mut lines: Vec<&str> = text.lines().collect();
         lines.swap(1, 2);
         swapped.put(name, lines.join("\n") + "\n");
-        assert!(verify(&swapped, &policy()).is_err(), "{name}");
-        assert!(verify(swapped.with_new_manifest(), &policy()).is_err(), "{name}");
+        assert!(verify(&swapped, &policy(), None).is_err(), "{name}");
+        assert!(verify(swapped.with_new_manifest(), &policy(), None).is_err(), "{name}");
     }
     // Both in step: the order itself is wrong.
     let swapped = some(Format::Ndjson);
@@ -341,7 +354,7 @@ fn another_key_a_cut_tail_and_a_changed_order_are_found() {
         let lines: Vec<&str> = text.lines().collect();
         short.put(name, lines[..7].join("\n") + "\n");
     }
-    assert!(verify(short.with_new_manifest(), &policy()).is_err());
+    assert!(verify(short.with_new_manifest(), &policy(), None).is_err());
     // Another checkpoint of the log, of another tree.
     let forked = honest.copy();
     let tree = Tree { size: 8, root: record_hash(b"forked") };
@@ -378,7 +391,7 @@ fn a_new_manifest_does_not_help() {
         });
         // In the order of the fields, and without empty lists.
         changed.edit::<Line>("events.ndjson", 3, |_| ());
-        let found = verify(changed.with_new_manifest(), &policy());
+        let found = verify(changed.with_new_manifest(), &policy(), None);
         match field.as_str() {
             "case" => assert_eq!(found.unwrap().uncovered["case"], 8),
             "listed" => assert_eq!(found.unwrap().uncovered["listed"], 1),
@@ -390,7 +403,7 @@ fn a_new_manifest_does_not_help() {
     let stripped = honest.copy();
     stripped.edit::<Value>("proofs.ndjson", 3, |proof| proof["disclosures"] = json!([]));
     stripped.edit::<Evidence>("proofs.ndjson", 3, |_| ());
-    assert_eq!(verify(stripped.with_new_manifest(), &policy()).unwrap().uncovered["userRef"], 1);
+    assert_eq!(verify(stripped.with_new_manifest(), &policy(), None).unwrap().uncovered["userRef"], 1);
     let leaf = honest.copy();
     leaf.edit::<Value>("proofs.ndjson", 3, |proof| {
         let text = STANDARD.decode(proof["leaf"].as_str().unwrap()).unwrap();
@@ -423,9 +436,9 @@ proptest! {
         let name = folder.0.borrow().keys().nth(file.index(folder.0.borrow().len())).unwrap().clone();
         let at = at.index(folder.0.borrow()[&name].len());
         folder.0.borrow_mut().get_mut(&name).unwrap()[at] ^= by;
-        prop_assert!(verify(&folder, &policy()).is_err(), "{} at {}", name, at);
+        prop_assert!(verify(&folder, &policy(), None).is_err(), "{} at {}", name, at);
         if matches!(name.as_str(), "proofs.ndjson" | "checkpoint" | "events.csv") {
-            prop_assert!(verify(folder.with_new_manifest(), &policy()).is_err(), "{} at {}, new manifest", name, at);
+            prop_assert!(verify(folder.with_new_manifest(), &policy(), None).is_err(), "{} at {}, new manifest", name, at);
         }
     }
 }

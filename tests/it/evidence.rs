@@ -1,0 +1,111 @@
+//! What officers keep of the log, and what they find by it: proofs of before, and what a hub left out without a word.
+
+use std::path::Path;
+
+use sluis::api::v1;
+
+use crate::network::{GEMEENTE, is_postgres};
+use crate::officers::{GROUND, Office, erasing};
+use crate::tree::{Log, list, prove, sluis};
+
+fn verify(args: &[&str]) -> (Option<i32>, String) {
+    tokio::task::block_in_place(|| sluis(&[&["audit", "verify"], args].concat()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_fetched_again_leaves_what_was_fetched_before() {
+    let office = Office::open().await;
+    let log = Log::of(office.players.gemeente.client()).await;
+    let event = office.events[0].clone();
+    let first = log.newest(&event).await.tree().size;
+    let (copy, proofs, key) = (office.shown("copy").await, office.shown("proofs").await, log.key.to_string());
+    let name = format!("{}.tlog-proof", event.replace("events/", ""));
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        let (code, said) = office.audit("fg-gemeente", "copy", &["--dir", &copy]).await;
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = office.audit("fg-gemeente", "prove", &["--log-key", &key, "--dir", &proofs, &event]).await;
+        assert!(code == Some(0) && !said.contains("compare it"), "{said}");
+        let checkpoint = std::fs::read_to_string(Path::new(&copy).join("checkpoint")).unwrap();
+        sizes.push(checkpoint.lines().nth(1).unwrap().parse::<u64>().unwrap());
+        log.newest(&list(office.players.gemeente.client()).await.unwrap()).await;
+    }
+    assert!(sizes[0] >= first && sizes[1] > sizes[0], "{sizes:?}");
+    let (code, said) = verify(&["--log-key", &key, "--older", &format!("{copy}/checkpoint.{}", sizes[0]), &copy]);
+    assert!(code == Some(0) && said.contains("all of them in this copy"), "{said}");
+    let kept: Vec<_> = std::fs::read_dir(&proofs)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("at-"))
+        .collect();
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    for proof in [format!("{proofs}/{name}"), format!("{proofs}/{kept}/{name}")] {
+        let (code, said) = verify(&["--log-key", &key, &proof]);
+        assert!(code == Some(0) && said.contains("with actor"), "{proof}: {said}");
+    }
+    // Another log's key than the one that is known is no matter of comparing by eye.
+    let other = sluis::tlog::PrivateKey::of_log(log.key.name().clone(), &[7; 32]).unwrap().public().to_string();
+    let dir = office.shown("other").await;
+    let (code, said) = office.audit("fg-gemeente", "prove", &["--log-key", &other, "--dir", &dir, &event]).await;
+    assert!(code == Some(1) && !said.contains("proven:"), "{said}");
+}
+
+/// A hub whose operator empties a part of an event and says that it was erased: the event of the erasure is what is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_left_out_without_an_erasure_is_found_by_the_networks_officer() {
+    let office = Office::open().await;
+    let log = Log::of(office.players.gemeente.client()).await;
+    let [looked, listed, _] = office.events.clone();
+    let officer = &office.network.officer.client;
+    let request = v1::EraseEventsRequest { events: vec![looked], ..erasing(GROUND) };
+    officer.call::<_, v1::EraseEventsResponse>("Audit/EraseEvents", &request).await.unwrap();
+    // What came after it is in the log, and so is the erasure.
+    log.newest(&list(office.players.gemeente.client()).await.unwrap()).await;
+    let key = log.key.to_string();
+    let fetch = async |export: &str, copy: &str| {
+        let dir = office.shown(export).await;
+        let args = ["--log-key", &key, "--organisation", GEMEENTE, "--dir", &dir];
+        let (code, said) = office.audit("fg-netwerk", "export", &args).await;
+        assert_eq!(code, Some(0), "{said}");
+        let copied = office.shown(copy).await;
+        let (code, said) = office.audit("fg-netwerk", "copy", &["--entries", "--dir", &copied]).await;
+        assert_eq!(code, Some(0), "{said}");
+        (dir, copied)
+    };
+    let (export, copy) = fetch("export", "copy").await;
+    let beside = |copy: &str, export: &str| verify(&["--log-key", &key, "--erasures", copy, export]);
+    let (code, said) = beside(&copy, &export);
+    assert!(code == Some(0) && said.contains("and what is not there was erased"), "{said}");
+    // What says nothing about it is refused, not passed over.
+    let hashes = office.shown("hashes").await;
+    assert_eq!(office.audit("fg-netwerk", "copy", &["--dir", &hashes]).await.0, Some(0));
+    let (code, said) = beside(&hashes, &export);
+    assert!(code == Some(2) && said.contains("a copy with its entries"), "{said}");
+    assert_eq!(beside(&copy, &copy).0, Some(2), "a copy is no export");
+
+    // The entries are there to hold a report's events against, too.
+    let args = ["--from", "2026-01-01", "--report", "Q9", "--copy", &copy, "--log-key", &key];
+    let (code, said) = office.audit("fg-netwerk", "report", &args).await;
+    let good = ["geen gebeurtenis zonder bewijs", "geen klok ging meer dan"];
+    assert!(code == Some(0) && good.iter().all(|word| said.contains(word)), "{said}");
+    let (code, said) = office.audit("fg-netwerk", "report", &[&["--json"], &args[..]].concat()).await;
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert!(code == Some(0) && report["code"] == "Q9", "{said}");
+
+    let open = prove(officer, vec![listed.clone()]).await.proofs.remove(0).disclosures;
+    let rest = hex::encode(serde_json::to_vec(&open[1..]).unwrap());
+    let id = listed.trim_start_matches("events/");
+    let bytes = if is_postgres() { format!("decode('{rest}', 'hex')") } else { format!("X'{rest}'") };
+    let hidden = format!(
+        "UPDATE audit_event SET disclosures = {bytes}, user_ref = '', role = '', erased = 'actor' WHERE event_id = '{id}'"
+    );
+    office.network.database().await.any(hidden).await;
+    let (export, newer) = fetch("export-2", "copy-2").await;
+    let (code, said) = verify(&["--log-key", &key, &export]);
+    assert!(code == Some(0) && said.contains("erased: the hub's word only, in 2 events"), "{said}");
+    let (code, said) = beside(&newer, &export);
+    let found = format!("{listed}: group actor is not there, and no erasure in the log names it");
+    assert!(code == Some(1) && said.contains(&found), "{said}");
+    let (code, said) = beside(&copy, &export);
+    assert!(code == Some(2) && said.contains("made after the export"), "{said}");
+}
