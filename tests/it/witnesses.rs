@@ -263,6 +263,14 @@ async fn signatures_are_taken_from_witnesses_alone() {
 /// Past the covenant's limit nothing is disclosed; what is refused is refused, and the log can be read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_witnesses_nothing_is_disclosed_for_long() {
+    let lines = crate::log::capture();
+    let alarms = || {
+        let lines = String::from_utf8_lossy(&lines.lock().unwrap()).into_owned();
+        ["events wait to be signed by the log", "not been signed for longer than the covenant allows"].map(|alarm| {
+            lines.matches(&format!("ALARM: {alarm}")).count()
+                + lines.matches(&format!("ALARM: the log has {alarm}")).count()
+        })
+    };
     let (network, players, key, mut seats, policy) = witnessed().await;
     let client = players.gemeente.client();
     let log = Log { client, key };
@@ -272,6 +280,7 @@ async fn without_witnesses_nothing_is_disclosed_for_long() {
     }
     list(client).await.unwrap();
     until(|| log.pending()).await;
+    let before = alarms();
     forward(&network, 5 * 3600).await;
     let cases = || async {
         let request = v1::ListCasesRequest {
@@ -287,6 +296,8 @@ async fn without_witnesses_nothing_is_disclosed_for_long() {
     );
     let event = crate::calls::event_of(&refused).expect("a refusal is an event");
     assert_eq!(network.database().await.event(&event).await.1, "LOG_UNAVAILABLE");
+    // The operator hears of both: that it is late, and that nothing is disclosed any more.
+    until(|| async { alarms().iter().zip(before).all(|(now, before)| *now > before).then_some(()) }).await;
     assert_eq!(players.gemeente.inbox("").await.unwrap_err().code(), Code::Unavailable);
     // Who may not, hears so as before; the log is read as before.
     let other = v1::GetCaseRequest { context: None, name: case, ..Default::default() };
