@@ -96,7 +96,7 @@ pub enum Unfit {
     HalfApplied(i64),
     /// Migrations that this version knows are missing, and nobody here may apply them.
     #[error(
-        "the schema is at version {found} and this hub needs {needed}: set [store] owner_url, so that the hub brings it up to date"
+        "the schema is at version {found} and this version of the hub needs {needed}: start the hub, which brings it up to date; on PostgreSQL with [store] owner_url"
     )]
     Behind {
         /// Last one applied.
@@ -104,6 +104,9 @@ pub enum Unfit {
         /// Last one known.
         needed: i64,
     },
+    /// A database that is looked at is made by the hub that uses it.
+    #[error("there is no file {0}: a hub makes it when it first starts")]
+    NoFile(String),
     /// Somebody applied a migration that this version does not know, or knows otherwise.
     #[error(
         "the schema has migration {0}, which this version of the hub does not know: run the version that made it, or a newer one"

@@ -38,6 +38,7 @@ pub struct Report {
 /// The database can't be reached, or is no hub's.
 pub async fn check(access: &Access) -> Result<Report, StoreError> {
     sqlx::any::install_default_drivers();
+    open::is_there(access)?;
     let mut conn = connect(&access.options()?).await.map_err(open::not_a_database)?;
     open::verify(&mut conn, access.engine()).await?;
     let begin = match access.engine() {

@@ -16,6 +16,7 @@ pub async fn copy(from: &Access, to: &Access) -> Result<Vec<(String, u64)>, Stor
     if (from.engine(), to.engine()) != (Engine::Sqlite, Engine::Postgres) {
         return Err(Unfit::Direction.into());
     }
+    open::is_there(from)?;
     let _file = open::own_file(from).await?;
     for access in [from, to] {
         open::migrate(access).await?;

@@ -169,6 +169,14 @@ pub(super) async fn own_file(access: &Access) -> Result<Option<File>, StoreError
     }
 }
 
+/// A file that is not there is not made by looking for it.
+pub(super) fn is_there(access: &Access) -> Result<(), StoreError> {
+    match access.path().filter(|path| !std::path::Path::new(path).exists()) {
+        Some(path) => Err(Unfit::NoFile(path.to_owned()).into()),
+        None => Ok(()),
+    }
+}
+
 fn private(path: &str) -> std::io::Result<File> {
     let mut options = File::options();
     options.append(true).create(true);

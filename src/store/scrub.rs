@@ -149,6 +149,7 @@ pub async fn scrub(access: &Access, order: &Order<'_>, hear: &mut dyn FnMut(Step
 }
 
 async fn file(access: &Access, order: &Order<'_>, steps: &mut Steps<'_>) -> Result<(), StoreError> {
+    open::is_there(access)?;
     let own = open::own_file(access).await;
     let mut conn = connect(&access.options()?).await.map_err(open::not_a_database)?;
     open::verify(&mut conn, Engine::Sqlite).await?;

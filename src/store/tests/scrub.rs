@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::AnyConnection;
 
+use super::super::copy::copy;
 use super::super::erasure::Which;
 use super::super::scrub::{Order, Right, Step, Waiting, scrub, waiting};
 use super::super::{Access, Store, StoreError, Unfit, check, engine};
@@ -277,4 +278,25 @@ async fn what_keeps_the_write_ahead_log_is_named() {
     let steps = scrubbed(&engine, false).await;
     assert_eq!((rewritten(&steps), left(&steps)), (ALL[3..].to_vec(), vec![]), "{steps:?}");
     assert_eq!((found_in(&cluster.data()), waits(&store).await), (Vec::new(), Waiting::default()));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_not_made_by_looking_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hub.db");
+    let access = Access::new(&format!("sqlite:{}", path.display()), None).unwrap();
+    let server = Access::new("postgres://sluis@localhost/sluis", None).unwrap();
+    let found = [
+        check::check(&access).await.map(|_| ()),
+        scrubbed_as(&access, false).await.map(|_| ()),
+        copy(&access, &server).await.map(|_| ()),
+    ];
+    for found in found {
+        let error = found.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unfit(Unfit::NoFile(name)) if *name == path.display().to_string()),
+            "{error}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
