@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use sluis::api::v1;
+use sluis::keys::HubKeys;
+use sluis::tlog::{Checkpoint, Edge, PublicKey, Resource, Tree, bundle, entries, path, record_hash};
 
 use crate::network::{GEMEENTE, is_postgres};
 use crate::officers::{GROUND, Office, erasing};
@@ -10,6 +12,36 @@ use crate::tree::{Log, list, prove, sluis};
 
 fn verify(args: &[&str]) -> (Option<i32>, String) {
     tokio::task::block_in_place(|| sluis(&[&["audit", "verify"], args].concat()))
+}
+
+/// The copy of a log that has the first entry twice at its end, and the second in place of the first.
+fn fork(copy: &Path, forked: &Path, keys: &Path, log: &PublicKey) {
+    let at = |dir: &Path, resource: &Resource| dir.join(path(resource).trim_start_matches('/'));
+    let note = std::fs::read_to_string(copy.join("checkpoint")).unwrap();
+    let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
+    let mut leaves: Vec<Vec<u8>> = Vec::new();
+    for (_, bundle) in Resource::leaves(size) {
+        leaves.extend(entries(&std::fs::read(at(copy, &bundle)).unwrap()).unwrap().into_iter().map(<[u8]>::to_vec));
+    }
+    leaves[0] = leaves[1].clone();
+    leaves.push(leaves[1].clone());
+    let size = leaves.len() as u64;
+    let mut edge = Edge::default();
+    let tiles = edge.grow(leaves.iter().map(|leaf| record_hash(leaf)));
+    let write = |resource: &Resource, bytes: &[u8]| {
+        let file = at(forked, resource);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    };
+    for (place, bytes) in tiles {
+        write(&Resource::tile(place, size), &bytes);
+    }
+    for ((_, resource), some) in Resource::leaves(size).zip(leaves.chunks(256)) {
+        write(&resource, &bundle(some).unwrap());
+    }
+    let key = HubKeys::load(keys).unwrap().log(log.name()).unwrap();
+    let checkpoint = Checkpoint::sign(&key, Tree { size, root: edge.root() }).unwrap();
+    write(&Resource::Checkpoint, &checkpoint.to_bytes());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,6 +114,16 @@ async fn what_is_left_out_without_an_erasure_is_found_by_the_networks_officer() 
     let (code, said) = beside(&hashes, &export);
     assert!(code == Some(2) && said.contains("a copy with its entries"), "{said}");
     assert_eq!(beside(&copy, &copy).0, Some(2), "a copy is no export");
+
+    // Another log under the same key, as long and longer: what the export proves never stood there.
+    let forked = office.shown("forked").await;
+    fork(Path::new(&copy), Path::new(&forked), &office.network.path("keys"), &log.key);
+    assert_eq!(verify(&["--log-key", &key, &forked]).0, Some(0), "by itself it is a log");
+    let (code, said) = beside(&forked, &export);
+    assert!(code == Some(1) && said.contains("forked or rolled back"), "{said}");
+    let older = format!("{export}/checkpoint");
+    let (code, said) = verify(&["--log-key", &key, "--older", &older, &forked]);
+    assert!(code == Some(1) && said.contains("forked or rolled back"), "{said}");
 
     // The entries are there to hold a report's events against, too.
     let args = ["--from", "2026-01-01", "--report", "Q9", "--copy", &copy, "--log-key", &key];

@@ -31,6 +31,8 @@ pub struct Verified {
     pub waiting: u64,
     /// The newest tree that a proof leads to.
     pub tree: Option<Tree>,
+    /// Every tree that a proof leads to, smallest first. That they are of one log, only the log's tiles show.
+    pub trees: Vec<Tree>,
     /// Of the events in the log, how often a field says something for which there is no proof.
     pub uncovered: BTreeMap<&'static str, u64>,
 }
@@ -207,7 +209,9 @@ impl Checks {
         }
         let uncovered =
             compare(line, &clear, &opened).map_err(|NotALine(field)| Fault::Field { event: event(), field })?;
-        for field in uncovered.into_iter().filter(|_| proven) {
+        // That something was erased is shown by then.
+        let shown = |field: &&'static str| proven && !(*field == "erased" && self.erasures.is_some());
+        for field in uncovered.into_iter().filter(shown) {
             *self.uncovered.entry(field).or_default() += 1;
         }
         Ok(())
@@ -300,7 +304,8 @@ pub fn verify(folder: &impl Folder, policy: &Policy, erasures: Option<Erasures>)
         }
     }
     let (proven, waiting) = (manifest.events - manifest.waiting, manifest.waiting);
-    Ok(Verified { manifest, proven, waiting, tree, uncovered: checks.uncovered })
+    let trees = checks.roots.into_values().collect();
+    Ok(Verified { manifest, proven, waiting, tree, trees, uncovered: checks.uncovered })
 }
 
 /// The manifest, and whether it names the files that belong to it.

@@ -19,7 +19,7 @@ use crate::audit::export::{self, Folder, verify as verify_bundle};
 use crate::folder::Directory;
 use crate::plain_http::{self, Answer, StatusCode};
 use crate::telemetry::Chain;
-use crate::tlog::{Checkpoint, Policy, Proof, Resource, Tiles, path, record_hash, verify};
+use crate::tlog::{Checkpoint, Policy, Proof, Resource, Tiles, Tree, path, record_hash, verify};
 
 /// Fetches proofs, each as a file.
 pub(super) async fn prove(
@@ -182,8 +182,8 @@ pub(super) fn copied_at(dir: &Path) -> Option<OffsetDateTime> {
 
 /// A copy that verifies.
 pub(super) struct Copied {
-    /// Entries in its tree.
-    pub(super) entries: u64,
+    /// Its tree.
+    pub(super) tree: Tree,
     /// When the first of its witnesses signed that this was the log.
     pub(super) witnessed: Option<OffsetDateTime>,
 }
@@ -210,10 +210,7 @@ pub(super) fn verify_copy(
     if let Some(older) = older {
         let note = std::fs::read(older).map_err(|error| AuditError::File(older.to_owned(), error))?;
         let before = policy.open(&note).map_err(|error| AuditError::Older(older.to_owned(), error))?;
-        // The tiles were verified a moment ago.
-        let tile = |place| std::fs::read(at(dir, &Resource::tile(place, tree.size))).unwrap_or_default();
-        let holds = Tiles::default().gather(|tiles| tree.follows(before.tree(), tiles), tile).flatten().is_some();
-        if !holds {
+        if !holds(dir, tree, before.tree()) {
             return Err(AuditError::Forked(older.to_owned()));
         }
         let entries = before.tree().size;
@@ -232,7 +229,13 @@ pub(super) fn verify_copy(
             in_words(&witnesses)
         ),
     )?;
-    Ok(Copied { entries: size, witnessed: witnessed(policy, &whole.checkpoint) })
+    Ok(Copied { tree: *tree, witnessed: witnessed(policy, &whole.checkpoint) })
+}
+
+/// Whether a copy that was verified a moment ago holds everything that stood in an earlier tree.
+fn holds(dir: &Path, tree: &Tree, before: &Tree) -> bool {
+    let tile = |place| std::fs::read(at(dir, &Resource::tile(place, tree.size))).unwrap_or_default();
+    Tiles::default().gather(|tiles| tree.follows(before, tiles), tile).flatten().is_some()
 }
 
 fn witnessed(policy: &Policy, checkpoint: &Checkpoint) -> Option<OffsetDateTime> {
@@ -300,29 +303,30 @@ pub(super) fn verify_export(
     out: &mut Say<'_>,
 ) -> Result<(), AuditError> {
     let failed = |fault| AuditError::Export(dir.to_owned(), Box::new(fault));
-    let erasures = match copy {
-        None => None,
+    let (tree, erasures) = match copy {
+        None => (None, None),
         Some(copy) => {
-            let exported = at(dir, &Resource::Checkpoint);
-            let note = std::fs::read(&exported).ok();
-            let older = note.as_ref().map(|_| exported.as_path());
-            if size_of(&std::fs::read(at(copy, &Resource::Checkpoint)).unwrap_or_default())
-                < note.as_deref().and_then(size_of)
-            {
+            let Copied { tree, .. } = verify_copy(copy, None, policy, out)?;
+            // What was erased since the copy was made would be found missing.
+            let newest = std::fs::read(at(dir, &Resource::Checkpoint)).ok().and_then(|note| size_of(&note));
+            if newest.is_some_and(|newest| newest > tree.size) {
                 return Err(AuditError::Option(
                     "erasures",
                     "a copy made after the export; if it was, the log was rolled back",
                 ));
             }
-            let Copied { entries, .. } = verify_copy(copy, older, policy, out)?;
-            let entries = Entries::read(copy, entries, out)?;
+            let entries = Entries::read(copy, tree.size, out)?;
             let whole =
                 entries.ok_or(AuditError::Option("erasures", "a copy with its entries: sluis audit copy --entries"))?;
-            Some(whole.erasures)
+            (Some((copy, tree)), Some(whole.erasures))
         }
     };
     let said = if erasures.is_some() { ", and what is not there was erased" } else { "" };
     let verified = verify_bundle(&Watching(Directory::new(dir.to_owned())), policy, erasures).map_err(failed)?;
+    let is_held = |proven: &Tree| tree.is_none_or(|(copy, tree)| holds(copy, &tree, proven));
+    if !verified.trees.iter().all(is_held) {
+        return Err(AuditError::Forked(dir.to_owned()));
+    }
     let export::Verified { manifest, proven, waiting, uncovered, .. } = &verified;
     out.say(
         json!({

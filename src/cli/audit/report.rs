@@ -283,7 +283,7 @@ impl ReportArgs {
         // What it finds stands in the report.
         let found = verify_copy(copy, None, &trust.policy()?, &mut Say::new(&mut std::io::sink(), false));
         let (verified, tree_size, witnessed) = match found {
-            Ok(Copied { entries, witnessed }) => (true, entries, witnessed),
+            Ok(Copied { tree, witnessed }) => (true, tree.size, witnessed),
             // That it does not verify is what the report is to say.
             Err(error) if error.is_finding() => (false, 0, None),
             Err(error) => return Err(error),
