@@ -8,7 +8,7 @@ use sluis::api::v1::confirm_change_response::Changed;
 use sluis::api::v1::inbox_item::Item;
 use tonic::{Code, Status};
 
-use crate::calls::{Client, reason};
+use crate::calls::{Client, event_of, reason};
 use crate::direct::{Draft, Players, Why, why};
 use crate::network::{ANDERE_GEMEENTE, GI, Network, Party, ask_status, forward, id, is_postgres};
 use crate::streams::Live;

@@ -17,7 +17,7 @@ use crate::network::{GEMEENTE, Network, id};
 
 /// Asks until it is so.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(mut asked: impl FnMut() -> F) -> T {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = asked().await {
             return found;

@@ -26,6 +26,7 @@ type Running = (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), desk::De
 struct Seat {
     key: PublicKey,
     port: u16,
+    directory: String,
     config: String,
     running: Option<Running>,
 }
@@ -33,8 +34,9 @@ struct Seat {
 impl Seat {
     fn make(network: &Network, log: &PublicKey, nth: usize) -> Self {
         let name = format!("w{nth}.example/witness");
-        let directory = network.path(&format!("witness-{nth}"));
-        let key = sluis::cli::init::witness(&directory, &name.parse().unwrap(), &mut Vec::new()).unwrap();
+        let directory = format!("witness-{nth}");
+        let key =
+            sluis::cli::init::witness(&network.path(&directory), &name.parse().unwrap(), &mut Vec::new()).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         network.issue(&format!("witness-{nth}"), &format!("hub-{nth}"));
         std::fs::copy(network.path("ca/anchors.pem"), network.path("witness-anchors.pem")).unwrap();
@@ -46,7 +48,7 @@ trust = {{ environment = "test" }}
 witness = {{ name = "{name}", directory = "witness-{nth}", logs = ["{log}"] }}
 "#
         );
-        Self { key, port, config, running: None }
+        Self { key, port, directory, config, running: None }
     }
 
     fn start(&mut self, network: &Network) {
@@ -56,6 +58,13 @@ witness = {{ name = "{name}", directory = "witness-{nth}", logs = ["{log}"] }}
             let _ = stopped.await;
         }));
         self.running = Some((stop, task));
+    }
+
+    /// Of how many entries the log was that it signed last.
+    fn signed(&self, network: &Network) -> Option<u64> {
+        let files = std::fs::read_dir(network.path(&self.directory)).unwrap().map(|file| file.unwrap().path());
+        let memory = { files }.find(|file| file.extension().is_some_and(|it| it == "checkpoint"))?;
+        std::fs::read_to_string(memory).unwrap().lines().nth(1)?.parse().ok()
     }
 
     async fn stop(&mut self) {
@@ -181,6 +190,12 @@ async fn of_two_hubs_under_one_key_one_gets_signatures() {
     let log = Log { client: players.gemeente.client(), key: key.clone() };
     let event = list(log.client).await.unwrap();
     let first = log.newest(&event).await;
+    // All three know the first; a quorum of two may leave out one, and that one would sign whoever asks it first.
+    let known = || async {
+        list(log.client).await.unwrap();
+        seats.iter().all(|seat| seat.signed(&network) >= Some(first.tree().size)).then_some(())
+    };
+    until(known).await;
     let twin = network.twin().await;
     let operator = twin.client(&network.operator).await;
     let other = Log { client: &operator, key };
