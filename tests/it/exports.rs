@@ -254,7 +254,7 @@ async fn seen_by(officer: &Client, organisation: &str) -> (PublicKey, Vec<(v1::E
     let events =
         officer.call::<_, v1::QueryEventsResponse>("Audit/QueryEvents", &request).await.unwrap().message.events;
     let asked = v1::ProveEventsRequest { events: events.iter().map(|event| event.name.clone()).collect() };
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let proven = officer.call::<_, v1::ProveEventsResponse>("Audit/ProveEvents", &asked).await.unwrap().message;
         if proven.proofs.iter().all(|proof| proof.state() == State::Proven) {
