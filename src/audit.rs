@@ -17,7 +17,7 @@ use crate::reason::Reason;
 
 pub use erase::{Erasures, Group, Left, NotAGroup, erase, erases, groups, listed, missing};
 pub use kind::Kind;
-pub use leaf::{Leaf, disclosed, encode, is_of, open};
+pub use leaf::{Leaf, disclosed, encode, is_of, mark_of, open};
 
 /// Number of disclosure groups.
 pub const GROUPS: usize = leaf::GROUPS;

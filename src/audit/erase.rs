@@ -1,10 +1,11 @@
 //! Erasing what an event says of somebody: disclosures go, the leaf with their digests stays, and so does every proof.
 
+use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
 use serde_json::Value;
 
-use super::leaf::{GROUPS, digest_of, digests, opened};
+use super::leaf::{GROUPS, digest_of, digests, mark_of, opened};
 
 /// A part of an event that can be erased by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,46 +103,63 @@ pub fn missing(leaf: &[u8], disclosures: &[u8]) -> Option<Vec<usize>> {
     rest.peek().is_none().then_some(missing)
 }
 
-/// What an event says that it erased, by event.
-pub fn erases(leaf: &[u8]) -> Vec<(String, Vec<usize>)> {
+/// What an event says that it erased: places of digests, by the marks of events.
+pub fn erases(leaf: &[u8]) -> BTreeMap<String, Vec<usize>> {
     #[derive(serde::Deserialize)]
     struct Erases {
         #[serde(default)]
-        erases: std::collections::BTreeMap<String, Vec<usize>>,
+        erases: BTreeMap<String, Vec<usize>>,
     }
-    serde_json::from_slice::<Erases>(leaf).map(|leaf| leaf.erases.into_iter().collect()).unwrap_or_default()
+    serde_json::from_slice::<Erases>(leaf).map(|leaf| leaf.erases).unwrap_or_default()
 }
 
 /// The one method that erases.
 const ERASE: &str = "sluis.v1.Audit/EraseEvents";
 
-/// What erasures that stand in a log name.
+/// What erasures that stand in a log name: places of digests, by the marks of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Erasures(std::collections::HashMap<String, Vec<usize>>);
+pub struct Erasures(HashMap<String, Vec<usize>>);
 
 impl Erasures {
     /// Takes an entry of the log, if it is an erasure that was carried out.
     pub fn add(&mut self, leaf: &[u8]) {
         let carried_out = |clear: &super::read::Clear| clear.method == ERASE && clear.out == "allowed";
         if super::read::clear(leaf).as_ref().is_some_and(carried_out) {
-            for (event_id, places) in erases(leaf) {
-                self.0.entry(event_id).or_default().extend(places);
+            for (mark, places) in erases(leaf) {
+                self.0.entry(mark).or_default().extend(places);
             }
         }
     }
 
     /// Whether the disclosure of the digest at this place was erased, and an event says so.
     pub fn covers(&self, event_id: &str, place: usize) -> bool {
-        self.0.get(event_id).is_some_and(|places| places.contains(&place))
+        self.0.get(&mark_of(event_id)).is_some_and(|places| places.contains(&place))
+    }
+
+    /// Which of the groups that are said to be erased are not, as far as these erasures go. A reader who may open no case of a list
+    /// sees that something of the list was erased, and not which.
+    pub fn unsaid(&self, event_id: &str, leaf: &[u8], disclosures: &[String], said: &[Group]) -> Option<Group> {
+        let missing = absent(leaf, disclosures)?;
+        let of = |group: Group| missing.iter().filter(move |place| groups(&[**place]) == [group]);
+        let covered = |place: &&usize| self.covers(event_id, **place);
+        let is_erased = |group: Group| of(group).next().is_some() && of(group).all(|place| covered(&place));
+        let sees_no_list = disclosures.iter().all(|text| opened(text).is_none_or(|(group, _)| group != "listed"));
+        let some = |group: Group| group == Group::Listed && sees_no_list && of(group).any(|place| covered(&place));
+        said.iter().copied().find(|group| !is_erased(*group) && !some(*group))
     }
 
     /// Of which group a disclosure is neither there nor erased; nothing if there is none. For whoever may open everything.
     pub fn withheld(&self, event_id: &str, leaf: &[u8], disclosures: &[String]) -> Option<Group> {
-        let there: Vec<String> = disclosures.iter().map(|disclosure| digest_of(disclosure)).collect();
-        let missing = digests(leaf)?.into_iter().enumerate().filter(|(_, digest)| !there.contains(digest));
-        let mut unsaid = missing.map(|(place, _)| place).filter(|place| !self.covers(event_id, *place));
-        unsaid.next().and_then(|place| groups(&[place]).pop())
+        let unsaid = absent(leaf, disclosures)?.into_iter().find(|place| !self.covers(event_id, *place));
+        unsaid.and_then(|place| groups(&[place]).pop())
     }
+}
+
+/// Places of digests that none of these disclosures is of.
+fn absent(leaf: &[u8], disclosures: &[String]) -> Option<Vec<usize>> {
+    let there: Vec<String> = disclosures.iter().map(|disclosure| digest_of(disclosure)).collect();
+    let missing = digests(leaf)?.into_iter().enumerate().filter(|(_, digest)| !there.contains(digest));
+    Some(missing.map(|(place, _)| place).collect())
 }
 
 /// Cases that stood in a list.
@@ -231,20 +249,21 @@ mod tests {
 
     #[test]
     fn an_erasure_names_what_it_erased() {
-        let mut erased = std::collections::BTreeMap::new();
+        let mut erased = BTreeMap::new();
         erased.insert("0192f3a0".to_owned(), vec![1, 2]);
         let draft = Draft { erases: erased, ..Draft::default() };
         let verdict = Verdict { outcome: Outcome::Allowed, clauses: vec![], covenant_version: 0 };
         let stamp = Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; SALTS] };
         let leaf = encode(&Event { draft, verdict, stamp }).leaf;
-        assert_eq!(erases(&leaf), [("0192f3a0".to_owned(), vec![1, 2])]);
+        assert_eq!(erases(&leaf), [(mark_of("0192f3a0"), vec![1, 2])].into());
+        assert!(!String::from_utf8(leaf).unwrap().contains("0192f3a0"), "whoever does not know the event learns nothing of it");
         assert!(erases(&event().leaf).is_empty());
     }
 
     #[test]
     fn what_is_not_there_is_erased_or_withheld() {
         let Leaf { leaf, disclosures } = event();
-        let mut erases = std::collections::BTreeMap::new();
+        let mut erases = BTreeMap::new();
         erases.insert("e".to_owned(), vec![1, 6]);
         let erasure = |method: &'static str, outcome: Outcome| {
             let draft = Draft { method, erases: erases.clone(), ..Draft::default() };

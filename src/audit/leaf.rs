@@ -69,7 +69,7 @@ pub fn encode(event: &Event) -> Leaf {
         at: stamp.at,
         clauses: &verdict.clauses,
         covenant: verdict.covenant_version,
-        erases: Some(&draft.erases).filter(|erases| !erases.is_empty()),
+        erases: erases(&draft.erases),
         id: &stamp.event_id,
         method: draft.method,
         out: verdict.outcome.code(),
@@ -133,6 +133,17 @@ pub(super) fn digests(leaf: &[u8]) -> Option<Vec<String>> {
     Some(serde_json::from_slice::<Digests>(leaf).ok()?._sd)
 }
 
+/// By what an erasure names an event: whoever knows the event finds it there, and nobody else learns of it. 74 bits of an event's
+/// id are random (RFC 9562 section 5.7).
+pub fn mark_of(event_id: &str) -> String {
+    digest_of(event_id)
+}
+
+fn erases(events: &BTreeMap<String, Vec<usize>>) -> Option<BTreeMap<String, &[usize]>> {
+    let marked = || events.iter().map(|(event_id, places)| (mark_of(event_id), places.as_slice())).collect();
+    (!events.is_empty()).then(marked)
+}
+
 /// The digest of a disclosure, as it stands in the leaf.
 pub(super) fn digest_of(disclosure: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, disclosure.as_bytes()))
@@ -164,7 +175,7 @@ struct Clear<'a> {
     covenant: u32,
     /// Whose disclosures this event erased, by the places of their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
-    erases: Option<&'a BTreeMap<String, Vec<usize>>>,
+    erases: Option<BTreeMap<String, &'a [usize]>>,
     id: &'a str,
     method: &'a str,
     out: &'a str,

@@ -21,7 +21,7 @@ use crate::reason::Reason;
 use crate::store::erasure::{Erasable, Erasing, Which, erasable, retained};
 use crate::store::{Reader, StoreError, Tx, WorkError};
 
-/// Events in one erasure: their names stand in its leaf, which has 64 KiB.
+/// Events in one erasure: their marks stand in its leaf, which has 64 KiB.
 pub const MOST: i64 = 500;
 /// Bytes for them there.
 const ROOM: usize = 48 << 10;
@@ -210,8 +210,8 @@ impl Batch {
             } else {
                 event.without(groups, None)?
             };
-            // A name and a few digits for each place.
-            let taken = erasing.as_ref().map_or(0, |erasing| 44 + 4 * erasing.places.len());
+            // A mark of 43 characters and a few digits for each place.
+            let taken = erasing.as_ref().map_or(0, |erasing| 51 + 4 * erasing.places.len());
             if taken > room {
                 batch.cut = true;
                 break;

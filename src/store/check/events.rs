@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 
 use super::super::StoreError;
 use crate::audit::read::{Clear, Opened, clear, opened};
-use crate::audit::{Group, erases, groups, missing};
+use crate::audit::{Group, erases, groups, mark_of, missing};
 
 /// Events read at once.
 const PAGE: i64 = 500;
@@ -213,17 +213,22 @@ impl<'r> Event<'r> {
 
     /// How many erasures stand under this event as its leaf says, and how many do not.
     async fn erased(&self, conn: &mut AnyConnection) -> Result<(i64, i64), StoreError> {
-        let (mut found, mut unsaid) = (0, 0);
-        for (event, places) in erases(&self.leaf) {
-            for place in places {
-                let row = "SELECT COUNT(*) FROM audit_erasure WHERE event_id = $1 AND place = $2 AND erased_by = $3";
-                let count = sqlx::query(row).bind(event.clone()).bind(i64::try_from(place).unwrap_or(-1));
-                let count: i64 = count.bind(self.id.clone()).fetch_one(&mut *conn).await?.try_get(0)?;
-                found += count;
-                unsaid += i64::from(count == 0);
-            }
+        let named = erases(&self.leaf);
+        if named.is_empty() {
+            return Ok((0, 0));
         }
-        Ok((found, unsaid))
+        let rows = sqlx::query("SELECT event_id, place FROM audit_erasure WHERE erased_by = $1 ORDER BY event_id")
+            .bind(self.id.clone())
+            .fetch_all(conn)
+            .await?;
+        let mut found = 0;
+        for row in rows {
+            let (event, place): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let places = named.get(&mark_of(&event));
+            found += i64::from(places.is_some_and(|all| usize::try_from(place).is_ok_and(|place| all.contains(&place))));
+        }
+        let named: usize = named.values().map(Vec::len).sum();
+        Ok((found, i64::try_from(named).unwrap_or(i64::MAX) - found))
     }
 }
 
