@@ -51,7 +51,7 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
     again: usize,
-    mut take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, E>,
+    mut take: impl AsyncFnMut(&v1::QueryEventsResponse) -> Result<bool, E>,
 ) -> Result<(), E> {
     let mut client = AuditClient::new(channel);
     let mut last: Option<(i64, i32, String)> = None;
@@ -69,11 +69,43 @@ pub(super) async fn pages<E: From<RemoteError> + From<BadAnswer>>(
             }
             last = Some(place);
         }
-        if !take(&answer)? || answer.next_page_token.is_empty() {
+        if !take(&answer).await? || answer.next_page_token.is_empty() {
             return Ok(());
         }
         request.page_token = answer.next_page_token;
     }
+}
+
+/// Events whose proofs are asked for in one call: a leaf may have 64 KiB, and a reply 4 MiB.
+const PROVEN: usize = 40;
+
+/// Proofs of these events; asked for `again` so often until all of them are under a checkpoint.
+///
+/// # Errors
+/// What the hub says; [`BadAnswer`].
+pub(super) async fn proofs<E: From<RemoteError> + From<BadAnswer>>(
+    channel: Channel,
+    events: &[String],
+    mut again: usize,
+) -> Result<Vec<v1::EventProof>, E> {
+    let mut client = AuditClient::new(channel);
+    let mut proofs = Vec::new();
+    for some in events.chunks(PROVEN) {
+        let request = v1::ProveEventsRequest { events: some.to_vec() };
+        loop {
+            let answer = done("proving events", client.prove_events(request.clone()).await)?;
+            if !answer.proofs.iter().map(|proof| &proof.event).eq(some) {
+                return Err(BadAnswer("proofs of other events").into());
+            }
+            if again == 0 || answer.proofs.iter().all(|proof| proof.state() != State::Waiting) {
+                proofs.extend(answer.proofs);
+                break;
+            }
+            again -= 1;
+            tokio::time::sleep(SOON).await;
+        }
+    }
+    Ok(proofs)
 }
 
 /// One page; with proofs, it is asked for `again` so often until all of it is under a checkpoint.

@@ -266,7 +266,7 @@ impl Hub {
         query.context = context(&self.user_ref);
         (query.page_size, query.proofs) = (PAGE, true);
         // What is not under a checkpoint yet is a difference like others, if it is late.
-        pages(self.channel.clone(), query, 0, |page| {
+        pages(self.channel.clone(), query, 0, async |page| {
             shown.add_page(page);
             progress.tell(shown.answers.len() as u64, "events");
             Ok(true)

@@ -322,7 +322,7 @@ pub struct Standing {
     pub reason: String,
 }
 
-/// An event, if it is one that concerns the organisation `scope`.
+/// An event, if it is one that concerns the organisation `scope`: whom an event concerns, an erasure of it concerns too.
 pub async fn standing(
     reader: &mut Reader,
     event_id: &str,
@@ -331,7 +331,10 @@ pub async fn standing(
     let row = sqlx::query(
         "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.src_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
          WHERE e.event_id = $1 AND ($2 = '' OR EXISTS (SELECT 1 FROM audit_event_party p \
-         WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id))",
+         WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id) \
+         OR EXISTS (SELECT 1 FROM audit_erasure a JOIN audit_event o ON o.event_id = a.event_id \
+         JOIN audit_event_party p ON p.oin = $2 AND p.at = o.at AND p.event_id = o.event_id \
+         WHERE a.erased_by = e.event_id))",
     )
     .bind(event_id)
     .bind(scope.unwrap_or_default())

@@ -3,13 +3,14 @@
 //! - `events.ndjson`: the events, one in a line, newest first.
 //! - `proofs.ndjson`: for each event, in the same order, its leaf, what may be opened of it, and its file of proof (C2SP tlog-proof).
 //!   A log grows while it is read: each proof leads to the checkpoint that it was made under.
+//! - `erasures.ndjson`, if something was erased: the same of the events that erased it.
 //! - `checkpoint`: the newest of those.
 //! - `events.csv` or another: the same events in the format that was asked for.
 //! - `manifest.json`: last, so that an export which broke off has none.
 
 use std::io::{self, BufWriter, Read, Write};
 
-use super::manifest::{CHECKPOINT, EVENTS, MANIFEST, Measured, PROOFS};
+use super::manifest::{CHECKPOINT, ERASURES, EVENTS, MANIFEST, Measured, PROOFS};
 use super::verify::{Checks, Evidence, Fault};
 use super::{File, Format, Line, Manifest, Rendering, Story, json_line};
 use crate::api::v1;
@@ -97,6 +98,7 @@ pub struct Bundle<F: Folder> {
     checks: Checks,
     events: Rendering<Out<F>>,
     proofs: Out<F>,
+    erasures: Option<Out<F>>,
     /// The same events in another format.
     derived: Option<Rendering<Out<F>>>,
 }
@@ -110,18 +112,36 @@ impl<F: Folder> Bundle<F> {
         if folder.open(MANIFEST).map_err(|error| BundleError::Write(MANIFEST, error))?.is_some() {
             return Err(BundleError::Exists);
         }
-        let create = |name: &'static str| {
-            let file = folder.create(name).map_err(|error| BundleError::Write(name, error))?;
-            Ok::<_, BundleError>(BufWriter::new(Measured::new(file)))
-        };
         let rendering = |format: Format| {
-            Rendering::new(format, create(format.file())?).map_err(|error| BundleError::Write(format.file(), error))
+            Rendering::new(format, create(&folder, format.file())?).map_err(|error| BundleError::Write(format.file(), error))
         };
-        let (events, proofs) = (rendering(Format::Ndjson)?, create(PROOFS)?);
+        let (events, proofs) = (rendering(Format::Ndjson)?, create(&folder, PROOFS)?);
         let derived = if format == Format::Ndjson { None } else { Some(rendering(format)?) };
         let log = policy.logs().first().map(|log| log.name().to_string()).unwrap_or_default();
         let checks = Checks::new(policy);
-        Ok(Self { folder, log, format, unproven, checks, events, proofs, derived })
+        Ok(Self { folder, log, format, unproven, checks, events, proofs, erasures: None, derived })
+    }
+
+    /// Writes proofs of events by which something was erased: before the pages with what they erased.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn erasures(&mut self, proofs: &[v1::EventProof]) -> Result<(), BundleError> {
+        proofs.iter().try_for_each(|proof| {
+            match proof.state() {
+                State::Proven => {}
+                State::Waiting => return Err(BundleError::Waiting(proof.event.clone())),
+                State::Unknown | State::Unspecified => return Err(BundleError::NoProof(proof.event.clone())),
+            }
+            // Who may open something of it is not asked here.
+            let evidence = Evidence::of(&v1::EventProof { disclosures: Vec::new(), ..proof.clone() })?;
+            self.checks.erasure(&evidence)?;
+            let file = match self.erasures.take() {
+                Some(file) => file,
+                None => create(&self.folder, ERASURES)?,
+            };
+            json_line(self.erasures.insert(file), &evidence).map_err(|error| BundleError::Write(ERASURES, error))
+        })
     }
 
     /// Writes events and their proofs, each in its place: newest first, over all pages.
@@ -160,12 +180,15 @@ impl<F: Folder> Bundle<F> {
     /// # Errors
     /// [`BundleError`].
     pub fn finish(self, story: Story) -> Result<Manifest, BundleError> {
-        let Self { folder, log, format, checks, events, proofs, derived, .. } = self;
+        let Self { folder, log, format, checks, events, proofs, erasures, derived, .. } = self;
         let failed = |name: &'static str| move |error: io::Error| BundleError::Write(name, error);
         let mut files = std::collections::BTreeMap::new();
         let events = events.finish().map_err(failed(EVENTS))?;
         files.insert(EVENTS.to_owned(), kept(&folder, events).map_err(failed(EVENTS))?);
         files.insert(PROOFS.to_owned(), kept(&folder, proofs).map_err(failed(PROOFS))?);
+        if let Some(erasures) = erasures {
+            files.insert(ERASURES.to_owned(), kept(&folder, erasures).map_err(failed(ERASURES))?);
+        }
         if let Some(derived) = derived {
             let derived = derived.finish().map_err(failed(format.file()))?;
             files.insert(format.file().to_owned(), kept(&folder, derived).map_err(failed(format.file()))?);
@@ -197,6 +220,11 @@ impl<F: Folder> Bundle<F> {
         whole(part, &bytes).and_then(|_| folder.rename(part, MANIFEST)).map_err(failed(MANIFEST))?;
         Manifest::from_bytes(&bytes).ok_or(BundleError::Fault(Fault::Manifest))
     }
+}
+
+fn create<F: Folder>(folder: &F, name: &'static str) -> Result<Out<F>, BundleError> {
+    let file = folder.create(name).map_err(|error| BundleError::Write(name, error))?;
+    Ok(BufWriter::new(Measured::new(file)))
 }
 
 fn kept<F: Folder>(folder: &F, out: Out<F>) -> io::Result<File> {

@@ -12,6 +12,8 @@ use super::Format;
 pub(super) const EVENTS: &str = Format::Ndjson.file();
 /// Their proofs, in the same order.
 pub(super) const PROOFS: &str = "proofs.ndjson";
+/// Proofs of the erasures that the events name; only if there are any.
+pub(super) const ERASURES: &str = "erasures.ndjson";
 /// The newest checkpoint that a proof leads to.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// The manifest itself.

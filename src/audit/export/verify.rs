@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::bundle::Folder;
 use super::compare::compare;
 use super::line::NotALine;
-use super::manifest::{CHECKPOINT, EVENTS, MANIFEST, PROOFS, measure};
+use super::manifest::{CHECKPOINT, ERASURES, EVENTS, MANIFEST, PROOFS, measure};
 use super::{Format, Line, Manifest, Rendering};
 use crate::api::v1;
-use crate::audit::{Erasures, read};
+use crate::audit::{Erasures, Group, read};
 use crate::tlog::{Checkpoint, Disbelief, NotProven, Policy, Proof, ProofError, Tree, record_hash};
 
 /// Bytes of a line or a manifest, at most: a leaf has 64 KiB, its disclosures are no longer.
@@ -111,6 +111,14 @@ pub enum Fault {
         /// Name of the group.
         group: &'static str,
     },
+    /// A part of an event that is said to be erased, by nothing.
+    #[error("{event}: group {group} is said to be erased, and no erasure that is proven names it")]
+    Unsaid {
+        /// Name of the event.
+        event: String,
+        /// Name of the group.
+        group: String,
+    },
     /// A derived file that says something else than the events.
     #[error("{0} is not what this version makes of the events")]
     Rendering(&'static str),
@@ -164,14 +172,17 @@ pub(super) struct Checks {
     newest: Option<Checkpoint>,
     waiting: u64,
     uncovered: BTreeMap<&'static str, u64>,
-    /// What was erased; nothing if nobody knows.
-    erasures: Option<Erasures>,
+    /// What was erased by erasures of which there is a proof.
+    proven: Erasures,
+    /// All that was erased; nothing if nobody knows.
+    all: Option<Erasures>,
 }
 
 impl Checks {
     pub(super) fn new(policy: Policy) -> Self {
         let (seen, roots, uncovered) = (HashSet::new(), BTreeMap::new(), BTreeMap::new());
-        Self { policy, seen, before: None, note: None, roots, newest: None, waiting: 0, uncovered, erasures: None }
+        let (before, note, newest, proven, all) = (None, None, None, Erasures::default(), None);
+        Self { policy, seen, before, note, roots, newest, waiting: 0, uncovered, proven, all }
     }
 
     pub(super) const fn newest(&self) -> Option<&Checkpoint> {
@@ -197,24 +208,45 @@ impl Checks {
         let clear = read::clear(&leaf).ok_or_else(|| Fault::Leaf(event()))?;
         let opened = read::opened(&leaf, evidence.disclosures.iter().map(String::as_str));
         let opened = opened.ok_or_else(|| Fault::Disclosure(event()))?;
-        let erasures = self.erasures.as_ref();
-        if let Some(group) = erasures.and_then(|known| known.withheld(&clear.id, &leaf, &evidence.disclosures)) {
+        let all = self.all.as_ref();
+        if let Some(group) = all.and_then(|known| known.withheld(&clear.id, &leaf, &evidence.disclosures)) {
             return Err(Fault::Withheld { event: event(), group: group.code() });
         }
         let proven = !evidence.proof.is_empty();
         if proven {
-            self.proof(line, &leaf, evidence.proof.as_bytes())?;
+            self.proof(evidence, &leaf)?;
         } else {
             self.waiting += 1;
         }
         let uncovered =
             compare(line, &clear, &opened).map_err(|NotALine(field)| Fault::Field { event: event(), field })?;
-        // That something was erased is shown by then.
-        let shown = |field: &&'static str| proven && !(*field == "erased" && self.erasures.is_some());
-        for field in uncovered.into_iter().filter(shown) {
+        self.erased(line, &clear.id, &leaf, &evidence.disclosures)?;
+        for field in uncovered.into_iter().filter(|field| proven && *field != "erased") {
             *self.uncovered.entry(field).or_default() += 1;
         }
         Ok(())
+    }
+
+    /// An event by which something was erased, before the events of which it was.
+    pub(super) fn erasure(&mut self, evidence: &Evidence) -> Result<(), Fault> {
+        let event = || evidence.event.clone();
+        let leaf = STANDARD.decode(&evidence.leaf).map_err(|_| Fault::Leaf(event()))?;
+        let clear = read::clear(&leaf).ok_or_else(|| Fault::Leaf(event()))?;
+        if evidence.event != format!("events/{}", clear.id) {
+            return Err(Fault::AnotherEvent(event()));
+        }
+        self.proof(evidence, &leaf)?;
+        self.proven.add(&leaf);
+        Ok(())
+    }
+
+    /// Whether what is said to be erased was.
+    fn erased(&self, line: &Line, event_id: &str, leaf: &[u8], disclosures: &[String]) -> Result<(), Fault> {
+        let unsaid = |group: String| Fault::Unsaid { event: line.name.clone(), group };
+        let said = line.erased.iter().map(|group| group.parse().map_err(|_| unsaid(group.clone())));
+        let said = said.collect::<Result<Vec<Group>, Fault>>()?;
+        let unproven = self.proven.unsaid(event_id, leaf, disclosures, &said);
+        unproven.map_or(Ok(()), |group| Err(unsaid(group.code().to_owned())))
     }
 
     fn order(&mut self, line: &Line) -> Result<(), Fault> {
@@ -229,13 +261,13 @@ impl Checks {
         if self.seen.insert(id) { Ok(()) } else { Err(wrong()) }
     }
 
-    fn proof(&mut self, line: &Line, leaf: &[u8], bytes: &[u8]) -> Result<(), Fault> {
-        let wrong = |error: ProofError| Fault::Proof(line.name.clone(), error.into());
-        let proof = Proof::from_bytes(bytes).map_err(wrong)?;
+    fn proof(&mut self, evidence: &Evidence, leaf: &[u8]) -> Result<(), Fault> {
+        let wrong = |error: ProofError| Fault::Proof(evidence.event.clone(), error.into());
+        let proof = Proof::from_bytes(evidence.proof.as_bytes()).map_err(wrong)?;
         let tree = match &self.note {
             Some((note, tree)) if note == proof.note() => *tree,
             _ => self.checkpoint(proof.note()).map_err(|fault| match fault {
-                Fault::Checkpoint(error) => Fault::Proof(line.name.clone(), error.into()),
+                Fault::Checkpoint(error) => Fault::Proof(evidence.event.clone(), error.into()),
                 other => other,
             })?,
         };
@@ -259,7 +291,8 @@ impl Checks {
 
 /// Verifies a bundle.
 ///
-/// It does not show whether events are missing that the query would have given. Beside `erasures`, all that the log names, every part
+/// It does not show whether events are missing that the query would have given. What is said to be erased was, by an erasure that
+/// stands in the log. Beside `erasures`, all that the log names, every part
 /// of an event has to be there or be erased: so it is for the network's officer, who may open everything.
 ///
 /// # Errors
@@ -276,7 +309,13 @@ pub fn verify(folder: &impl Folder, policy: &Policy, erasures: Option<Erasures>)
             return Err(Fault::Changed(name.clone()));
         }
     }
-    let mut checks = Checks { erasures, ..Checks::new(policy.clone()) };
+    let mut checks = Checks { all: erasures, ..Checks::new(policy.clone()) };
+    if manifest.files.contains_key(ERASURES) {
+        let mut erasures = Lines::new(ERASURES, file(folder, ERASURES)?);
+        while let Some(evidence) = erasures.next::<Evidence>()? {
+            checks.erasure(&evidence)?;
+        }
+    }
     let mut events = Lines::new(EVENTS, file(folder, EVENTS)?);
     let mut proofs = Lines::new(PROOFS, file(folder, PROOFS)?);
     let mut derived = match format {
@@ -318,9 +357,9 @@ fn manifest(folder: &impl Folder, policy: &Policy) -> Result<Manifest, Fault> {
     let format: Format = manifest.format.parse().map_err(|_| Fault::Manifest)?;
     let proven = manifest.events.checked_sub(manifest.waiting).ok_or(Fault::Count)?;
     let mut expected = vec![EVENTS, PROOFS, format.file()];
-    if proven > 0 {
-        expected.push(CHECKPOINT);
-    }
+    let has_erasures = manifest.files.contains_key(ERASURES);
+    expected.extend(has_erasures.then_some(ERASURES));
+    expected.extend((proven > 0 || has_erasures).then_some(CHECKPOINT));
     expected.sort_unstable();
     expected.dedup();
     if !manifest.files.keys().eq(expected) {

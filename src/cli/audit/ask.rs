@@ -33,7 +33,7 @@ const PAGE: i32 = 500;
 /// With proofs.
 const PROVEN_PAGE: i32 = 100;
 /// An event that was written a moment ago is proven a moment later: so often it is asked for again.
-const AGAIN: usize = 30;
+pub(super) const AGAIN: usize = 30;
 
 /// Which events. What is given narrows.
 #[derive(Debug, Clone, Default, Args)]
@@ -160,7 +160,7 @@ pub(super) fn named(text: Option<String>, collection: &str) -> String {
 pub(super) async fn pages(
     channel: Channel,
     mut request: v1::QueryEventsRequest,
-    take: impl FnMut(&v1::QueryEventsResponse) -> Result<bool, AuditError>,
+    take: impl AsyncFnMut(&v1::QueryEventsResponse) -> Result<bool, AuditError>,
 ) -> Result<(), AuditError> {
     if request.proofs {
         request.page_size = request.page_size.min(PROVEN_PAGE);
@@ -179,7 +179,7 @@ pub(super) async fn query(
     let most = limit.unwrap_or(usize::MAX);
     let (mut count, mut more) = (0, false);
     out.note(format_args!("{HEAD}"))?;
-    pages(channel, search.request(now)?, |page| {
+    pages(channel, search.request(now)?, async |page| {
         for event in &page.events {
             if count == most {
                 more = true;

@@ -1,6 +1,6 @@
 //! `sluis audit export`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde_json::json;
@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::transport::Channel;
 
-use super::ask::{Search, pages};
+use super::super::officer::proofs;
+use super::ask::{AGAIN, Search, pages};
 use super::{AuditError, Say};
 use crate::api::v1;
 use crate::audit::export::{Bundle, Format, Story, Unproven};
@@ -36,8 +37,12 @@ pub(super) async fn run(
     private_directory(dir).map_err(|error| AuditError::File(dir.to_owned(), error))?;
     let folder = Directory::new(dir.to_owned());
     let mut bundle = Bundle::new(folder, policy, format, Unproven::Fails).map_err(failed)?;
-    let mut count = 0;
-    pages(channel, request, |page| {
+    let (mut count, mut known) = (0, BTreeSet::new());
+    pages(channel.clone(), request, async |page| {
+        let mut erased = erased(page);
+        erased.retain(|by| !known.contains(by));
+        bundle.erasures(&proofs::<AuditError>(channel.clone(), &erased, AGAIN).await?).map_err(failed)?;
+        known.extend(erased);
         bundle.page(&page.events, &page.proofs).map_err(failed)?;
         count += page.events.len();
         out.progress(count as u64, "events");
@@ -49,6 +54,13 @@ pub(super) async fn run(
         json!({ "export": dir, "events": manifest.events, "format": manifest.format }),
         format_args!("{} events with their proofs: {}", manifest.events, dir.display()),
     )
+}
+
+/// By which events something of a page's was erased, each once.
+fn erased(page: &v1::QueryEventsResponse) -> Vec<String> {
+    let given = |erasure: &&v1::Erasure| page.events.iter().any(|event| event.name == erasure.event);
+    let by: BTreeSet<String> = page.erasures.iter().filter(given).map(|erasure| erasure.by.clone()).collect();
+    by.into_iter().collect()
 }
 
 /// What was asked for, as the manifest says it.

@@ -256,7 +256,7 @@ async fn gather(
             end_time: Some(timestamp(end)),
             ..Search::default().request(end)?
         };
-        pages(channel.clone(), request, |page| {
+        pages(channel.clone(), request, async |page| {
             let scope = common.scope(page, gathered.as_ref().map(|(scope, _)| scope))?;
             let (_, reports) = gathered.get_or_insert_with(|| (scope.clone(), reports_on(scope)));
             for event in &page.events {
@@ -308,7 +308,7 @@ pub(super) async fn overview(args: &OverviewArgs, now: OffsetDateTime, out: &mut
     };
     let request = search.request(now)?;
     let (mut found, mut scope) = (Vec::new(), None);
-    pages(channel.clone(), request.clone(), |page| {
+    pages(channel.clone(), request.clone(), async |page| {
         scope = Some(args.common.scope(page, scope.as_ref())?);
         found.extend_from_slice(&page.events);
         Ok(true)
