@@ -27,6 +27,9 @@ use crate::serve::leash::Leash;
 /// Messages of a stream, with backpressure from its reader to the hub.
 pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
+/// Bytes of an answer: a bundle of 256 leaves, each of 64 KiB at most.
+const MOST: usize = 17 << 20;
+
 /// Writes the calls of a service: those passed on as they are, those whose subject is concealed first, and the rest.
 macro_rules! service {
     (
@@ -39,7 +42,9 @@ macro_rules! service {
         impl v1::$server::$trait for Agent {
             $(async fn $pass(&self, request: Request<v1::$pass_in>) -> Result<Response<v1::$pass_out>, Status> {
                 let method = concat!("sluis.v1.", $service, "/", $pass_name);
-                self.unary(method, request, |hub, request| async move { $client::new(hub).$pass(request).await }).await
+                self.unary(method, request, |hub, request| async move {
+                    $client::new(hub).max_decoding_message_size(MOST).$pass(request).await
+                }).await
             })*
             $(async fn $hide(&self, request: Request<v1::$hide_in>) -> Result<Response<v1::$hide_out>, Status> {
                 let method = concat!("sluis.v1.", $service, "/", $hide_name);

@@ -256,7 +256,10 @@ mod tests {
         let stamp = Stamp { event_id: "e".into(), at: 7, node: "n1".into(), salts: [[9; 16]; SALTS] };
         let leaf = encode(&Event { draft, verdict, stamp }).leaf;
         assert_eq!(erases(&leaf), [(mark_of("0192f3a0"), vec![1, 2])].into());
-        assert!(!String::from_utf8(leaf).unwrap().contains("0192f3a0"), "whoever does not know the event learns nothing of it");
+        assert!(
+            !String::from_utf8(leaf).unwrap().contains("0192f3a0"),
+            "whoever does not know the event learns nothing of it"
+        );
         assert!(erases(&event().leaf).is_empty());
     }
 

@@ -244,9 +244,6 @@ pub enum AuditError {
     /// Disclosures that are not those of their leaf.
     #[error("{}: not what the leaf's digests are of", .0.display())]
     Disclosures(PathBuf),
-    /// An event that is in the log, and says something else there.
-    #[error("{0}: {1} is not what stands in the log")]
-    Differs(String, &'static str),
     /// A log that does not verify.
     #[error("{}", .0.display())]
     Log(PathBuf, #[source] Box<Fault<io::Error>>),
@@ -286,7 +283,6 @@ impl AuditError {
                 | Self::Proof(..)
                 | Self::AnotherEvent(_)
                 | Self::Disclosures(_)
-                | Self::Differs(..)
                 | Self::Log(..)
                 | Self::Older(..)
                 | Self::Forked(_)

@@ -427,7 +427,7 @@ async fn what_is_erased_is_gone_and_every_older_proof_verifies() {
 }
 
 /// What the network's office calls the case.
-async fn netwerk_name(office: &Office) -> String {
+pub(crate) async fn netwerk_name(office: &Office) -> String {
     office.network.database().await.case_name(&office.case, office.network.netwerk.oin()).await
 }
 

@@ -113,7 +113,8 @@ impl<F: Folder> Bundle<F> {
             return Err(BundleError::Exists);
         }
         let rendering = |format: Format| {
-            Rendering::new(format, create(&folder, format.file())?).map_err(|error| BundleError::Write(format.file(), error))
+            Rendering::new(format, create(&folder, format.file())?)
+                .map_err(|error| BundleError::Write(format.file(), error))
         };
         let (events, proofs) = (rendering(Format::Ndjson)?, create(&folder, PROOFS)?);
         let derived = if format == Format::Ndjson { None } else { Some(rendering(format)?) };

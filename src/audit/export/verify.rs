@@ -289,11 +289,29 @@ impl Checks {
     }
 }
 
+/// Of what in one event there is the hub's word only, beside its proof and those of the erasures by which it lost something.
+///
+/// # Errors
+/// [`Fault`]: the first that was found.
+pub fn confirm(
+    policy: &Policy,
+    line: &Line,
+    proof: &v1::EventProof,
+    erasures: &[v1::EventProof],
+) -> Result<Vec<&'static str>, Fault> {
+    let mut checks = Checks::new(policy.clone());
+    for erasure in erasures {
+        checks.erasure(&Evidence::of(erasure)?)?;
+    }
+    checks.event(line, &Evidence::of(proof)?)?;
+    Ok(checks.uncovered.into_keys().collect())
+}
+
 /// Verifies a bundle.
 ///
 /// It does not show whether events are missing that the query would have given. What is said to be erased was, by an erasure that
-/// stands in the log. Beside `erasures`, all that the log names, every part
-/// of an event has to be there or be erased: so it is for the network's officer, who may open everything.
+/// stands in the log. Beside `erasures`, all that the log names, every part of an event has to be there or be erased: so it is for
+/// the network's officer, who may open everything.
 ///
 /// # Errors
 /// [`Fault`]: the first that was found.

@@ -20,10 +20,9 @@ use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::api::v1::query_events_request::Appearance;
-use crate::audit::export::Line;
-use crate::audit::read;
+use crate::audit::export::{Line, confirm};
 use crate::party::Role;
-use crate::tlog::{Policy, Proof, record_hash};
+use crate::tlog::{Policy, Proof, ProofError};
 use crate::wire::{Numbered as _, timestamp};
 
 /// As whom the log names the officer beside the certificate.
@@ -245,8 +244,8 @@ pub(super) async fn show(
         page_size: 1,
         ..Search::default().request(now)?
     };
-    let answer: v1::QueryEventsResponse =
-        officer::page::<AuditError>(&mut AuditClient::new(channel), &request, AGAIN).await?;
+    let mut client = AuditClient::new(channel.clone());
+    let answer: v1::QueryEventsResponse = officer::page::<AuditError>(&mut client, &request, AGAIN).await?;
     let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
         return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));
     };
@@ -254,23 +253,38 @@ pub(super) async fn show(
         return Err(AuditError::NotGiven(name, "the answer is about another event".to_owned()));
     }
     let line = Line::from(event);
+    let mut by: Vec<&v1::Erasure> = answer.erasures.iter().filter(|erasure| erasure.event == name).collect();
+    by.sort_by_key(|erasure| &erasure.by);
+    let names: Vec<String> = by.iter().map(|erasure| erasure.by.clone()).collect();
+    let mut erasures = officer::proofs::<AuditError>(channel, &names, AGAIN).await?;
+    erasures.retain(|proof| proof.state() == State::Proven);
     let fields = serde_json::to_value(&line).map_err(std::io::Error::from)?;
-    let standing = prove(&line, proof, policy)?;
+    let standing = prove(&line, proof, &erasures, policy)?;
     let proven = if proof.state() == State::Proven { Ok(()) } else { Err(AuditError::NotProven(1)) };
     if out.json {
-        out.say(json!({ "event": fields, "proof": standing.1 }), format_args!(""))?;
+        let by: Vec<_> = by.iter().map(|erasure| json!({ "by": erasure.by, "groups": erasure.groups })).collect();
+        out.say(json!({ "event": fields, "erasures": by, "proof": standing.1 }), format_args!(""))?;
         return proven;
     }
     for (field, value) in fields.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         out.note(format_args!("{field:<18} {}", plain(&value)))?;
     }
+    for erasure in by {
+        let said = format!("{} by {}", erasure.groups.join(", "), erasure.by);
+        out.note(format_args!("{:<18} {}", "erasure", plain(&said)))?;
+    }
     out.note(format_args!("{:<18} {}", "proof", standing.0))?;
     proven
 }
 
 /// What a proof shows, in words and as JSON.
-fn prove(line: &Line, proof: &v1::EventProof, policy: &Policy) -> Result<(String, serde_json::Value), AuditError> {
+fn prove(
+    line: &Line,
+    proof: &v1::EventProof,
+    erasures: &[v1::EventProof],
+    policy: &Policy,
+) -> Result<(String, serde_json::Value), AuditError> {
     if proof.state() != State::Proven {
         let words = match proof.state() {
             State::Waiting => "not under a checkpoint yet: ask again in some seconds",
@@ -279,15 +293,11 @@ fn prove(line: &Line, proof: &v1::EventProof, policy: &Policy) -> Result<(String
         return Ok((words.to_owned(), json!({ "proven": false })));
     }
     let file = || std::path::PathBuf::from(&line.name);
-    let failed = |error| AuditError::Proof(file(), error);
-    let parsed = Proof::from_bytes(&proof.proof).map_err(|error| failed(error.into()))?;
-    let checkpoint = policy.verify(&parsed, record_hash(&proof.leaf)).map_err(failed)?;
-    let opened = read::opened(&proof.leaf, proof.disclosures.iter().map(String::as_str));
-    let (Some(clear), Some(opened)) = (read::clear(&proof.leaf), opened) else {
-        return Err(AuditError::Disclosures(file()));
-    };
-    let uncovered = crate::audit::export::compare(line, &clear, &opened)
-        .map_err(|field| AuditError::Differs(line.name.clone(), field.0))?;
+    let failed = |error: ProofError| AuditError::Proof(file(), error.into());
+    let uncovered = confirm(policy, line, proof, erasures);
+    let uncovered = uncovered.map_err(|fault| AuditError::Export(file(), Box::new(fault)))?;
+    let parsed = Proof::from_bytes(&proof.proof).map_err(failed)?;
+    let checkpoint = policy.open(parsed.note()).map_err(|error| AuditError::Proof(file(), error.into()))?;
     let (index, size) = (parsed.index, checkpoint.tree().size);
     let witnesses = cosigners(policy, &checkpoint);
     let by = if witnesses.is_empty() { String::new() } else { format!(", signed by {}", witnesses.join(", ")) };

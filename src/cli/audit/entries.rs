@@ -107,6 +107,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::mark_of;
     use crate::wire::timestamp;
 
     /// An entry, as it is read: version 1.
@@ -173,7 +174,10 @@ mod tests {
     #[test]
     fn erasures_are_read_from_entries() {
         let erased = Uuid::from_u128(1);
-        let read = entries(&[leaf(1, 1, ""), leaf(2, 2, &format!(r#","erases":{{"{erased}":[1,6]}}"#))]);
+        let read = entries(&[
+            leaf(1, 1, ""),
+            leaf(2, 2, &format!(r#","erases":{{"{}":[1,6]}}"#, mark_of(&erased.to_string()))),
+        ]);
         for (place, covered) in [(1, true), (6, true), (0, false), (2, false)] {
             assert_eq!(read.erasures.covers(&erased.to_string(), place), covered, "{place}");
         }

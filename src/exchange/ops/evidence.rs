@@ -46,7 +46,7 @@ impl Operation for ProveEvents {
     }
 
     async fn gather(&self, hub: &Exchange, facts: &Facts, reader: &mut Reader) -> Result<Self::Rows, StoreError> {
-        proofs(hub, facts, &self.events, reader).await
+        proofs(hub, facts, &self.events, usize::MAX, reader).await
     }
 
     /// A proof tells nothing of an event that its leaf does not, and whose events these are was asked with the rows.
@@ -65,11 +65,12 @@ impl Operation for ProveEvents {
     }
 }
 
-/// For each event what proves it, and what the caller may open of it.
+/// For each event what proves it, and what the caller may open of it; no more events once these have so many bytes.
 pub(super) async fn proofs(
     hub: &Exchange,
     facts: &Facts,
     events: &[String],
+    most: usize,
     reader: &mut Reader,
 ) -> Result<Vec<v1::EventProof>, StoreError> {
     let whole = facts.caller.function() == Some(Function::NetworkOfficer);
@@ -80,8 +81,13 @@ pub(super) async fn proofs(
         None => None,
     };
     let mut tiles = Tiles::default();
-    let mut proofs = Vec::with_capacity(events.len());
+    let mut proofs: Vec<v1::EventProof> = Vec::with_capacity(events.len());
+    let mut bytes = 0;
     for event_id in events {
+        bytes += proofs.last().map_or(0, prost::Message::encoded_len);
+        if bytes > most {
+            break;
+        }
         let event = format!("events/{event_id}");
         let scope = (!whole).then_some(own);
         let Some(standing) = tree::standing(reader, event_id, scope).await? else {

@@ -25,6 +25,8 @@ use time::OffsetDateTime;
 
 /// Events in one answer with proofs.
 const MOST: i64 = 100;
+/// Bytes of proofs in one page: with the events, a client that takes 4 MiB takes it.
+const PROVEN: usize = 2 << 20;
 
 /// `Audit.QueryEvents`.
 pub struct QueryEvents {
@@ -40,6 +42,8 @@ pub struct QueryEvents {
 #[derive(Default)]
 pub struct Found {
     lines: Vec<Line>,
+    /// Whether another page follows.
+    more: bool,
     cases: BTreeMap<String, (String, String)>,
     proofs: Vec<v1::EventProof>,
     erasures: Vec<v1::Erasure>,
@@ -110,16 +114,22 @@ impl Operation for QueryEvents {
                 }
             }
         }
-        let lines = select(reader, &filter).await?;
+        let mut lines = select(reader, &filter).await?;
         let named_in = |line: &Line| line.case_id.iter().chain(&line.listed).cloned().collect::<Vec<_>>();
         let ids: BTreeSet<String> = lines.iter().flat_map(named_in).collect();
         let labels = crate::store::case::labels(reader, &ids, oin.as_str()).await?;
         let cases = labels.into_iter().map(|label| named(hub, oin, label)).collect();
-        let size = if self.proofs { usize::try_from(self.page_size).unwrap_or_default() } else { 0 };
-        let events: Vec<String> = lines.iter().take(size).map(|line| line.event_id.clone()).collect();
-        let proofs = proofs(hub, facts, &events, reader).await?;
+        let mut size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
+        let mut proven = Vec::new();
+        if self.proofs {
+            let events: Vec<String> = lines.iter().take(size).map(|line| line.event_id.clone()).collect();
+            proven = proofs(hub, facts, &events, PROVEN, reader).await?;
+            size = proven.len();
+        }
+        let more = lines.len() > size;
+        lines.truncate(size);
         let erasures = erasures(&lines, &filter, reader).await?;
-        Ok(Found { lines, cases, proofs, erasures })
+        Ok(Found { lines, more, cases, proofs: proven, erasures })
     }
 
     fn decide(&self, hub: &Exchange, facts: &Facts, _: &Found, _: Admitted) -> Result<(Ground, ()), Refusal> {
@@ -144,13 +154,11 @@ impl Operation for QueryEvents {
         done: &Decided<Self>,
         _: &mut Draft,
     ) -> Result<v1::QueryEventsResponse, WorkError> {
-        let size = usize::try_from(self.page_size).unwrap_or(usize::MAX);
-        let Found { lines, cases, proofs, erasures } = &done.rows;
-        let page: Vec<&Line> = lines.iter().take(size).collect();
-        let next = page.last().filter(|_| lines.len() > size).map(|line| format!("{}.{}", line.at, line.event_id));
+        let Found { lines, more, cases, proofs, erasures } = &done.rows;
+        let next = lines.last().filter(|_| *more).map(|line| format!("{}.{}", line.at, line.event_id));
         let reader = done.facts.caller.oin().as_str();
         let whole = done.facts.caller.function() == Some(Function::NetworkOfficer);
-        let events = page.into_iter().map(|line| event_reply(line, cases, reader, whole)).collect();
+        let events = lines.iter().map(|line| event_reply(line, cases, reader, whole)).collect();
         let log_key = if self.proofs { hub.log.public().to_string() } else { String::new() };
         let next_page_token = next.unwrap_or_default();
         let scope = if whole { "network".to_owned() } else { partner_name(reader) };

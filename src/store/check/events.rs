@@ -225,7 +225,8 @@ impl<'r> Event<'r> {
         for row in rows {
             let (event, place): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
             let places = named.get(&mark_of(&event));
-            found += i64::from(places.is_some_and(|all| usize::try_from(place).is_ok_and(|place| all.contains(&place))));
+            found +=
+                i64::from(places.is_some_and(|all| usize::try_from(place).is_ok_and(|place| all.contains(&place))));
         }
         let named: usize = named.values().map(Vec::len).sum();
         Ok((found, i64::try_from(named).unwrap_or(i64::MAX) - found))

@@ -138,9 +138,33 @@ fn answers(events: &[Event], hidden: &[&str]) -> Vec<(v1::Event, v1::EventProof)
     events.iter().enumerate().map(answer).rev().collect()
 }
 
+/// An event that erases, at the beginning of a log of so many entries.
+fn erasure(size: usize, erases: BTreeMap<String, Vec<usize>>, outcome: Outcome) -> v1::EventProof {
+    let (draft, nth) = (Draft { method: "sluis.v1.Audit/EraseEvents", erases, ..Draft::default() }, 9);
+    let verdict = Verdict { outcome, ..event(nth).verdict };
+    let leaf = encode(&Event { draft, verdict, stamp: event(nth).stamp }).leaf;
+    let proof = proofs(&vec![leaf.clone(); size], size).remove(0);
+    v1::EventProof {
+        event: format!("events/{}", uuid(nth)),
+        state: State::Proven.into(),
+        leaf,
+        proof,
+        ..Default::default()
+    }
+}
+
 fn bundle(format: Format, answers: &[(v1::Event, v1::EventProof)]) -> Result<Memory, BundleError> {
+    bundle_with(format, &[], answers)
+}
+
+fn bundle_with(
+    format: Format,
+    erasures: &[v1::EventProof],
+    answers: &[(v1::Event, v1::EventProof)],
+) -> Result<Memory, BundleError> {
     let folder = Memory::default();
     let mut bundle = Bundle::new(folder.clone(), policy(), format, Unproven::Fails)?;
+    bundle.erasures(erasures)?;
     for page in answers.chunks(3) {
         let (events, proofs): (Vec<_>, Vec<_>) = page.iter().cloned().unzip();
         bundle.page(&events, &proofs)?;
@@ -207,22 +231,50 @@ fn what_was_erased_is_empty_and_has_no_disclosure() {
             ..event.clone()
         };
     }
-    let verified = verify(&bundle(Format::Fhir, &erased).unwrap(), &policy(), None).unwrap();
-    assert_eq!(verified.uncovered, [("case", 2), ("erased", 2), (CASE, 2)].into());
-    // Whoever may open everything asks where it went.
+    let erases = |nth: usize, places: Vec<usize>| [(events[nth].stamp.event_id.clone(), places)].into();
+    let allowed = |size, erases| erasure(size, erases, Outcome::Allowed);
+    let both = [allowed(11, erases(0, vec![0, 1])), allowed(12, erases(1, vec![0, 1]))];
+    let with = |erasures: &[v1::EventProof]| bundle_with(Format::Fhir, erasures, &erased);
+    let folder = with(&both).unwrap();
+    let verified = verify(&folder, &policy(), None).unwrap();
+    assert_eq!(verified.uncovered, [("case", 2), (CASE, 2)].into(), "no word of the hub is needed");
+    assert!(verified.manifest.files.contains_key("erasures.ndjson"));
+    // Erased by nothing, of another event, another part of it, or by what was refused.
+    for some in [
+        &[][..],
+        &both[..1],
+        &[both[0].clone(), allowed(13, erases(1, vec![0]))],
+        &[both[0].clone(), erasure(14, erases(1, vec![0, 1]), Outcome::Refused(crate::reason::Reason::RoleNotAllowed))],
+    ] {
+        assert!(matches!(with(some), Err(BundleError::Fault(Fault::Unsaid { .. }))), "{}", some.len());
+    }
+    // An erasure that is proven no more, is another one, or is left out, and a manifest that says it is all well.
+    for (field, from, to) in [("proof", "c2sp.org", "c2sp.com"), ("event", "events/", "events/0"), ("leaf", "A", "B")] {
+        let changed = folder.copy();
+        changed.edit::<Value>("erasures.ndjson", 1, |one| {
+            one[field] = json!(one[field].as_str().unwrap().replacen(from, to, 1));
+        });
+        assert!(changed.text("erasures.ndjson") != folder.text("erasures.ndjson"), "{field}");
+        assert!(verify(changed.with_new_manifest(), &policy(), None).is_err(), "{field}");
+    }
+    let left_out = folder.copy();
+    let one = left_out.text("erasures.ndjson").lines().next().unwrap().to_owned();
+    left_out.put("erasures.ndjson", one + "\n");
+    assert!(matches!(verify(left_out.with_new_manifest(), &policy(), None), Err(Fault::Unsaid { .. })));
+    let waiting = v1::EventProof { state: State::Waiting.into(), proof: Vec::new(), ..both[0].clone() };
+    assert!(matches!(with(&[waiting]), Err(BundleError::Waiting(_))));
+    let unknown = v1::EventProof { event: both[0].event.clone(), state: State::Unknown.into(), ..Default::default() };
+    assert!(matches!(with(&[unknown]), Err(BundleError::NoProof(_))));
+    // Whoever may open everything asks where the rest went.
     let mut erasures = Erasures::default();
-    let beside = |erasures: &Erasures| {
-        verify(&bundle(Format::Fhir, &erased).unwrap(), &policy(), Some(erasures.clone())).map(|_| ())
-    };
+    let beside = |erasures: &Erasures| verify(&folder, &policy(), Some(erasures.clone())).map(|_| ());
     for (nth, places) in [(0, vec![0, 1]), (0, vec![2]), (1, vec![0, 1]), (1, vec![2])] {
         assert!(matches!(beside(&erasures), Err(Fault::Withheld { .. })), "before {places:?} of {nth}");
-        let erases = [(events[nth].stamp.event_id.clone(), places)].into();
-        let draft = Draft { method: "sluis.v1.Audit/EraseEvents", erases, ..Draft::default() };
-        let verdict = Verdict { outcome: Outcome::Allowed, ..event(9).verdict };
-        erasures.add(&encode(&Event { draft, verdict, stamp: event(9).stamp }).leaf);
+        erasures.add(&allowed(15, erases(nth, places)).leaf);
     }
     assert!(beside(&erasures).is_ok());
-    let refused = |answers: &[(v1::Event, v1::EventProof)]| bundle(Format::Fhir, answers).err().unwrap().to_string();
+    let refused =
+        |answers: &[(v1::Event, v1::EventProof)]| bundle_with(Format::Fhir, &both, answers).err().unwrap().to_string();
     let mut filled = erased.clone();
     filled[0].0.user_ref = "mdw-9".into();
     assert!(refused(&filled).contains("userRef"));
