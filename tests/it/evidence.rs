@@ -8,7 +8,7 @@ use sluis::keys::HubKeys;
 use sluis::tlog::{Checkpoint, Edge, PublicKey, Resource, Tree, bundle, entries, path, record_hash};
 
 use crate::direct::why;
-use crate::network::{AANBIEDER, EXPERT, GEMEENTE, NETWERK, is_postgres};
+use crate::network::{AANBIEDER, EXPERT, GEMEENTE, NETWERK, is_postgres, now};
 use crate::officers::{GROUND, Office, erasing};
 use crate::tree::{Log, list, prove, sluis};
 
@@ -235,7 +235,7 @@ async fn large_events_are_proven_page_by_page() {
     const COUNT: usize = 90;
     let office = Office::open().await;
     let log = Log::of(office.players.gemeente.client()).await;
-    let start = i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1000).unwrap();
+    let start = sluis::clock::micros(now());
     let mut names = Vec::new();
     let mut rows = String::new();
     for at in (start..).take(COUNT) {
