@@ -11,6 +11,7 @@ use sluis::scenario::{self, Network, Scenario};
 use time::Duration;
 
 use crate::network::{Database, GEMEENTE, now};
+use crate::tree::until;
 
 #[derive(Debug, Parser)]
 struct Command {
@@ -18,14 +19,14 @@ struct Command {
     args: ReconcileArgs,
 }
 
-/// The first steps of S1: referral, consents, records in both directions, and refusals by agent and hub.
-fn beginning() -> Scenario {
+/// The first steps of S1, of which thirteen are: referral, consents, records in both directions, and refusals by agent and hub.
+fn beginning(steps: usize) -> Scenario {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/s1.toml")).unwrap();
     let mut scenario: toml::Table = text.parse().unwrap();
     scenario.remove("officers_view");
     let takes_part = |partner: &toml::Value| ["G-A", "Z-1", "Z-2", "NET"].contains(&partner["id"].as_str().unwrap());
     scenario["partner"].as_array_mut().unwrap().retain(takes_part);
-    scenario["step"].as_array_mut().unwrap().truncate(13);
+    scenario["step"].as_array_mut().unwrap().truncate(steps);
     Scenario::parse(Path::new("beginning.toml"), &toml::to_string(&scenario).unwrap()).unwrap()
 }
 
@@ -130,6 +131,37 @@ async fn what_is_erased_is_told_with_the_erasure(folder: &Path, network: &Networ
     }
 }
 
+/// The hub alters an event of which an agent has a receipt: the agent hears of it within a minute, whether or not anybody
+/// reconciles. That all is well again when somebody does changes nothing.
+async fn an_agent_says_alarm(folder: &Path, network: &Network, database: &Database) {
+    let agent = folder.join("agents/z-1");
+    scenario::play(&beginning(1), network, &SystemClock, &mut Vec::new()).await.unwrap();
+    // Names begin with their time: of this one there is no proof yet.
+    let waiting = std::fs::read_to_string(agent.join("store/receipts/waiting")).unwrap();
+    let event = waiting.lines().filter_map(|line| line.split(' ').next()).max().unwrap();
+    let placed = format!("SELECT COUNT(*) FROM log_leaf WHERE event_id = '{event}'");
+    until(|| async { (database.any_number(placed.clone()).await == 1).then_some(()) }).await;
+    let alter = async |from: &str, to: &str| {
+        let altered = format!("CAST(REPLACE(CAST(leaf AS TEXT), '{from}', '{to}') AS BLOB)");
+        database.any(format!("UPDATE audit_event SET leaf = {altered} WHERE event_id = '{event}'")).await;
+    };
+    let (was, is) = ("\"covenant\":", "\"Covenant\":");
+    alter(was, is).await;
+    let broken = until(|| async {
+        let broken = std::fs::read_to_string(agent.join("store/receipts/broken")).unwrap_or_default();
+        broken.lines().find(|line| line.starts_with(event)).map(ToOwned::to_owned)
+    });
+    let broken = broken.await;
+    assert!(broken.ends_with("the log holds something else than was promised"), "{broken}");
+    let said = std::fs::read_to_string(folder.join("logs/z-1.log")).unwrap();
+    let alarm = said.lines().find(|line| line.contains("ALARM: the hub broke its word about its log"));
+    assert!(alarm.is_some_and(|line| line.contains(event)), "{said}");
+    alter(is, was).await;
+    let (differences, found) = reconciled(folder, network, "Z-1").await;
+    let about = format!("events/{event}");
+    assert_eq!((findings(&differences), found), ([(about.as_str(), "promise-broken")].into(), Some(1)));
+}
+
 /// What the comparison rests on: a report is the refusal that it reports, and its repeat is a line of its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_comes_twice_is_one_refusal() {
@@ -163,7 +195,7 @@ async fn both_sides_agree_until_the_hub_loses_one_event_and_alters_another() {
         program: Some(env!("CARGO_BIN_EXE_sluis").into()),
         ..DemoOptions::default()
     };
-    let scenario = beginning();
+    let scenario = beginning(13);
     let mut demo = Demo::new(options).unwrap();
     demo.start(&scenario, &mut Vec::new()).await.unwrap();
     let network = demo.network().unwrap().clone();
@@ -208,5 +240,6 @@ async fn both_sides_agree_until_the_hub_loses_one_event_and_alters_another() {
     // Nobody else is told that something is wrong: these were not theirs.
     let (differences, found) = reconciled(folder.path(), &network, "Z-1").await;
     assert_eq!(found, None, "{differences:?}");
+    an_agent_says_alarm(folder.path(), &network, &database).await;
     demo.stop().await;
 }
