@@ -53,7 +53,7 @@ pub enum NotASet {
     #[error("is for the environment {0}, and this process is not")]
     Environment(Environment),
     /// An own authority that was made for the other environment.
-    #[error("has an anchor that was made for the other environment: {0}")]
+    #[error("has an anchor that was made for the other environment (`environment`: test or production): {0}")]
     OtherEnvironment(String),
     /// Revocation is learned from lists, and there is none.
     #[error("learns revocation from lists and has none; name the list of every issuer in `crls`")]

@@ -91,6 +91,7 @@ impl CliError {
             Self::Audit(error) if error.is_finding() => 1,
             Self::Cert(error) if error.is_finding() => 1,
             Self::Audit(error) if error.is_usage() => 2,
+            Self::Remote(error) if error.is_usage() => 2,
             Self::Demo(DemoError::Nodes(_) | DemoError::NotEmpty(_)) => 2,
             Self::Cert(CertError::Remote(_) | CertError::Output(_)) => 3,
             Self::Mandate(error) if error.is_usage() => 2,

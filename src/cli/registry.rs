@@ -230,6 +230,9 @@ fn key_hash(key: String) -> Result<String, RemoteError> {
         return Ok(key);
     }
     let file = PathBuf::from(key);
+    if !file.exists() {
+        return Err(RemoteError::NoKey(file));
+    }
     let leaf = Leaf::read(&certificate(&file)?).map_err(|_| RemoteError::Certificate(file))?;
     Ok(leaf.key_hash.to_string())
 }

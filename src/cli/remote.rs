@@ -45,6 +45,9 @@ pub enum RemoteError {
     /// The private key of whoever signs.
     #[error("{}: not the PEM private key of the certificate", .0.display())]
     Key(PathBuf),
+    /// What was named is no key.
+    #[error("{}: neither a key hash (64 hexadecimal digits) nor a file", .0.display())]
+    NoKey(PathBuf),
     /// The covenant to sign is another than the one that was read.
     #[error("the hash in force is {0}: read that text (sluis covenant show) before you sign it")]
     OtherCovenant(String),
@@ -62,6 +65,13 @@ pub enum RemoteError {
         /// What the service says.
         why: String,
     },
+}
+
+impl RemoteError {
+    /// Whether it is the arguments' fault.
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::Certificate(_) | Self::PrivateKey(_) | Self::Key(_) | Self::NoKey(_))
+    }
 }
 
 impl RemoteArgs {

@@ -59,7 +59,7 @@ async fn what_an_operator_gets_wrong_is_named() {
     for (args, wanted) in [
         (&["certificate", key][..], "a private key, which is for nobody but its holder"),
         (&["certificate", "/nowhere.pem"], "/nowhere.pem: not a PEM certificate"),
-        (&["revoke", "/nowhere.pem"], "/nowhere.pem: not a PEM certificate"),
+        (&["revoke", "00ff"], "00ff: neither a key hash (64 hexadecimal digits) nor a file"),
         (&["revoke", key], "a private key"),
         (&["revoke", &unknown], &format!("revoking the key {unknown} was refused: NotFound")),
         (&["retire", &unknown], &format!("retiring the key {unknown} was refused: NotFound")),

@@ -100,7 +100,11 @@ pub(super) async fn list(registry: &mut Client, oin: Option<String>, out: &mut d
 /// How a partner stands, or that it waits for somebody.
 pub(super) fn now_is(partner: &v1::Partner, out: &mut dyn Write) -> std::io::Result<()> {
     match &partner.pending {
-        None => writeln!(out, "{} is now {}", partner.name, partner.status().as_str_name())?,
+        None => {
+            let status = partner.status().as_str_name();
+            let status = status.strip_prefix("PARTNER_STATUS_").unwrap_or(status).to_lowercase();
+            writeln!(out, "{} is now {status}", partner.name)?;
+        }
         Some(change) => waits(change, out)?,
     }
     if let Some(open) = &partner.open_cases {

@@ -359,6 +359,9 @@ fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Optio
 fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: &str, whole: bool) -> v1::Event {
     let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<String>>();
     let (case, subject) = line.case_id.as_ref().and_then(|id| cases.get(id)).cloned().unwrap_or_default();
+    let erased = words(&line.erased);
+    // What was erased is not said in another way: a case that stays would tell whose it is.
+    let subject = if erased.iter().any(|group| group == Group::Subject.code()) { String::new() } else { subject };
     let own = whole || is_own(&line.organisation, &line.source, reader);
     let recipients = words(&line.recipients);
     let theirs = |oin: &&String| own || line.source == reader || oin.as_str() == reader;
@@ -394,7 +397,7 @@ fn event_reply(line: &Line, cases: &BTreeMap<String, (String, String)>, reader: 
         node: line.node.clone(),
         trace_id: line.trace_id.clone(),
         source: partner_or_nobody(&line.source),
-        erased: words(&line.erased),
+        erased,
         via: line.via.clone(),
         listed: line.listed.iter().filter_map(|id| cases.get(id)).map(|(name, _)| format!("cases/{name}")).collect(),
     }
