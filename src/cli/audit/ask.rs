@@ -177,8 +177,11 @@ pub(super) async fn query(
 ) -> Result<(), AuditError> {
     let most = limit.unwrap_or(usize::MAX);
     let (mut count, mut more) = (0, false);
-    out.note(format_args!("{HEAD}"))?;
+    let mut head = Some(HEAD);
     pages(channel, search.request(now)?, async |page| {
+        if let Some(head) = head.take() {
+            out.note(format_args!("{head}"))?;
+        }
         for event in &page.events {
             if count == most {
                 more = true;
