@@ -91,6 +91,10 @@ impl Witness {
                     let of_log = |log: &&PublicKey| Checkpoint::open(&note, log).ok();
                     let known = logs.iter().find_map(|log| of_log(&log)).ok_or(WitnessError::Memory(file))?;
                     signed.insert(log.name().clone(), *known.tree());
+                    // It may have ended between the two.
+                    if !has_signed(directory, log.name()).map_err(failed)? {
+                        note_signed(directory, log.name()).map_err(failed)?;
+                    }
                 }
                 // What it has signed once it must not forget.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -134,10 +138,11 @@ impl Witness {
         let line = cosign(&self.key, &checkpoint, time).ok_or(NotSigned::Unusable)?;
         let tree = *checkpoint.tree();
         if signed.get(&origin) != Some(&tree) {
+            replace(&memory(&self.directory, &origin), &checkpoint.to_bytes()).map_err(NotSigned::Memory)?;
+            // After it: a note that something was signed, and nothing there, is what no witness starts with.
             if !signed.contains_key(&origin) {
                 note_signed(&self.directory, &origin).map_err(NotSigned::Memory)?;
             }
-            replace(&memory(&self.directory, &origin), &checkpoint.to_bytes()).map_err(NotSigned::Memory)?;
             tracing::debug!(log = origin.as_str(), size = log(&tree.size), "a checkpoint is signed");
             signed.insert(origin, tree);
         }
@@ -284,6 +289,20 @@ mod tests {
         assert_eq!(witness.signed(&LOG.parse().unwrap()), None);
         std::fs::remove_dir_all(&name).unwrap();
         assert!(witness.sign(&request(0, 5, false), 7).is_ok());
+    }
+
+    /// Ended between what it remembers and the note that it has signed something.
+    #[test]
+    fn a_witness_that_broke_off_at_its_first_signature_starts_and_forgets_nothing() {
+        let directory = with_key();
+        drop(open(directory.path()).unwrap());
+        let note = request(0, 5, false).note;
+        std::fs::write(memory(directory.path(), &LOG.parse().unwrap()), note).unwrap();
+        let witness = open(directory.path()).unwrap();
+        assert_eq!(witness.signed(&LOG.parse().unwrap()).unwrap().size, 5);
+        drop(witness);
+        std::fs::remove_file(memory(directory.path(), &LOG.parse().unwrap())).unwrap();
+        assert!(matches!(open(directory.path()), Err(WitnessError::Memory(_))), "it has signed, and forgot what");
     }
 
     #[test]

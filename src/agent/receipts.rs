@@ -33,7 +33,7 @@ use crate::clock::{Clock, from_micros, micros};
 use crate::reconcile::journal::{Call, OK, Promise as Written};
 use crate::redact::log;
 use crate::status::RECEIPT;
-use crate::tlog::{Policy, Proof, PublicKey, Receipt, record_hash};
+use crate::tlog::{Disbelief, Hash, NotProven, Policy, Proof, PublicKey, Receipt, record_hash};
 use crate::whole_file::replace;
 
 /// Between two looks whether there are proofs.
@@ -44,8 +44,10 @@ const YOUNG: i64 = 3_000_000;
 const LONGEST: u32 = 7 * 24 * 3600;
 /// How far this machine's clock may be ahead of the hub's, microseconds.
 const TOLERANCE: i64 = 120_000_000;
-/// Events in one question.
-const AT_ONCE: usize = 100;
+/// Events in one question: a leaf may have 64 KiB, and a reply 4 MiB.
+const AT_ONCE: usize = 40;
+/// Between two words about the same silence.
+const AGAIN: Duration = Duration::from_secs(3600);
 /// The question.
 const PROVE: &str = "sluis.v1.Audit/ProveEvents";
 
@@ -67,6 +69,9 @@ pub(super) struct Receipts {
 struct Waiting {
     /// By event.
     receipts: BTreeMap<String, Promise>,
+    /// Events that were the answer to a call: when it began, and what the log was to hold. Kept for as long as the hub could give
+    /// the same receipt for a later call.
+    answered: BTreeMap<String, (i64, Hash)>,
     file: File,
 }
 
@@ -113,14 +118,18 @@ impl Receipts {
                 match Promise::read(line, &log) {
                     Some(promise) => drop(receipts.insert(promise.event_id.clone(), promise)),
                     // The log has another key now, or the line was cut off: evidence all the same.
-                    None => writeln!(append(&directory.join("other"))?, "{line}")?,
+                    None => {
+                        tracing::warn!(file = "other", "a receipt that the log's key does not open is put aside");
+                        writeln!(append(&directory.join("other"))?, "{line}")?;
+                    }
                 }
             }
         }
         let file = rewrite(&directory, &receipts)?;
         let received = Mutex::new(Received::open(&directory, micros(clock.now()))?);
         let under_way = Mutex::new(UnderWay::open(&directory)?);
-        let waiting = Mutex::new(Waiting { receipts, file });
+        let answered = receipts.iter().map(|(id, promise)| (id.clone(), (promise.since, promise.receipt.entry)));
+        let waiting = Mutex::new(Waiting { answered: answered.collect(), receipts, file });
         Ok(Self { log, policy, directory, waiting, under_way, received, clock })
     }
 
@@ -137,13 +146,12 @@ impl Receipts {
         }
         let kept = self.promise(event.as_deref(), metadata, began).and_then(|promise| {
             let promise = Promise { call: Some(call), ..promise };
+            self.is_first(&promise)?;
             match settle {
                 Settle::Later => self.wait_for(promise),
-                Settle::Never => {
-                    self.write("asked", promise.since, &promise.line());
-                    Ok(())
-                }
+                Settle::Never => self.write("asked", promise.since, &promise.line()),
             }
+            Ok(())
         });
         let Err(why) = kept else { return true };
         tracing::error!(event, why, "ALARM: the hub answered, and gave no word of its log that can be held against it");
@@ -179,19 +187,34 @@ impl Receipts {
         Ok(Promise { event_id, receipt, since: micros(began), bytes, call: None })
     }
 
-    fn wait_for(&self, promise: Promise) -> Result<(), &'static str> {
+    /// Whether its event was the answer to no other call: each has an event of its own, also one that repeats another. What
+    /// was given for two stands as broken.
+    fn is_first(&self, promise: &Promise) -> Result<(), &'static str> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        match waiting.receipts.get(&promise.event_id) {
-            Some(known) if known.receipt.entry == promise.receipt.entry => return Ok(()),
-            // The first stays: it is evidence.
-            Some(_) => return Err("another receipt for an event that has one"),
-            None => {}
+        let entry = promise.receipt.entry;
+        let why = match waiting.answered.get(&promise.event_id) {
+            None => {
+                waiting.answered.insert(promise.event_id.clone(), (promise.since, entry));
+                return Ok(());
+            }
+            Some((_, known)) if *known == entry => "the receipt of another call",
+            Some(_) => "another receipt for an event that has one",
+        };
+        drop(waiting);
+        let line = format!("{} {why}", promise.line());
+        let written = append(&self.directory.join("broken")).and_then(|mut file| writeln!(file, "{line}"));
+        if let Err(error) = written {
+            tracing::error!(error = %error, "a broken promise can't be written down");
         }
+        Err(why)
+    }
+
+    fn wait_for(&self, promise: Promise) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = writeln!(waiting.file, "{}", promise.line()) {
             tracing::error!(error = %error, "a receipt can't be written down; it is kept in memory");
         }
         waiting.receipts.insert(promise.event_id.clone(), promise);
-        Ok(())
     }
 
     /// Those that are old enough to ask after.
@@ -229,6 +252,9 @@ impl Receipts {
     fn tidy(&self) -> io::Result<()> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.file = rewrite(&self.directory, &waiting.receipts)?;
+        // A receipt of before that is not taken for a call of now.
+        let before = micros(self.clock.now()) - 2 * TOLERANCE;
+        waiting.answered.retain(|_, (since, _)| *since > before);
         self.under_way().tidy(&self.directory)
     }
 }
@@ -236,38 +262,49 @@ impl Receipts {
 /// What a proof makes of a promise.
 fn judge(promise: &Promise, proof: &v1::EventProof, policy: &Policy, now: OffsetDateTime) -> Kept {
     let receipt = &promise.receipt;
+    let waits = |why| if promise.is_late(now) { Kept::No(why) } else { Kept::NotYet };
     if proof.state() != State::Proven {
-        let late = micros(now).saturating_sub(promise.since) > i64::from(receipt.within) * 1_000_000;
-        return if late { Kept::No("no proof within the time that was promised") } else { Kept::NotYet };
+        return waits("no proof within the time that was promised");
     }
     if record_hash(&proof.leaf) != receipt.entry || !is_of(&proof.leaf, &promise.event_id) {
         return Kept::No("the log holds something else than was promised");
     }
-    match Proof::from_bytes(&proof.proof).ok().map(|proof| (proof.index, policy.verify(&proof, receipt.entry))) {
-        Some((index, Ok(_))) => Kept::Yes(index),
-        _ => Kept::No("the proof does not hold"),
+    let broken = Kept::No("the proof does not hold");
+    let Ok(proof) = Proof::from_bytes(&proof.proof) else { return broken };
+    match policy.verify(&proof, receipt.entry) {
+        Ok(_) => Kept::Yes(proof.index),
+        // Its witnesses may be others by now, here or at the hub.
+        Err(NotProven::Checkpoint(Disbelief::Quorum)) => waits("no proof that the witnesses signed"),
+        Err(_) => broken,
     }
 }
 
 impl Agent {
     /// Asks for proofs, for ever.
     pub(super) async fn ask_for_proofs(self) {
+        let mut said = None::<tokio::time::Instant>;
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(receipts) = &self.receipts else { return };
             let due = receipts.due(self.clock.now());
+            let mut late = 0;
             for some in due.chunks(AT_ONCE) {
-                if let Err(why) = self.ask_for(receipts, some).await {
-                    tracing::warn!(why = %why, receipts = log(&some.len()), "no proofs now: asked again later");
-                    // A hub that never answers breaks its word like one that has no proof.
-                    let nothing = v1::EventProof::default();
-                    let now = self.clock.now();
-                    let late: Vec<(Promise, Kept)> =
-                        some.iter().map(|p| (p.clone(), judge(p, &nothing, &receipts.policy, now))).collect();
-                    if let Err(error) = receipts.settle(&late) {
-                        tracing::error!(error = %error, "what became of receipts can't be written down");
+                match self.ask_for(receipts, some).await {
+                    Ok(judged) => {
+                        if let Err(error) = receipts.settle(&judged) {
+                            tracing::error!(error = %error, "what became of receipts can't be written down");
+                        }
+                    }
+                    Err(why) => {
+                        tracing::warn!(why = %why, receipts = log(&some.len()), "no proofs now: asked again later");
+                        late += some.iter().filter(|promise| promise.is_late(self.clock.now())).count();
                     }
                 }
+            }
+            // Whose fault it is that nobody answers, nothing shows: no promise is broken by that alone.
+            if late > 0 && said.is_none_or(|said| said.elapsed() >= AGAIN) {
+                said = Some(tokio::time::Instant::now());
+                tracing::error!(receipts = log(&late), "ALARM: nobody proves what the hub promised");
             }
             if !due.is_empty() {
                 let agent = self.clone();
@@ -280,7 +317,7 @@ impl Agent {
         }
     }
 
-    async fn ask_for(&self, receipts: &Receipts, some: &[Promise]) -> Result<(), String> {
+    async fn ask_for(&self, receipts: &Receipts, some: &[Promise]) -> Result<Vec<(Promise, Kept)>, String> {
         let events: Vec<String> = some.iter().map(|promise| format!("events/{}", promise.event_id)).collect();
         let ask = |node: Node| {
             let request = v1::ProveEventsRequest { events: events.clone() };
@@ -297,8 +334,7 @@ impl Agent {
         }
         let now = self.clock.now();
         let judge = |(promise, proof): (&Promise, _)| (promise.clone(), judge(promise, proof, &receipts.policy, now));
-        let judged: Vec<(Promise, Kept)> = some.iter().zip(&proofs).map(judge).collect();
-        receipts.settle(&judged).map_err(|error| error.to_string())
+        Ok(some.iter().zip(&proofs).map(judge).collect())
     }
 }
 
@@ -307,6 +343,11 @@ impl Promise {
         let (Written { event_id, since, receipt: bytes, call }, _) =
             Written::read(line).filter(|(_, rest)| rest.is_empty())?;
         Some(Self { event_id, receipt: Receipt::open(&bytes, log).ok()?, since, bytes, call })
+    }
+
+    /// Whether its proof was promised for a moment before this one.
+    fn is_late(&self, now: OffsetDateTime) -> bool {
+        micros(now).saturating_sub(self.since) > i64::from(self.receipt.within) * 1_000_000
     }
 
     fn line(&self) -> String {

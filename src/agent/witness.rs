@@ -95,10 +95,15 @@ impl Agent {
 }
 
 async fn look(eye: &Eye, hub: &Channel, time: u64) -> Result<(), Unsigned> {
-    let Some(note) = file(hub, Resource::Pending).await? else { return Ok(()) };
+    let known = eye.witness.signed(eye.log.name());
+    let Some(note) = file(hub, Resource::Pending).await? else {
+        // What is shown already must not be behind what was signed either.
+        let (Some(known), Some(note)) = (known, file(hub, Resource::Checkpoint).await?) else { return Ok(()) };
+        let shown = Checkpoint::open(&note, &eye.log).map_err(|_| Unsigned::Checkpoint)?;
+        return if known.size > shown.tree().size { Err(Unsigned::Behind) } else { Ok(()) };
+    };
     let checkpoint = Checkpoint::open(&note, &eye.log).map_err(|_| Unsigned::Checkpoint)?;
     let new = *checkpoint.tree();
-    let known = eye.witness.signed(eye.log.name());
     let old = known.map_or(0, |known| known.size);
     let proof = match known {
         // Another node's, perhaps, which is behind. If none comes that is ahead, the log was rolled back.

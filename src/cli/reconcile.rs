@@ -33,7 +33,7 @@ const SLICE: Duration = Duration::days(31);
 /// Events of a page: as many as come with proofs.
 const PAGE: i32 = 100;
 /// Missing events that are asked for by name, at most: more are missing for one reason.
-const BY_NAME: usize = 100;
+const BY_NAME: usize = 1000;
 
 /// Compare what the agent keeps of its calls with what the hub's log says about them; print the differences by event.
 #[derive(Debug, Args)]

@@ -84,7 +84,11 @@ impl Notary {
         let memory = Memory(path.to_owned());
         let last = memory.read(&exchange.log)?;
         let mut notary = Self { exchange, memory, last };
-        notary.compare().await?;
+        notary.compare().await.inspect_err(|error| {
+            if let NotaryError::Store(StoreError::Unfit(why @ Unfit::Forked { .. })) = error {
+                tracing::error!(error = %why, "ALARM: the log is not what was signed");
+            }
+        })?;
         notary.sign(false).await?;
         notary.show().await?;
         Ok(notary)

@@ -7,7 +7,7 @@ use super::journal::{Call, Lost, OK, Promise, Standing};
 use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::audit::{export, is_of};
+use crate::audit::{export, is_of, read};
 use crate::tlog::{Hash, Policy, Proof, Receipt, Tree, record_hash};
 
 /// Judges events, one after the other.
@@ -83,7 +83,8 @@ impl<'s> Judge<'s> {
             return;
         }
         self.proof(found, answer, &Standing::Open);
-        if let Some(field) = contradiction(answer) {
+        let contradiction = contradiction(answer);
+        if let Some(field) = contradiction {
             let hub = format!("shows another {field} than stands in the log");
             found.add(Code::EventDiffers, &event.name, "not in its journal", hub);
         }
@@ -96,6 +97,9 @@ impl<'s> Judge<'s> {
             found.add(Code::EventDiffers, &event.name, "not in its journal", format!("{hub}; shows no certificate"));
         } else if event.key_hash.is_empty() {
             self.erased(found, answer, "not in its journal");
+        } else if contradiction.is_none() && !proves_certificate(answer) {
+            let hub = format!("{hub}; shows a certificate, and not that the log holds it");
+            found.add(Code::EventDiffers, &event.name, "not in its journal", hub);
         } else if !self.keys.contains(&event.key_hash) {
             let user = if event.user_ref.is_empty() { String::new() } else { format!(" by {}", event.user_ref) };
             found.add(Code::OtherCertificate, &event.name, "not its certificate", hub + &user);
@@ -189,6 +193,13 @@ fn contradiction(answer: &Answer) -> Option<&'static str> {
         return Some("name");
     }
     export::contradiction(event, &proof.leaf, &proof.disclosures)
+}
+
+/// Whether the leaf says with which certificate it was called: whose event it is, gets that to open.
+fn proves_certificate(answer: &Answer) -> bool {
+    let Answer { proof, .. } = answer;
+    let opened = read::opened(&proof.leaf, proof.disclosures.iter().map(String::as_str));
+    opened.is_some_and(|opened| opened.network.is_some())
 }
 
 /// The outcome as the log has it.

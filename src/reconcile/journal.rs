@@ -23,6 +23,8 @@ pub use super::called::Called;
 
 /// What an agent writes for a call that the hub carried out.
 pub const OK: &str = "ok";
+/// Why a promise for two calls is broken.
+const OF_ANOTHER: &str = "the receipt of another call";
 /// No call at the hub takes longer, microseconds: it carries a record.
 const LONGEST: i64 = 300_000_000;
 
@@ -272,6 +274,9 @@ impl Journal {
             let read = Promise::read(line).and_then(|(promise, rest)| Some((promise, standing(rest)?)));
             let Some((promise, standing)) = read else { continue };
             let known = self.promises.get(&promise.event_id);
+            // Each call has an event of its own.
+            let is_of_another = known.is_some_and(|(before, _)| before.since != promise.since);
+            let standing = if is_of_another { Standing::Broken(OF_ANOTHER.to_owned()) } else { standing };
             if known.is_none_or(|(_, before)| *before < standing) {
                 self.promises.insert(promise.event_id.clone(), (promise, standing));
             }
@@ -334,6 +339,14 @@ mod tests {
         assert_eq!(journal.promises["e"].1, Standing::Kept(12));
         journal.add_broken(&format!("{} why\n", promise(true)));
         assert_eq!(journal.promises["e"].1, Standing::Broken("why".into()));
+        // One event is the answer to one call.
+        let other = Promise { since: 8, ..promise(true) };
+        for (first, second) in [(promise(true), &other), (other.clone(), &promise(true))] {
+            let mut journal = Journal::default();
+            journal.add_kept(&format!("{first} 12\n"));
+            journal.add_open(&format!("{second}\n"));
+            assert_eq!(journal.promises["e"], (second.clone(), Standing::Broken(OF_ANOTHER.into())));
+        }
     }
 
     #[test]

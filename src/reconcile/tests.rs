@@ -5,6 +5,8 @@ mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::journal::{Called, Inbox, Journal, OK, Promise, Told};
@@ -63,11 +65,21 @@ fn sent(nth: u8) -> v1::Event {
     }
 }
 
+/// With which certificate it was called, as whose event it is gets that to open.
+fn disclosures(event: &v1::Event) -> Vec<String> {
+    let own = event.organisation == format!("partners/{OWN}") && !event.key_hash.is_empty();
+    let network = json!({ "key_hash": event.key_hash, "node": event.node, "trace": event.trace_id });
+    let one = || URL_SAFE_NO_PAD.encode(json!(["c2FsdA", "network", network]).to_string());
+    own.then(one).into_iter().collect()
+}
+
 fn leaf(event: &v1::Event) -> Vec<u8> {
+    let digest = |one: &String| URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, one.as_bytes()));
+    let digests: Vec<String> = disclosures(event).iter().map(digest).collect();
     let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
     let out = if event.outcome() == v1::Outcome::Allowed { "allowed" } else { "refused" };
     let leaf = json!({
-        "_sd": [], "act": event.action, "article": 0, "at": at, "clauses": [], "covenant": 0, "id": event.name.strip_prefix("events/"),
+        "_sd": digests, "act": event.action, "article": 0, "at": at, "clauses": [], "covenant": 0, "id": event.name.strip_prefix("events/"),
         "method": event.method, "out": out, "purpose": "", "req": event.organisation.strip_prefix("partners/"), "src": "", "v": 1,
     });
     leaf.to_string().into_bytes()
@@ -91,7 +103,7 @@ fn answers(events: &[v1::Event], log: &PrivateKey) -> BTreeMap<String, Answer> {
             event: event.name.clone(),
             state: State::Proven.into(),
             leaf: leaf(event),
-            disclosures: vec![],
+            disclosures: disclosures(event),
             proof: Proof::make(place, &checkpoint, &tiles).unwrap().to_bytes(),
         };
         (event.name.replace("events/", ""), Answer { event: event.clone(), proof })
@@ -327,12 +339,16 @@ fn every_difference_of_an_event_or_a_record_is_found() {
     let promise = promise(&event(3), &key(2));
     unreadable.journal.promises.insert(id(3), (promise, journal::Standing::Open));
     let another = v1::Event { key_hash: "cc".into(), ..event(5) };
+    // By somebody else's certificate, says the hub, and shows nothing of it.
+    let mut unproven = Picture::new().with(another.clone());
+    unproven.answer(5).proof.disclosures.clear();
     let nobody = v1::Event { key_hash: String::new(), erased: vec!["network".into()], ..event(5) };
     for (picture, expected) in [
         (Picture::new().with(event(5)), vec![(Code::EventUnknown, name(5))]),
         (call_lost, vec![(Code::AnswerLost, name(5))]),
         (another_lost, vec![(Code::EventUnknown, name(6)), (Code::AnswerLost, name(5))]),
         (Picture::new().with(another), vec![(Code::OtherCertificate, name(5))]),
+        (unproven, vec![(Code::EventDiffers, name(5))]),
         (Picture::new().with(nobody).erased(5, &["network"]), vec![(Code::EventErased, name(5))]),
         (not_told, vec![(Code::RecordNotTold, RECORD.into())]),
         (not_read, vec![(Code::InboxNotRead, RECORD.into())]),

@@ -322,15 +322,17 @@ pub struct Standing {
     pub reason: String,
 }
 
-/// An event, if it is one that concerns the organisation `scope`: whom an event concerns, an erasure of it concerns too.
+/// An event, if it is one that concerns the organisation `scope`, or an answer to this very key: who called as a stranger may be
+/// registered since. Whom an event concerns, an erasure of it concerns too.
 pub async fn standing(
     reader: &mut Reader,
     event_id: &str,
     scope: Option<&str>,
+    key_hash: &str,
 ) -> Result<Option<Standing>, StoreError> {
     let row = sqlx::query(
         "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.src_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
-         WHERE e.event_id = $1 AND ($2 = '' OR EXISTS (SELECT 1 FROM audit_event_party p \
+         WHERE e.event_id = $1 AND ($2 = '' OR e.key_hash = $3 OR EXISTS (SELECT 1 FROM audit_event_party p \
          WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id) \
          OR EXISTS (SELECT 1 FROM audit_erasure a JOIN audit_event o ON o.event_id = a.event_id \
          JOIN audit_event_party p ON p.oin = $2 AND p.at = o.at AND p.event_id = o.event_id \
@@ -338,6 +340,7 @@ pub async fn standing(
     )
     .bind(event_id)
     .bind(scope.unwrap_or_default())
+    .bind(key_hash)
     .fetch_optional(reader.conn().await?)
     .await?;
     row.map(|row| {

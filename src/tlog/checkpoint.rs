@@ -40,6 +40,9 @@ pub enum CheckpointError {
     Signature,
 }
 
+/// Leaves of a tree at the very most: twice as many places count its hashes, and no arithmetic on them overflows.
+const MOST: u64 = 1 << 62;
+
 impl Checkpoint {
     /// Signs a tree. Whether it continues what was signed before is [`Tree::follows`]: a log signs nothing else.
     pub fn sign(key: &PrivateKey, tree: Tree) -> Option<Self> {
@@ -111,7 +114,7 @@ impl Tree {
 
     /// What a text says, and of which log.
     fn read(text: &[u8]) -> Option<(Self, String)> {
-        let read = tlog_tiles::Checkpoint::from_bytes(text).ok()?;
+        let read = tlog_tiles::Checkpoint::from_bytes(text).ok().filter(|read| read.size() <= MOST)?;
         Some((Self { size: read.size(), root: *read.hash() }, read.origin().to_owned()))
     }
 

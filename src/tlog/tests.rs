@@ -163,3 +163,17 @@ fn another_library_builds_the_same_tree_of_70_000() {
     assert_eq!(ours, hashes(twice.theirs.prove_consistency(70_000 - 65_537).as_bytes()));
     assert_eq!(twice.has_grown_from(&older, &ours), BOTH);
 }
+
+/// A size that a log signs may be any number: what it takes to reckon with it has an end all the same.
+#[test]
+fn a_tree_has_no_more_leaves_than_can_be_counted() {
+    let (small, most) = (Twice::of(3).tree(), 1 << 62);
+    for (size, is_one) in [(3, true), (most, true), (most + 1, false), ((1 << 63) + 1, false), (u64::MAX, false)] {
+        let note = Checkpoint::sign(&key(), Tree { size, ..small }).unwrap().to_bytes();
+        let read = Checkpoint::open(&note, key().public());
+        assert_eq!(read.is_ok(), is_one, "{size}");
+        if let Ok(read) = read {
+            assert!(size == 3 || read.tree().follows(&small, &Tiles::default()).is_err());
+        }
+    }
+}

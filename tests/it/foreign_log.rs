@@ -123,7 +123,7 @@ async fn a_large_copy() -> Copied {
     }
     let mut proofs = Vec::new();
     for event in some {
-        let standing = tree::standing(&mut reader, &event, None).await.unwrap().unwrap();
+        let standing = tree::standing(&mut reader, &event, None, "").await.unwrap().unwrap();
         let place = standing.place.unwrap();
         let make = |tiles: &Tiles| Proof::make(place, &checkpoint, tiles);
         let proof = tree::work_out(&mut reader, &mut Tiles::default(), make).await.unwrap().unwrap();

@@ -295,13 +295,14 @@ pub(crate) async fn back_up(network: &Network) {
     network.database().await.any(all).await;
 }
 
+/// The head row first, as the sequencer does: two that go through the tables in another order may lock one another.
 pub(crate) async fn restore(network: &Network) {
     let database = network.database().await;
-    let mut all = String::from("BEGIN;");
+    let mut all = String::from("BEGIN; UPDATE log_head SET size = (SELECT size FROM kept_log_head);");
     for table in TABLES {
         all.push_str(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table};"));
     }
-    all.push_str("UPDATE log_head SET size = (SELECT size FROM kept_log_head); COMMIT");
+    all.push_str("COMMIT");
     database.any(all).await;
 }
 

@@ -6,7 +6,7 @@ use tonic::{Response, Status};
 use super::*;
 use crate::clock::SystemClock;
 use crate::reconcile::journal::Called;
-use crate::tlog::{Checkpoint, Edge, PrivateKey, Tiles, Together, Tree};
+use crate::tlog::{Checkpoint, Edge, Kind, PrivateKey, Tiles, Together, Tree};
 
 const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
 
@@ -71,6 +71,13 @@ fn a_promise_is_kept_by_a_proof_of_what_was_promised_and_nothing_else() {
     ] {
         assert_eq!(judge(&promise(LEAF, now, &log), &proof, &Policy::of_log(log.public().clone()), at), expected);
     }
+    // Its witnesses may be about to change.
+    let witness = PrivateKey::from_seed("w.example".parse().unwrap(), Kind::Witness, &[7; 32]).unwrap();
+    let text = format!("log {}\nwitness w {}\nquorum w\n", log.public(), witness.public());
+    let policy = Policy::from_bytes(text.as_bytes()).unwrap();
+    for (at, expected) in [(soon, Kept::NotYet), (late, Kept::No("no proof that the witnesses signed"))] {
+        assert_eq!(judge(&promise(LEAF, now, &log), &proof(LEAF, &log), &policy, at), expected);
+    }
     // The promise was of another event from the start, and so is the proof.
     let other = br#"{"id":"0192f3a0-0000-7000-8000-000000000001"}"#;
     let verdict = judge(&promise(other, now, &log), &proof(other, &log), &Policy::of_log(log.public().clone()), soon);
@@ -118,6 +125,12 @@ fn receipts_outlive_the_agent_and_are_settled_once() {
     keep(&receipts, said(&name, Some(given.bytes.clone())), "PermissionDenied", began);
     let given = Promise { call: Some(call("PermissionDenied")), ..given };
     keep(&receipts, said(&name, Some(promise(b"other", now, &log).bytes)), OK, began);
+    // Nor is it the answer to another call.
+    keep(&receipts, said(&name, Some(given.bytes.clone())), OK, began + time::Duration::seconds(1));
+    assert_eq!(receipts.due(now), std::slice::from_ref(&given));
+    let broken = written(folder.path(), "broken");
+    let why: Vec<&str> = broken.lines().filter_map(|line| Written::read(line)).map(|(_, why)| why).collect();
+    assert_eq!(why, ["another receipt for an event that has one", "the receipt of another call"]);
     drop(receipts);
     // A log under another key: what waits is not thrown away.
     drop(opened(folder.path(), &key(3)).unwrap());

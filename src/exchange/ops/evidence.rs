@@ -74,7 +74,7 @@ pub(super) async fn proofs(
     reader: &mut Reader,
 ) -> Result<Vec<v1::EventProof>, StoreError> {
     let whole = facts.caller.function() == Some(Function::NetworkOfficer);
-    let own = facts.caller.oin().as_str();
+    let (own, key) = (facts.caller.oin().as_str(), facts.caller.key_hash().to_string());
     let officer = whole || facts.caller.function() == Some(Function::Officer);
     let checkpoint = match newest_published(reader, hub.log.public().name()).await? {
         Some(row) => Checkpoint::open(&row.note, hub.log.public()).ok(),
@@ -90,7 +90,7 @@ pub(super) async fn proofs(
         }
         let event = format!("events/{event_id}");
         let scope = (!whole).then_some(own);
-        let Some(standing) = tree::standing(reader, event_id, scope).await? else {
+        let Some(standing) = tree::standing(reader, event_id, scope, &key).await? else {
             proofs.push(v1::EventProof { event, state: State::Unknown.into(), ..v1::EventProof::default() });
             continue;
         };

@@ -3,10 +3,12 @@
 use std::error::Error as _;
 use std::time::Instant;
 
-use crate::calls::event_of;
+use sluis::api::v1::event_proof::State;
+
+use crate::calls::{Client, event_of};
 use crate::network::is_postgres;
 use crate::raw::Raw;
-use crate::tree::until;
+use crate::tree::{prove, until};
 
 use super::*;
 
@@ -129,4 +131,22 @@ async fn the_end_of_a_mandate_cuts_on_both_nodes_within_a_second() {
     }
     node.stop().await;
     network.holds_together().await;
+}
+
+/// Called before its key was registered: the answer was a refusal, and of that too the hub proves that it is in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supplier_that_calls_too_early_gets_the_proof_of_its_refusal_later() {
+    let network = Network::start().await;
+    let own = network.registered(CUSTOMER, Gemeente).await;
+    network.sign(&own).await;
+    register(&network, &mandate(&own.holder, SUPPLIER, 10)).await.unwrap();
+    let holder = network.certificate(SUPPLIER).await;
+    let asked = v1::ListPartnersRequest::default();
+    let refused =
+        holder.client.call::<_, v1::ListPartnersResponse>("Directory/ListPartners", &asked).await.unwrap_err();
+    let event = event_of(&refused).unwrap();
+    register_key(&network, &holder, CUSTOMER, "").await.unwrap();
+    let state = async |client: &Client| prove(client, vec![event.clone()]).await.proofs.remove(0).state();
+    assert_ne!(state(&holder.client).await, State::Unknown);
+    assert_eq!(state(own.client()).await, State::Unknown, "another key of the same customer");
 }
