@@ -70,6 +70,8 @@ pub struct Sides<'s> {
     pub answers: &'s BTreeMap<String, Answer>,
     /// What the hub says was erased, and by what; also of events that it can't show any more. By id of the event.
     pub erasures: &'s BTreeMap<String, Vec<v1::Erasure>>,
+    /// What it proves of that: the erasures themselves.
+    pub erasing: &'s [v1::EventProof],
 }
 
 /// The outcome.
@@ -136,6 +138,7 @@ pub fn not_shown<'s>(setting: &Setting<'_>, sides: &Sides<'s>) -> Vec<&'s str> {
 pub fn reconcile(setting: &Setting<'_>, sides: &Sides<'_>) -> Reconciled {
     let mut found = Differences::default();
     let mut judge = event::Judge::new(setting, sides);
+    judge.erasing(&mut found);
     let mut promises = 0;
     for (promise, standing) in sides.before.promises.values().filter(|(one, _)| setting.covers(one.since)) {
         promises += 1;
@@ -151,6 +154,6 @@ pub fn reconcile(setting: &Setting<'_>, sides: &Sides<'_>) -> Reconciled {
         events += 1;
         judge.shown(&mut found, answer);
     }
-    records::compare(&mut found, setting, sides);
+    records::compare(&mut found, setting, sides, judge.erasures());
     Reconciled { differences: found.sorted(), promises, events }
 }

@@ -136,6 +136,11 @@ impl Erasures {
         self.0.get(&mark_of(event_id)).is_some_and(|places| places.contains(&place))
     }
 
+    /// Whether they name this group of an event, wherever its digests stand.
+    pub fn name(&self, event_id: &str, group: Group) -> bool {
+        self.0.get(&mark_of(event_id)).is_some_and(|places| groups(places).contains(&group))
+    }
+
     /// Which of the groups that are said to be erased are not, as far as these erasures go. A reader who may open no case of a list
     /// sees that something of the list was erased, and not which.
     pub fn unsaid(&self, event_id: &str, leaf: &[u8], disclosures: &[String], said: &[Group]) -> Option<Group> {

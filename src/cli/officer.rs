@@ -12,6 +12,8 @@ use crate::party::Role;
 use crate::report::Scope;
 use crate::wire::Numbered as _;
 
+/// An event that was written a moment ago is proven a moment later: so often it is asked for again.
+pub(super) const AGAIN: usize = 30;
 /// Between two questions for the same page.
 const SOON: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,7 @@ use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 use tonic::transport::Channel;
 
-use super::officer::{BadAnswer, context, pages};
+use super::officer::{AGAIN, BadAnswer, context, pages, proofs};
 use super::plain;
 use super::progress::Progress;
 use super::remote::{RemoteArgs, RemoteError};
@@ -161,6 +161,7 @@ pub async fn run(
     for id in missing {
         shown.add(hub.by_name(&id).await?);
     }
+    hub.prove_erasures(&mut shown).await?;
     let after = files::read(&store, setting.from, setting.until)?;
     let outcome = reconcile(&setting, &shown.beside(&before, &after));
     print(&outcome, &setting, json, out)?;
@@ -202,11 +203,12 @@ fn known(args: &ReconcileArgs) -> Result<Known, ReconcileError> {
 struct Shown {
     answers: BTreeMap<String, Answer>,
     erasures: BTreeMap<String, Vec<v1::Erasure>>,
+    erasing: Vec<v1::EventProof>,
 }
 
 impl Shown {
     fn beside<'s>(&'s self, before: &'s Journal, after: &'s Journal) -> Sides<'s> {
-        Sides { before, after, answers: &self.answers, erasures: &self.erasures }
+        Sides { before, after, answers: &self.answers, erasures: &self.erasures, erasing: &self.erasing }
     }
 
     fn add(&mut self, other: Self) {
@@ -259,6 +261,14 @@ impl Hub {
         shown.answers.retain(|found, _| found == id);
         shown.erasures.retain(|found, _| found == id);
         Ok(shown)
+    }
+
+    /// The erasures by which something of what was shown is gone.
+    async fn prove_erasures(&self, shown: &mut Shown) -> Result<(), ReconcileError> {
+        let by: BTreeSet<&String> = shown.erasures.values().flatten().map(|erasure| &erasure.by).collect();
+        let by: Vec<String> = by.into_iter().cloned().collect();
+        shown.erasing = proofs::<ReconcileError>(self.channel.clone(), &by, AGAIN).await?;
+        Ok(())
     }
 
     async fn pages(&self, mut query: v1::QueryEventsRequest, shown: &mut Shown) -> Result<(), ReconcileError> {

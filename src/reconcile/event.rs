@@ -7,7 +7,7 @@ use super::journal::{Call, Lost, OK, Promise, Standing};
 use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
 use crate::api::v1::event_proof::State;
-use crate::audit::{export, is_of, read};
+use crate::audit::{Erasures, Group, export, is_of, read};
 use crate::tlog::{Hash, Policy, Proof, Receipt, Tree, record_hash};
 
 /// Judges events, one after the other.
@@ -20,6 +20,8 @@ pub(super) struct Judge<'s> {
     spent: BTreeSet<usize>,
     /// Trees by size.
     trees: BTreeMap<u64, Tree>,
+    /// What was erased by erasures that stand in the log.
+    erasures: Erasures,
 }
 
 impl<'s> Judge<'s> {
@@ -33,7 +35,21 @@ impl<'s> Judge<'s> {
                 keys.insert(answer.event.key_hash.clone());
             }
         }
-        Self { setting, sides, keys, spent: BTreeSet::new(), trees: BTreeMap::new() }
+        Self { setting, sides, keys, spent: BTreeSet::new(), trees: BTreeMap::new(), erasures: Erasures::default() }
+    }
+
+    /// The erasures, before what they erased.
+    pub(super) fn erasing(&mut self, found: &mut Differences) {
+        for proof in self.sides.erasing.iter().filter(|proof| proof.state() == State::Proven) {
+            let id = proof.event.strip_prefix("events/").unwrap_or(&proof.event);
+            if self.proof(found, &proof.event, proof, &Standing::Open) && is_of(&proof.leaf, id) {
+                self.erasures.add(&proof.leaf);
+            }
+        }
+    }
+
+    pub(super) const fn erasures(&self) -> &Erasures {
+        &self.erasures
     }
 
     /// An event that was promised.
@@ -52,7 +68,7 @@ impl<'s> Judge<'s> {
             found.add(Code::EntryDiffers, &about, format!("promised entry {}", short(&receipt.entry)), hub);
             return;
         }
-        self.proof(found, answer, standing);
+        self.proof(found, &answer.event.name, &answer.proof, standing);
         if answer.proof.state() != State::Proven && !matches!(standing, Standing::Kept(_)) {
             let due = receipt.at.saturating_add(i64::from(receipt.within) * 1_000_000);
             if due < self.setting.now {
@@ -82,7 +98,7 @@ impl<'s> Judge<'s> {
         if self.sides.after.promises.contains_key(answer.id()) {
             return;
         }
-        self.proof(found, answer, &Standing::Open);
+        self.proof(found, &event.name, &answer.proof, &Standing::Open);
         let contradiction = contradiction(answer);
         if let Some(field) = contradiction {
             let hub = format!("shows another {field} than stands in the log");
@@ -112,33 +128,38 @@ impl<'s> Judge<'s> {
 
     /// What of an event can't be compared any more, and by what it was erased.
     fn erased(&self, found: &mut Differences, answer: &Answer, agent: &str) {
-        let Answer { event, .. } = answer;
+        let Answer { event, proof } = answer;
         let by = self.sides.erasures.get(answer.id()).map(Vec::as_slice).unwrap_or_default();
         let named = |group: &String| by.iter().any(|erasure| erasure.groups.contains(group));
         if let Some(group) = event.erased.iter().find(|group| !named(group)) {
             let hub = format!("says that {group} is erased, and names no erasure of it");
+            found.add(Code::EventDiffers, &event.name, agent, hub);
+            return;
+        }
+        let said: Vec<Group> = event.erased.iter().filter_map(|group| group.parse().ok()).collect();
+        if let Some(group) = self.erasures.unsaid(answer.id(), &proof.leaf, &proof.disclosures, &said) {
+            let hub = format!("{}; and proves no erasure of {} by one of them", erased(by), group.code());
             found.add(Code::EventDiffers, &event.name, agent, hub);
         } else if !event.erased.is_empty() {
             found.add(Code::EventErased, &event.name, agent, erased(by));
         }
     }
 
-    /// Whether the proof holds, and leads where others led.
-    fn proof(&mut self, found: &mut Differences, answer: &Answer, standing: &Standing) {
-        let about = &answer.event.name;
+    /// Whether there is a proof that holds, and whether it leads where others led.
+    fn proof(&mut self, found: &mut Differences, about: &str, proof: &v1::EventProof, standing: &Standing) -> bool {
         let was = match standing {
             Standing::Kept(place) => Some(*place),
             Standing::Open | Standing::Broken(_) => None,
         };
-        if answer.proof.state() != State::Proven {
+        if proof.state() != State::Proven {
             if let Some(place) = was {
                 found.add(Code::PlaceDiffers, about, format!("proven at place {place}"), "no proof");
             }
-            return;
+            return false;
         }
-        let Some((place, tree)) = verified(&answer.proof, self.setting.policy) else {
+        let Some((place, tree)) = verified(proof, self.setting.policy) else {
             found.add(Code::ProofFails, about, "", "its proof does not hold");
-            return;
+            return false;
         };
         if let Some(was) = was.filter(|was| *was != place) {
             found.add(Code::PlaceDiffers, about, format!("proven at place {was}"), format!("proven at place {place}"));
@@ -147,6 +168,7 @@ impl<'s> Judge<'s> {
             let hub = format!("two trees of {} entries", tree.size);
             found.add(Code::LogForked, about, "", hub);
         }
+        true
     }
 
     /// Whether the log has the call that the agent made.

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::difference::{Differences, erased, time};
 use super::{APART, Answer, Code, Setting, Sides};
 use crate::api::v1;
+use crate::audit::{Erasures, Group};
 
 /// Calls that send a record.
 const SENDS: [&str; 2] = ["sluis.v1.Records/PublishRecord", "sluis.v1.Records/AddRecipient"];
 
 /// Compares the two.
-pub(super) fn compare(found: &mut Differences, setting: &Setting<'_>, sides: &Sides<'_>) {
+pub(super) fn compare(found: &mut Differences, setting: &Setting<'_>, sides: &Sides<'_>, erasures: &Erasures) {
     let sent = |answer: &&Answer| {
         let event = &answer.event;
         event.outcome() == v1::Outcome::Allowed && SENDS.contains(&event.method.as_str())
@@ -37,25 +38,37 @@ pub(super) fn compare(found: &mut Differences, setting: &Setting<'_>, sides: &Si
             continue;
         }
         let agent = format!("told of it at {}", time(*at));
-        let by = by_what(sides, record, *made, &theirs);
-        if !by.is_empty() {
+        let (by, proven) = by_what(sides, erasures, record, *made, &theirs);
+        if proven {
             found.add(Code::EventErased, record, agent, erased(&by));
         } else if !setting.is_young(*made) {
-            found.add(Code::RecordNotLogged, record, agent, "no event of this record");
+            let hub = match by.is_empty() {
+                true => "no event of this record".to_owned(),
+                false => format!("{}; and proves no erasure of it by one of them", erased(&by)),
+            };
+            found.add(Code::RecordNotLogged, record, agent, hub);
         }
     }
 }
 
-/// By what the data was erased of the event by which a record came. Where the hub did not say which event that was, it is one of
-/// that moment.
-fn by_what(sides: &Sides<'_>, record: &str, made: i64, theirs: &[&Answer]) -> Vec<v1::Erasure> {
-    let of_event = |id: &str| sides.erasures.get(id).into_iter().flatten();
-    let of_data = |erasure: &&v1::Erasure| erasure.groups.iter().any(|group| group == "data");
-    if let Some(event) = sides.before.came_by.get(record) {
-        return of_event(event.strip_prefix("events/").unwrap_or(event)).filter(of_data).cloned().collect();
-    }
-    let near = |answer: &&&Answer| answer.at().is_some_and(|at| at.abs_diff(made) <= APART.unsigned_abs());
-    theirs.iter().filter(near).flat_map(|answer| of_event(answer.id())).filter(of_data).cloned().collect()
+/// By what the data was erased of the event by which a record came, as the hub says, and whether it proves that. Where it did not
+/// say which event that was, it is one of that moment.
+fn by_what(
+    sides: &Sides<'_>,
+    erasures: &Erasures,
+    record: &str,
+    made: i64,
+    theirs: &[&Answer],
+) -> (Vec<v1::Erasure>, bool) {
+    let near = |answer: &&Answer| answer.at().is_some_and(|at| at.abs_diff(made) <= APART.unsigned_abs());
+    let events: Vec<&str> = match sides.before.came_by.get(record) {
+        Some(event) => vec![event.strip_prefix("events/").unwrap_or(event)],
+        None => theirs.iter().copied().filter(near).map(Answer::id).collect(),
+    };
+    let of_data = |erasure: &&v1::Erasure| erasure.groups.iter().any(|group| group == Group::Data.code());
+    let of_event = |id: &&str| sides.erasures.get(*id).into_iter().flatten().filter(of_data).cloned();
+    let proven = events.iter().any(|id| of_event(id).next().is_some() && erasures.name(id, Group::Data));
+    (events.iter().flat_map(of_event).collect(), proven)
 }
 
 /// Whether somebody else sent a record to this organisation.

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::journal::{Called, Inbox, Journal, OK, Promise, Told};
 use super::*;
 use crate::api::v1::event_proof::State;
+use crate::audit::{Group, mark_of};
 use crate::clock::from_micros;
 use crate::tlog::{Checkpoint, Edge, PrivateKey, Proof, Tiles, Together, Tree, record_hash};
 use crate::wire::timestamp;
@@ -73,9 +74,14 @@ fn disclosures(event: &v1::Event) -> Vec<String> {
     own.then(one).into_iter().collect()
 }
 
+/// One digest for each group, that of group network last: of what is not opened, any.
 fn leaf(event: &v1::Event) -> Vec<u8> {
-    let digest = |one: &String| URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, one.as_bytes()));
-    let digests: Vec<String> = disclosures(event).iter().map(digest).collect();
+    let digest = |one: String| URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, one.as_bytes()));
+    let closed = (0..6).map(|place| format!("{place} of {}", event.name));
+    let mut digests: Vec<String> = closed.map(digest).collect();
+    if let Some(network) = disclosures(event).pop() {
+        digests[5] = digest(network);
+    }
     let at = micros(moment(event.time.as_ref().unwrap()).unwrap());
     let out = if event.outcome() == v1::Outcome::Allowed { "allowed" } else { "refused" };
     let leaf = json!({
@@ -92,23 +98,44 @@ fn told<'l>(record: &'l str, at: i64, made: i64, event: &'l str) -> Inbox<'l> {
 
 /// Answers that a log of exactly these events gives.
 fn answers(events: &[v1::Event], log: &PrivateKey) -> BTreeMap<String, Answer> {
-    let (mut edge, mut tiles) = (Edge::default(), Tiles::default());
-    for (place, bytes) in edge.grow(events.iter().map(|event| record_hash(&leaf(event)))) {
-        tiles.add(place, bytes);
-    }
-    let tree = Tree { size: events.len() as u64, root: edge.root() };
-    let checkpoint = Checkpoint::sign(log, tree).unwrap();
-    let answer = |(place, event): (u64, &v1::Event)| {
+    let proofs = proofs(&events.iter().map(leaf).collect::<Vec<_>>(), log);
+    let answer = |(event, proof): (&v1::Event, Vec<u8>)| {
         let proof = v1::EventProof {
             event: event.name.clone(),
             state: State::Proven.into(),
             leaf: leaf(event),
             disclosures: disclosures(event),
-            proof: Proof::make(place, &checkpoint, &tiles).unwrap().to_bytes(),
+            proof,
         };
         (event.name.replace("events/", ""), Answer { event: event.clone(), proof })
     };
-    (0..).zip(events).map(answer).collect()
+    events.iter().zip(proofs).map(answer).collect()
+}
+
+/// That a log of exactly these leaves holds each of them.
+fn proofs(leaves: &[Vec<u8>], log: &PrivateKey) -> Vec<Vec<u8>> {
+    let (mut edge, mut tiles) = (Edge::default(), Tiles::default());
+    for (place, bytes) in edge.grow(leaves.iter().map(|leaf| record_hash(leaf))) {
+        tiles.add(place, bytes);
+    }
+    let tree = Tree { size: leaves.len() as u64, root: edge.root() };
+    let checkpoint = Checkpoint::sign(log, tree).unwrap();
+    (0..tree.size).map(|place| Proof::make(place, &checkpoint, &tiles).unwrap().to_bytes()).collect()
+}
+
+/// An erasure of groups of events, in a log of its own alone.
+fn erasing(erased: &[v1::Erasure], log: &PrivateKey) -> v1::EventProof {
+    let mut erases: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for v1::Erasure { event, groups, .. } in erased {
+        let places = groups.iter().map(|group| group.parse::<Group>().unwrap() as usize);
+        erases.entry(mark_of(&event.replace("events/", ""))).or_default().extend(places);
+    }
+    let erasure = v1::Event { method: "sluis.v1.Audit/EraseEvents".into(), ..event(99) };
+    let mut leaf: serde_json::Value = serde_json::from_slice(&leaf(&erasure)).unwrap();
+    leaf["erases"] = json!(erases);
+    let leaf = leaf.to_string().into_bytes();
+    let proof = proofs(std::slice::from_ref(&leaf), log).remove(0);
+    v1::EventProof { event: name(99), state: State::Proven.into(), leaf, disclosures: vec![], proof }
 }
 
 fn receipt(event: &v1::Event, log: &PrivateKey) -> Vec<u8> {
@@ -132,6 +159,7 @@ struct Picture {
     journal: Journal,
     answers: BTreeMap<String, Answer>,
     erasures: BTreeMap<String, Vec<v1::Erasure>>,
+    erasing: Vec<v1::EventProof>,
     now: i64,
 }
 
@@ -147,7 +175,7 @@ impl Picture {
         let made = FROM + 4 * SECOND;
         journal.add_received(&format!("{}\n", told(RECORD, made + SECOND, made, "")));
         let answers = answers(&events, &log);
-        Self { log, events, journal, answers, erasures: BTreeMap::new(), now: NOW }
+        Self { log, events, journal, answers, erasures: BTreeMap::new(), erasing: vec![], now: NOW }
     }
 
     /// Another event in the log, and in the answer.
@@ -161,17 +189,19 @@ impl Picture {
         self.answers.get_mut(&id(nth)).unwrap()
     }
 
-    /// The hub says that groups of an event were erased, and by what.
+    /// The hub says that groups of an event were erased, and by what, and proves it.
     fn erased(mut self, nth: u8, groups: &[&str]) -> Self {
         let groups = groups.iter().map(|group| (*group).to_owned()).collect();
         let erasure = v1::Erasure { event: name(nth), by: name(99), groups };
         self.erasures.entry(id(nth)).or_default().push(erasure);
+        let all: Vec<v1::Erasure> = self.erasures.values().flatten().cloned().collect();
+        self.erasing = vec![erasing(&all, &self.log)];
         self
     }
 
     fn sides(&self) -> Sides<'_> {
-        let Self { journal, answers, erasures, .. } = self;
-        Sides { before: journal, after: journal, answers, erasures }
+        let Self { journal, answers, erasures, erasing, .. } = self;
+        Sides { before: journal, after: journal, answers, erasures, erasing }
     }
 
     fn reconciled(&self) -> Reconciled {

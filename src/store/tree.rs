@@ -323,7 +323,8 @@ pub struct Standing {
 }
 
 /// An event, if it is one that concerns the organisation `scope`, or an answer to this very key: who called as a stranger may be
-/// registered since. Whom an event concerns, an erasure of it concerns too.
+/// registered since. An erasure concerns everybody who was told its name: it says of which events to those alone who know theirs,
+/// and whom those concerned nobody may know any more.
 pub async fn standing(
     reader: &mut Reader,
     event_id: &str,
@@ -334,9 +335,7 @@ pub async fn standing(
         "SELECT l.seq, e.leaf, e.disclosures, e.req_oin, e.src_oin, e.reason FROM audit_event e LEFT JOIN log_leaf l ON l.event_id = e.event_id \
          WHERE e.event_id = $1 AND ($2 = '' OR e.key_hash = $3 OR EXISTS (SELECT 1 FROM audit_event_party p \
          WHERE p.oin = $2 AND p.at = e.at AND p.event_id = e.event_id) \
-         OR EXISTS (SELECT 1 FROM audit_erasure a JOIN audit_event o ON o.event_id = a.event_id \
-         JOIN audit_event_party p ON p.oin = $2 AND p.at = o.at AND p.event_id = o.event_id \
-         WHERE a.erased_by = e.event_id))",
+         OR EXISTS (SELECT 1 FROM audit_erasure a WHERE a.erased_by = e.event_id))",
     )
     .bind(event_id)
     .bind(scope.unwrap_or_default())

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
-use super::super::officer::{self, context};
+use super::super::officer::{self, AGAIN, context};
 use super::super::plain;
 use super::super::reconcile;
 use super::super::remote::done;
@@ -31,8 +31,6 @@ pub(super) const ASKER: &str = "officer";
 const PAGE: i32 = 500;
 /// With proofs.
 const PROVEN_PAGE: i32 = 100;
-/// An event that was written a moment ago is proven a moment later: so often it is asked for again.
-pub(super) const AGAIN: usize = 30;
 
 /// Which events. What is given narrows.
 #[derive(Debug, Clone, Default, Args)]

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tonic::transport::Channel;
 
-use super::super::officer::proofs;
-use super::ask::{AGAIN, Search, pages};
+use super::super::officer::{AGAIN, proofs};
+use super::ask::{Search, pages};
 use super::{AuditError, Say};
 use crate::api::v1;
 use crate::audit::export::{Bundle, Format, Story, Unproven};

@@ -20,6 +20,23 @@ fn without(mut picture: Picture, nth: u8, groups: &[&str]) -> Picture {
     picture
 }
 
+/// The hub names erasures, and shows something else of them, or of none that they are proven.
+fn unproven(mut picture: Picture, change: fn(&mut v1::EventProof)) -> Picture {
+    let [proof] = &mut picture.erasing[..] else { panic!("one erasure") };
+    let before = proof.clone();
+    change(proof);
+    if *proof == before {
+        proof.state = State::Unknown.into();
+    }
+    picture
+}
+
+/// The hub says of its erasures that they name another group too.
+fn says(mut picture: Picture, group: &str) -> Picture {
+    picture.erasures.values_mut().flatten().for_each(|erasure| erasure.groups.push(group.to_owned()));
+    picture
+}
+
 #[test]
 fn what_was_erased_is_told_with_the_erasure_and_is_neither_a_difference_nor_equal() {
     let new = Picture::new;
@@ -30,6 +47,7 @@ fn what_was_erased_is_told_with_the_erasure_and_is_neither_a_difference_nor_equa
         let hub = format!("says that {group} is erased, and names no erasure of it");
         (Code::EventDiffers, name(1), hub)
     };
+    let unsaid = |said: &str, group: &str| format!("{}; and proves no erasure of {group} by one of them", by(said));
     for (what, picture, expected) in [
         ("a call", without(new(), 1, &["data"]).erased(1, &["data"]), vec![(Code::EventErased, name(1), by("data"))]),
         (
@@ -38,12 +56,41 @@ fn what_was_erased_is_told_with_the_erasure_and_is_neither_a_difference_nor_equa
             vec![(Code::EventErased, name(1), by("case, data"))],
         ),
         ("no erasure", without(new(), 1, &["data"]), vec![unnamed("data")]),
+        (
+            "an erasure that is not proven",
+            unproven(without(new(), 1, &["data"]).erased(1, &["data"]), |_| {}),
+            vec![(Code::EventDiffers, name(1), unsaid("data", "data"))],
+        ),
+        (
+            "an erasure that names another group than is said",
+            says(without(new(), 1, &["data", "case"]).erased(1, &["data"]), "case"),
+            vec![(Code::EventDiffers, name(1), unsaid("data, case", "case"))],
+        ),
+        (
+            "an erasure by a proof that does not hold",
+            unproven(without(new(), 1, &["data"]).erased(1, &["data"]), |proof| {
+                proof.leaf = String::from_utf8(proof.leaf.clone()).unwrap().replace("allowed", "refused").into();
+            }),
+            vec![
+                (Code::EventDiffers, name(1), unsaid("data", "data")),
+                (Code::ProofFails, name(99), "its proof does not hold".to_owned()),
+            ],
+        ),
         ("an erasure of something else", without(new(), 1, &["data"]).erased(1, &["case"]), vec![unnamed("data")]),
         ("an erasure of another event", without(new(), 1, &["data"]).erased(2, &["data"]), vec![unnamed("data")]),
         (
             "a record whose event is not shown any more",
             told_of(new(), &name(7)).erased(7, &["data"]),
             vec![(Code::EventErased, record(), by("data"))],
+        ),
+        (
+            "a record whose event is said to be erased, and nothing proves it",
+            unproven(told_of(new(), &name(7)).erased(7, &["data"]), |_| {}),
+            vec![(
+                Code::RecordNotLogged,
+                record(),
+                format!("{}; and proves no erasure of it by one of them", by("data")),
+            )],
         ),
         ("a record that nothing is known of", told_of(new(), &name(7)), vec![unknown()]),
         ("a record by another event", told_of(new(), &name(7)).erased(8, &["data"]), vec![unknown()]),
