@@ -2,7 +2,8 @@
 //!
 //! Exit code 0: all well. 1: a scenario had another outcome than demanded, a store does not hold together, a proof or a log
 //! does not verify, a certificate is refused or ends soon, what was erased still stands in a database's files, or a promise did
-//! not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken.
+//! not survive a kill. 2: wrong arguments or configuration. 3: something else failed, for example a port that is taken. 141, and
+//! not a word: whoever read the output has gone.
 
 pub mod audit;
 pub mod ca;
@@ -18,6 +19,7 @@ pub mod scrub;
 
 mod error;
 mod officer;
+mod output;
 mod progress;
 mod signal;
 
@@ -30,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use error::CliError;
+use output::{Output, UNREAD};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, AgentConfig, HubConfig, KeyholderConfig, Source, WitnessConfig};
@@ -227,8 +230,10 @@ fn run(args: impl IntoIterator<Item = OsString>, out: &mut dyn Write, err: &mut 
             return if failed { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
-    match execute(cli.command, out) {
+    let mut out = Output::new(out);
+    match execute(cli.command, &mut out) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if out.explains(&error) => ExitCode::from(UNREAD),
         Err(error) => {
             let _ = writeln!(err, "sluis: {}", Chain(&error));
             ExitCode::from(error.exit_code())
@@ -399,6 +404,33 @@ mod tests {
             assert_eq!(code, ExitCode::from(2), "{args:?}");
             assert!(err.contains(wanted), "{args:?}: {err}");
         }
+    }
+
+    /// `sluis … | head`
+    #[test]
+    fn who_has_read_enough_hears_no_complaint() {
+        struct Gone(std::io::ErrorKind);
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let directory = tempfile::tempdir().unwrap();
+        for (kind, code, is_said) in
+            [(std::io::ErrorKind::BrokenPipe, UNREAD, false), (std::io::ErrorKind::StorageFull, 2, true)]
+        {
+            let keys = directory.path().join(format!("{code}"));
+            let args = ["sluis", "keyholder", "init", "--dir", keys.to_str().unwrap()].map(OsString::from);
+            let mut err = Vec::new();
+            assert_eq!(run(args, &mut Gone(kind), &mut err), ExitCode::from(code));
+            assert_eq!(!err.is_empty(), is_said, "{kind}");
+        }
+        // What was not the reader's doing is said.
+        let mut out = Gone(std::io::ErrorKind::BrokenPipe);
+        assert!(!Output::new(&mut out).explains(&std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
     }
 
     #[test]
