@@ -22,7 +22,7 @@ pub use compare::compare;
 pub use compare::contradiction;
 pub use line::{Line, NotALine};
 pub use manifest::{File, Manifest, Story};
-pub use verify::{Fault, Verified, confirm, verify};
+pub use verify::{Fault, Verified, confirm, confirm_gone, verify};
 
 use crate::party::vocabulary;
 

@@ -129,6 +129,22 @@ async fn what_is_erased_is_told_with_the_erasure(folder: &Path, network: &Networ
             |one: &&serde_json::Value| one["hub"].as_str().unwrap().contains("cannot be compared: data by events/");
         assert!(erased.iter().all(by), "{partner}: {differences:?}");
     }
+    // Whoever got it finds the erasure by the event's name, and nothing else of the event.
+    let member = network.partners.iter().find(|member| member.id == "NET").unwrap();
+    let officer = member.officer.as_ref().unwrap();
+    let policy = folder.join("audit.policy");
+    let paths = [&network.hub.anchors, &officer.certificate, &officer.key, &policy].map(|path| path.to_str().unwrap());
+    let [anchors, certificate, key, policy] = paths;
+    let hub = ["audit", "show", "--address", &network.hub.address, "--server-name", &network.hub.server_name];
+    let files = ["--anchors", anchors, "--certificate", certificate, "--key", key, "--policy", policy];
+    let show = |more: &[&str]| tokio::task::block_in_place(|| crate::tree::sluis(&[&hub[..], &files, more].concat()));
+    let (code, said) = show(&[event]);
+    assert!(code == Some(0) && said.contains("erasure            data by events/"), "{said}");
+    assert!(said.contains("proof              of the erasure") && !said.contains("PublishRecord"), "{said}");
+    let (code, said) = show(&["--json", event]);
+    assert!(code == Some(0) && said.contains(r#""groups":["data"]"#) && said.contains(r#""proven":false"#), "{said}");
+    let (code, said) = show(&[&format!("events/{}", uuid::Uuid::new_v4())]);
+    assert!(code == Some(3) && said.contains("no such event"), "{said}");
 }
 
 /// The hub alters an event of which an agent has a receipt: the agent hears of it within a minute, whether or not anybody

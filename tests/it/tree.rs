@@ -434,23 +434,34 @@ async fn an_order_that_was_changed_is_found_by_whoever_looks() {
     log.newest(&next).await;
 }
 
-/// As the log says of itself. A machine that is busy with other things may be late; for a second it is not.
+/// A machine that is busy with other things may be late with some.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_that_grows_has_a_checkpoint_every_second() {
-    const IN_A_ROW: usize = 4;
+    const IN_A_ROW: usize = 3;
     let network = Network::start().await;
     let gemeente = network.partner(GEMEENTE, v1::OrganisationKind::Gemeente).await;
     let database = network.database().await;
-    let newest = async || database.number("SELECT COALESCE(MAX(at), 0) FROM log_checkpoint").await;
-    let (mut last, mut in_a_row) = (newest().await, 0);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while in_a_row < IN_A_ROW {
-        assert!(Instant::now() < deadline, "no {IN_A_ROW} checkpoints with less than a second between them");
-        list(gemeente.client()).await.unwrap();
-        let now = newest().await;
-        if now > last {
-            in_a_row = if now - last <= 1_000_000 { in_a_row + 1 } else { 0 };
-            last = now;
+    let shown = "SELECT COALESCE(MAX(at), 0) FROM log_published";
+    let grows = async {
+        loop {
+            list(gemeente.client()).await.unwrap();
         }
+    };
+    let (mut last, mut in_a_row) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let looks = async {
+        while in_a_row < IN_A_ROW {
+            assert!(Instant::now() < deadline, "no {IN_A_ROW} checkpoints with at most a second between them");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let newest = database.number(shown).await;
+            if newest > last {
+                in_a_row = if newest - last <= 1_000_000 { in_a_row + 1 } else { 0 };
+                last = newest;
+            }
+        }
+    };
+    tokio::select! {
+        () = grows => {}
+        () = looks => {}
     }
 }

@@ -307,6 +307,20 @@ pub fn confirm(
     Ok(checks.uncovered.into_keys().collect())
 }
 
+/// That a group of an event that is not shown itself was erased, beside the proofs of the erasures.
+///
+/// # Errors
+/// [`Fault`]: the first that was found; [`Fault::Unsaid`] if none of them names it.
+pub fn confirm_gone(policy: &Policy, event: &str, group: &str, erasures: &[v1::EventProof]) -> Result<(), Fault> {
+    let mut checks = Checks::new(policy.clone());
+    for erasure in erasures {
+        checks.erasure(&Evidence::of(erasure)?)?;
+    }
+    let names = |group| checks.proven.name(event.trim_start_matches("events/"), group);
+    let unsaid = || Fault::Unsaid { event: event.to_owned(), group: group.to_owned() };
+    if group.parse().is_ok_and(names) { Ok(()) } else { Err(unsaid()) }
+}
+
 /// Verifies a bundle.
 ///
 /// It does not show whether events are missing that the query would have given. What is said to be erased was, by an erasure that

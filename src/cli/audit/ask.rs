@@ -20,7 +20,7 @@ use crate::api::v1::audit_client::AuditClient;
 use crate::api::v1::event_proof::State;
 use crate::api::v1::pseudonyms_client::PseudonymsClient;
 use crate::api::v1::query_events_request::Appearance;
-use crate::audit::export::{Line, confirm};
+use crate::audit::export::{Line, confirm, confirm_gone};
 use crate::party::Role;
 use crate::tlog::{Policy, Proof, ProofError};
 use crate::wire::{Numbered as _, timestamp};
@@ -247,36 +247,71 @@ pub(super) async fn show(
     };
     let mut client = AuditClient::new(channel.clone());
     let answer: v1::QueryEventsResponse = officer::page::<AuditError>(&mut client, &request, AGAIN).await?;
-    let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
-        return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));
-    };
-    if event.name != name || proof.event != name {
-        return Err(AuditError::NotGiven(name, "the answer is about another event".to_owned()));
-    }
-    let line = Line::from(event);
     let mut by: Vec<&v1::Erasure> = answer.erasures.iter().filter(|erasure| erasure.event == name).collect();
     by.sort_by_key(|erasure| &erasure.by);
     let names: Vec<String> = by.iter().map(|erasure| erasure.by.clone()).collect();
     let mut erasures = officer::proofs::<AuditError>(channel, &names, AGAIN).await?;
     erasures.retain(|proof| proof.state() == State::Proven);
+    let (Some(event), Some(proof)) = (answer.events.first(), answer.proofs.first()) else {
+        return gone(name, &by, &erasures, policy, out);
+    };
+    if event.name != name || proof.event != name {
+        return Err(AuditError::NotGiven(name, "the answer is about another event".to_owned()));
+    }
+    let line = Line::from(event);
     let fields = serde_json::to_value(&line).map_err(std::io::Error::from)?;
     let standing = prove(&line, proof, &erasures, policy)?;
     let proven = if proof.state() == State::Proven { Ok(()) } else { Err(AuditError::NotProven(1)) };
     if out.json {
-        let by: Vec<_> = by.iter().map(|erasure| json!({ "by": erasure.by, "groups": erasure.groups })).collect();
-        out.say(json!({ "event": fields, "erasures": by, "proof": standing.1 }), format_args!(""))?;
+        out.say(json!({ "event": fields, "erasures": in_json(&by), "proof": standing.1 }), format_args!(""))?;
         return proven;
     }
     for (field, value) in fields.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
         out.note(format_args!("{field:<18} {}", plain(&value)))?;
     }
+    note_erasures(&by, out)?;
+    out.note(format_args!("{:<18} {}", "proof", standing.0))?;
+    proven
+}
+
+/// Of an event that is not shown by this name: that its data was erased, for an organisation that had got it, or nothing.
+fn gone(
+    name: String,
+    by: &[&v1::Erasure],
+    erasures: &[v1::EventProof],
+    policy: &Policy,
+    out: &mut Say<'_>,
+) -> Result<(), AuditError> {
+    if by.is_empty() {
+        return Err(AuditError::NotGiven(name, "no such event, or none of this organisation".to_owned()));
+    }
+    for group in by.iter().flat_map(|erasure| &erasure.groups) {
+        let confirmed = confirm_gone(policy, &name, group, erasures);
+        confirmed.map_err(|fault| AuditError::Export((&name).into(), Box::new(fault)))?;
+    }
+    if out.json {
+        let erased = json!({ "event": { "name": name }, "erasures": in_json(by), "proof": { "proven": false } });
+        return out.say(erased, format_args!(""));
+    }
+    out.note(format_args!("{:<18} {name}", "name"))?;
+    note_erasures(by, out)?;
+    out.note(format_args!(
+        "{:<18} of the erasure; of the event nothing is shown to this organisation any more",
+        "proof"
+    ))
+}
+
+fn in_json(by: &[&v1::Erasure]) -> Vec<serde_json::Value> {
+    by.iter().map(|erasure| json!({ "by": erasure.by, "groups": erasure.groups })).collect()
+}
+
+fn note_erasures(by: &[&v1::Erasure], out: &mut Say<'_>) -> Result<(), AuditError> {
     for erasure in by {
         let said = format!("{} by {}", erasure.groups.join(", "), erasure.by);
         out.note(format_args!("{:<18} {}", "erasure", plain(&said)))?;
     }
-    out.note(format_args!("{:<18} {}", "proof", standing.0))?;
-    proven
+    Ok(())
 }
 
 /// What a proof shows, in words and as JSON.
