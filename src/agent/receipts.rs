@@ -286,6 +286,7 @@ impl Agent {
         loop {
             tokio::time::sleep(LOOK).await;
             let Some(receipts) = &self.receipts else { return };
+            receipts.still_listens();
             let due = receipts.due(self.clock.now());
             let mut late = 0;
             for some in due.chunks(AT_ONCE) {

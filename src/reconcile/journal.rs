@@ -7,7 +7,7 @@
 //! kept.YYYY-MM             the same, and the place in the log
 //! broken                   the same, and why
 //! lost.YYYY-MM             {called} {since} {until}
-//! received.YYYY-MM         {record} {at} {made} {event}; or + {at}, - {at}, 0 {at}
+//! received.YYYY-MM         {record} {at} {made} {event}; or + {at}, = {at}, - {at}, 0 {at}
 //! ```
 //!
 //! What is called is an RPC by its full name, or a report of a refusal ([`Called`]). Lines from before there were methods have none. A line that can't be read is passed over: the last one of a file that grows
@@ -92,6 +92,8 @@ pub enum Inbox<'l> {
     Record(&'l str, Told<'l>),
     /// A stream of the inbox began.
     Opened(i64),
+    /// There still is one: an agent that is killed writes nothing.
+    Open(i64),
     /// A stream of the inbox ended.
     Closed(i64),
     /// The agent started: there is no stream.
@@ -109,8 +111,10 @@ pub struct Journal {
     pub told: BTreeMap<String, (i64, i64)>,
     /// By which event they came there, as far as the hub said so: events/{uuid}, by name of the record.
     pub came_by: BTreeMap<String, String>,
-    /// Streams of the inbox that were open from a moment on.
-    streams: BTreeMap<i64, u32>,
+    /// Whether the inbox was read until a moment, or from it on.
+    read: BTreeMap<i64, bool>,
+    /// Streams of the inbox that the last line left open.
+    streams: u32,
 }
 
 impl fmt::Display for Promise {
@@ -135,6 +139,7 @@ impl fmt::Display for Inbox<'_> {
             Self::Record(name, Told { at, made, event: "" }) => write!(f, "{name} {at} {made}"),
             Self::Record(name, Told { at, made, event }) => write!(f, "{name} {at} {made} {event}"),
             Self::Opened(at) => write!(f, "+ {at}"),
+            Self::Open(at) => write!(f, "= {at}"),
             Self::Closed(at) => write!(f, "- {at}"),
             Self::Started(at) => write!(f, "0 {at}"),
         }
@@ -173,6 +178,7 @@ impl<'l> Inbox<'l> {
         let (word, rest) = line.split_once(' ')?;
         Some(match word {
             "+" => Self::Opened(rest.parse().ok()?),
+            "=" => Self::Open(rest.parse().ok()?),
             "-" => Self::Closed(rest.parse().ok()?),
             "0" => Self::Started(rest.parse().ok()?),
             name => {
@@ -235,37 +241,37 @@ impl Journal {
 
     /// Adds a month of `received`, after the months before it.
     pub fn add_received(&mut self, text: &str) {
-        let mut open = self.streams.last_key_value().map_or(0, |(_, open)| *open);
         for line in whole(text).filter_map(Inbox::read) {
-            let at = match line {
+            let open = self.streams;
+            let (at, read) = match line {
                 Inbox::Record(name, Told { at, made, event }) => {
                     self.told.entry(name.to_owned()).or_insert((at, made));
                     if !event.is_empty() {
                         self.came_by.entry(name.to_owned()).or_insert_with(|| event.to_owned());
                     }
-                    continue;
+                    (at, open > 0)
                 }
                 Inbox::Opened(at) => {
-                    open = open.saturating_add(1);
-                    at
+                    self.streams = open.saturating_add(1);
+                    (at, true)
                 }
+                Inbox::Open(at) => (at, open > 0),
                 Inbox::Closed(at) => {
-                    open = open.saturating_sub(1);
-                    at
+                    self.streams = open.saturating_sub(1);
+                    (at, open > 0)
                 }
                 Inbox::Started(at) => {
-                    open = 0;
-                    at
+                    self.streams = 0;
+                    (at, false)
                 }
             };
-            self.streams.insert(at, open);
+            *self.read.entry(at).or_default() |= read;
         }
     }
 
-    /// Whether the inbox was read at this moment or at any later one.
+    /// Whether the inbox was read at some moment after this one, or at it.
     pub fn has_listened_since(&self, at: i64) -> bool {
-        let before = self.streams.range(..at).next_back().is_some_and(|(_, open)| *open > 0);
-        before || self.streams.range(at..).any(|(_, open)| *open > 0)
+        self.read.range(at..).any(|(_, read)| *read)
     }
 
     /// What the agent found out last counts.
@@ -353,14 +359,17 @@ mod tests {
     fn an_inbox_is_read_between_its_opening_and_its_end() {
         let mut journal = Journal::default();
         journal.add_received("0 1\n+ 10\nrecords/a 12 11\nrecords/a 13 11\n+ 15\n- 20\n- 30\n");
-        journal.add_received("+ 40\n0 50\n");
+        // Killed, it does not say when.
+        journal.add_received("+ 40\n= 43\n0 50\n= 51\n");
         assert_eq!(journal.told["records/a"], (12, 11));
         journal.add_received("records/a 60 11 events/e\nrecords/b 60 59 events/f\nrecords/b 61 59 events/g\n");
         assert_eq!((journal.told["records/a"], &*journal.came_by["records/b"]), ((12, 11), "events/f"));
-        for (at, listened) in [(5, true), (10, true), (25, true), (31, true), (40, true), (41, true), (51, false)] {
+        for (at, listened) in
+            [(5, true), (10, true), (25, true), (31, true), (40, true), (43, true), (44, false), (51, false)]
+        {
             assert_eq!(journal.has_listened_since(at), listened, "{at}");
         }
-        for line in ["", "+", "+ x", "cases/a 1 2", "records/a 1"] {
+        for line in ["", "+", "+ x", "= x", "cases/a 1 2", "records/a 1"] {
             assert_eq!(Inbox::read(line), None, "{line}");
         }
     }

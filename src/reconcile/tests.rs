@@ -4,6 +4,7 @@ mod erasures;
 mod reports;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -153,8 +154,9 @@ fn promise(event: &v1::Event, log: &PrivateKey) -> Promise {
 }
 
 /// Both sides of three calls and one record received, in agreement.
+#[derive(Clone)]
 struct Picture {
-    log: PrivateKey,
+    log: Arc<PrivateKey>,
     events: Vec<v1::Event>,
     journal: Journal,
     answers: BTreeMap<String, Answer>,
@@ -165,7 +167,7 @@ struct Picture {
 
 impl Picture {
     fn new() -> Self {
-        let log = key(1);
+        let log = Arc::new(key(1));
         let refused = v1::Event { outcome: v1::Outcome::Refused.into(), ..event(2) };
         let events = vec![event(1), refused, event(3), sent(4)];
         let mut journal = Journal::default();
@@ -353,6 +355,13 @@ fn every_difference_of_an_event_or_a_record_is_found() {
     let mut not_read = Picture::new();
     not_read.journal = Journal::default();
     not_read.answers.retain(|_, answer| answer.event.organisation != format!("partners/{OWN}"));
+    // Killed at some moment, and whether before or after it is not known; or alive long after.
+    let killed = |marks: &[Inbox<'_>]| {
+        let mut killed = not_read.clone();
+        marks.iter().for_each(|mark| killed.journal.add_received(&format!("{mark}\n")));
+        killed
+    };
+    let (unknown, alive) = (killed(&[Inbox::Opened(FROM)]), killed(&[Inbox::Opened(FROM), Inbox::Open(UNTIL)]));
     let mut not_logged = Picture::new();
     not_logged.journal.add_received(&told_of("records/x"));
     let mut erased = Picture::new();
@@ -381,6 +390,8 @@ fn every_difference_of_an_event_or_a_record_is_found() {
         (unproven, vec![(Code::EventDiffers, name(5))]),
         (Picture::new().with(nobody).erased(5, &["network"]), vec![(Code::EventErased, name(5))]),
         (not_told, vec![(Code::RecordNotTold, RECORD.into())]),
+        (unknown, vec![(Code::InboxNotRead, RECORD.into())]),
+        (alive, vec![(Code::RecordNotTold, RECORD.into())]),
         (not_read, vec![(Code::InboxNotRead, RECORD.into())]),
         (not_logged, vec![(Code::RecordNotLogged, "records/x".into())]),
         (erased, vec![(Code::EventErased, RECORD.into()), (Code::EventErased, "records/x".into())]),

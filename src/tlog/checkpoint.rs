@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use signed_note::{Note, Signature, VerifierList};
-use tlog_tiles::{Hash, check_tree, prove_tree};
+use tlog_tiles::{EMPTY_HASH, Hash, check_tree, prove_tree};
 
 use super::note::{Origin, PrivateKey, PublicKey};
 use super::tiles::{Missing, Tiles};
@@ -115,6 +115,9 @@ impl Tree {
     /// What a text says, and of which log.
     fn read(text: &[u8]) -> Option<(Self, String)> {
         let read = tlog_tiles::Checkpoint::from_bytes(text).ok().filter(|read| read.size() <= MOST)?;
+        if read.size() == 0 && *read.hash() != EMPTY_HASH {
+            return None;
+        }
         Some((Self { size: read.size(), root: *read.hash() }, read.origin().to_owned()))
     }
 

@@ -164,6 +164,14 @@ fn another_library_builds_the_same_tree_of_70_000() {
     assert_eq!(twice.has_grown_from(&older, &ours), BOTH);
 }
 
+#[test]
+fn an_empty_tree_has_one_root() {
+    for (root, is_one) in [(tlog_tiles::EMPTY_HASH, true), (record_hash(b""), false)] {
+        let note = Checkpoint::sign(&key(), Tree { size: 0, root }).unwrap().to_bytes();
+        assert_eq!(Checkpoint::open(&note, key().public()).is_ok(), is_one);
+    }
+}
+
 /// A size that a log signs may be any number: what it takes to reckon with it has an end all the same.
 #[test]
 fn a_tree_has_no_more_leaves_than_can_be_counted() {

@@ -15,9 +15,17 @@ use crate::wire::moment;
 
 /// The file, without its month.
 const NAME: &str = "received";
+/// Between two words that a stream is still open, microseconds.
+const AGAIN: i64 = 600_000_000;
 
-/// Records that are written down already.
-pub(super) struct Received(HashSet<uuid::Uuid>);
+/// What is written down already.
+pub(super) struct Received {
+    records: HashSet<uuid::Uuid>,
+    /// Streams that are open.
+    streams: u32,
+    /// When something was last said of them.
+    said: i64,
+}
 
 impl Received {
     /// Reads what was written before, and that nobody listens yet.
@@ -35,7 +43,7 @@ impl Received {
         }
         let mut file = super::append(&directory.join(super::month(NAME, now)))?;
         io::Write::write_all(&mut file, format!("{}\n", Inbox::Started(now)).as_bytes())?;
-        Ok(Self(known))
+        Ok(Self { records: known, streams: 0, said: now })
     }
 }
 
@@ -45,7 +53,7 @@ impl Receipts {
         let Some(Item::Record(record)) = &item.item else { return };
         let Some(id) = words::id(&record.name, "records") else { return };
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        if received.0.insert(id) {
+        if received.records.insert(id) {
             let now = micros(self.clock.now());
             let made = item.create_time.as_ref().and_then(moment).map_or(now, micros);
             // One word of a line.
@@ -54,10 +62,21 @@ impl Receipts {
         }
     }
 
-    fn mark(&self, mark: fn(i64) -> Inbox<'static>) {
-        let _in_turn = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn mark(&self, mark: fn(i64) -> Inbox<'static>, count: impl FnOnce(u32) -> u32) {
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let now = micros(self.clock.now());
+        (received.streams, received.said) = (count(received.streams), now);
         self.write(NAME, now, &mark(now).to_string());
+    }
+
+    /// Says now and then that somebody listens still: should the agent be killed, it has listened until then.
+    pub(super) fn still_listens(&self) {
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = micros(self.clock.now());
+        if received.streams > 0 && now.saturating_sub(received.said) >= AGAIN {
+            received.said = now;
+            self.write(NAME, now, &Inbox::Open(now).to_string());
+        }
     }
 }
 
@@ -67,7 +86,7 @@ pub(in crate::agent) struct Listening(Agent);
 impl Listening {
     pub(in crate::agent) fn begin(agent: &Agent) -> Self {
         if let Some(receipts) = &agent.receipts {
-            receipts.mark(Inbox::Opened);
+            receipts.mark(Inbox::Opened, |streams| streams.saturating_add(1));
         }
         Self(agent.clone())
     }
@@ -83,7 +102,7 @@ impl Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         if let Some(receipts) = &self.0.receipts {
-            receipts.mark(Inbox::Closed);
+            receipts.mark(Inbox::Closed, |streams| streams.saturating_sub(1));
         }
     }
 }

@@ -4,8 +4,8 @@ use tonic::metadata::MetadataValue;
 use tonic::{Response, Status};
 
 use super::*;
-use crate::clock::SystemClock;
-use crate::reconcile::journal::Called;
+use crate::clock::{ShiftedClock, SystemClock};
+use crate::reconcile::journal::{Called, Inbox, Journal};
 use crate::tlog::{Checkpoint, Edge, Kind, PrivateKey, Tiles, Together, Tree};
 
 const EVENT: &str = "0192f3a0-0000-7000-8000-000000000000";
@@ -15,7 +15,11 @@ fn key(seed: u8) -> PrivateKey {
 }
 
 fn opened(folder: &Path, log: &PrivateKey) -> io::Result<Receipts> {
-    Receipts::open(folder, log.public().clone(), Policy::of_log(log.public().clone()), Arc::new(SystemClock))
+    opened_at(folder, log, Arc::new(SystemClock))
+}
+
+fn opened_at(folder: &Path, log: &PrivateKey, clock: Arc<dyn Clock>) -> io::Result<Receipts> {
+    Receipts::open(folder, log.public().clone(), Policy::of_log(log.public().clone()), clock)
 }
 
 const LEAF: &[u8] = br#"{"id":"0192f3a0-0000-7000-8000-000000000000"}"#;
@@ -261,6 +265,30 @@ async fn a_call_stands_in_the_journal_before_it_is_made_and_is_lost_when_the_age
 /// Waits for it a little, and leaves.
 async fn for_a_moment<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(Duration::from_millis(1), call).await.ok()
+}
+
+/// Whoever is killed says nothing any more: until when it listened, it said before.
+#[test]
+fn that_somebody_listens_is_said_again() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Arc::new(ShiftedClock::new(Arc::new(SystemClock))));
+    let receipts = opened_at(folder.path(), &key(1), Arc::<ShiftedClock>::clone(&clock)).unwrap();
+    let later = |minutes| {
+        clock.forward(time::Duration::minutes(minutes));
+        receipts.still_listens();
+    };
+    later(11);
+    receipts.mark(Inbox::Opened, |streams| streams + 1);
+    [9, 2, 9, 2].into_iter().for_each(later);
+    receipts.mark(Inbox::Closed, |streams| streams - 1);
+    later(11);
+    let (now, text) = (micros(clock.now()), written(folder.path(), "received"));
+    let marks: String = text.lines().filter_map(|line| line.chars().next()).collect();
+    assert_eq!(marks, "0+==-", "{text}");
+    let mut journal = Journal::default();
+    journal.add_received(text.split_inclusive('\n').take(3).collect::<String>().as_str());
+    let minute = 60 * 1_000_000;
+    // The last word that counts here was said 22 minutes before.
+    assert!(journal.has_listened_since(now - 23 * minute) && !journal.has_listened_since(now - 21 * minute), "{text}");
 }
 
 #[test]

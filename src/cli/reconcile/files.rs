@@ -28,6 +28,8 @@ pub(super) fn read(store: &Path, from: i64, until: i64) -> Result<Journal, Recon
     let mut journal = Journal::default();
     journal.add_under_way(&text(&directory.join("under_way"))?);
     journal.add_open(&text(&directory.join("waiting"))?);
+    // What waited under another key of the log: a policy may name that one too.
+    journal.add_open(&text(&directory.join("other"))?);
     // A month may have begun since the directory was read.
     let mut months: Vec<String> =
         names.iter().filter_map(|name| name.split_once('.')).map(|(_, month)| month.to_owned()).collect();
@@ -92,10 +94,10 @@ mod tests {
         write("under_way", "+ 3 a/b\n+ 4 a/b\n- 3\n+ 5 a/");
         write("received.1970-01", "records/r 1 2\n");
         write("received.1970-03", "records/r 3 2\nrecords/s 3 2\n");
-        write("other", "whatever");
+        write("other", &("whatever\n".to_owned() + &line("other", "")));
         let journal = read(store.path(), 0, 10).unwrap();
         let events: Vec<&str> = journal.promises.keys().map(String::as_str).collect();
-        assert_eq!(events, ["asked", "broken", "kept", "waiting"]);
+        assert_eq!(events, ["asked", "broken", "kept", "other", "waiting"]);
         assert_eq!((journal.lost.len(), journal.told["records/r"], journal.told.len()), (2, (1, 2), 2));
         assert!(read(&store.path().join("nowhere"), 0, 10).is_err());
     }
