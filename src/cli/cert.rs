@@ -324,7 +324,11 @@ impl Said<'_> {
 
     fn parts(&mut self, parts: &[(PathBuf, Vec<Part>)]) -> std::io::Result<()> {
         for (file, held) in parts {
-            let words: Vec<&str> = held.iter().map(|part| self.language.of(part.words())).collect();
+            let words = |same: &[Part]| {
+                let word = self.language.of(same.first()?.words());
+                Some(if same.len() == 1 { word.to_owned() } else { format!("{} × {word}", same.len()) })
+            };
+            let words: Vec<String> = held.chunk_by(PartialEq::eq).filter_map(words).collect();
             self.line(&format!("{}: {}", file.display(), words.join(", ")))?;
             if held.contains(&Part::PrivateKey) {
                 let warning = (

@@ -23,8 +23,10 @@ use crate::whole_file::{private_directory, replace};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Between two checkpoints of a log that grows, microseconds. With the pause that is less than a second.
+/// Between two checkpoints of a log that grows, microseconds.
 const BETWEEN: i64 = 600_000;
+/// One at least every second: the look at which the last one is old enough, and the work of that look.
+const _: () = assert!(BETWEEN + 2 * (PAUSE.as_micros() as i64) <= 1_000_000);
 
 /// A log that is not signed for this long is an alarm, and so often again.
 const STALE: Duration = Duration::from_secs(60);

@@ -433,36 +433,3 @@ async fn an_order_that_was_changed_is_found_by_whoever_looks() {
     let next = list(log.client).await.unwrap();
     log.newest(&next).await;
 }
-
-/// A machine that is busy with other things may be late with some.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_log_that_grows_has_a_checkpoint_every_second() {
-    const IN_A_ROW: usize = 2;
-    let network = Network::start().await;
-    let gemeente = network.partner(GEMEENTE, v1::OrganisationKind::Gemeente).await;
-    let database = network.database().await;
-    let shown = "SELECT COALESCE(MAX(at), 0) FROM log_published";
-    let grows = async {
-        loop {
-            list(gemeente.client()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let (mut last, mut in_a_row) = (0, 0);
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let looks = async {
-        while in_a_row < IN_A_ROW {
-            assert!(Instant::now() < deadline, "no {IN_A_ROW} checkpoints with at most a second between them");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let newest = database.number(shown).await;
-            if newest > last {
-                in_a_row = if newest - last <= 1_000_000 { in_a_row + 1 } else { 0 };
-                last = newest;
-            }
-        }
-    };
-    tokio::select! {
-        () = grows => {}
-        () = looks => {}
-    }
-}

@@ -75,10 +75,11 @@ impl<'a> Going<'a> {
         self.heir.is_none_or(|(_, since)| self.left.is_none_or(|left| since <= left))
     }
 
-    /// Whether a role is held still; or was when its holder left, and nobody has put down its end.
+    /// Whether a role is held still; or was when its holder left, and nobody has put down its end. Whoever did may have done it by a
+    /// later clock than this look's: another node, after this one began to look.
     fn held(&self, role: &Assignment, now: OffsetDateTime) -> bool {
         let is_agreed = role.ends_at.is_none_or(|end| self.left.unwrap_or(now) < end);
-        role.starts_at <= now && is_agreed && role.ended_at.is_none_or(|end| now < end)
+        role.starts_at <= now && is_agreed && role.ended_at.is_none()
     }
 }
 
